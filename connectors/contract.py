@@ -1,0 +1,344 @@
+"""The contract between external systems and everything above them.
+
+A source turns a stream into batches; a destination gives a writer that makes
+them durable. Four laws hold for every pair:
+
+* Data, counts and state become durable in one transaction, or not at all.
+* A batch's ``state`` is true only once that batch and all before it are durable.
+* State belongs to the destination: what it has committed is where reading goes on.
+* Nothing is altered on the way: integers stay exact, decimals stay decimals,
+  timestamps keep their zone and microseconds, NULL stays NULL.
+
+The order of calls, for one stream::
+
+    writer = destination.open(target)
+    if not (writer.committed.finished and writer.committed.execution == target.execution):
+        for batch in source.read(selection, writer.committed.state, encoding):
+            writer.write(batch)
+            if batch.state is not None:
+                writer.commit(batch.state)
+        writer.commit(None, finished=True)
+    writer.close()
+
+A writer that is closed, or dies, without a commit leaves nothing behind.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import pyarrow as pa
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+
+
+class SyncMode(StrEnum):
+    """How much of a stream is read."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class WriteMode(StrEnum):
+    """What becomes of the records already at the destination.
+
+    ``append`` adds every version of a record once; ``upsert`` keeps one record a
+    key, the newest; ``replace`` swaps the whole table when all of it has arrived.
+    """
+
+    APPEND = "append"
+    UPSERT = "upsert"
+    REPLACE = "replace"
+
+
+class Deletes(StrEnum):
+    """What becomes of records that a full read no longer finds.
+
+    ``soft`` sets ``_deleted_at`` (and clears it when the record comes back).
+    """
+
+    KEEP = "keep"
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Encoding(StrEnum):
+    """How a batch's records are carried.
+
+    Arrow is spoken by everyone. ``pgcopy`` is PostgreSQL's COPY BINARY format,
+    passed from server to server without being decoded.
+    """
+
+    ARROW = "arrow"
+    PGCOPY = "pgcopy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One named flow of records, as the source offers it now.
+
+    ``ordered`` says that the source can serve records in (cursor, key) order at no
+    great cost, so that a long read may be checkpointed on the way. ``note`` tells a
+    person what the stream cannot do, and why. A field of ``schema`` may carry the
+    source's own type in its metadata, see `connectors.arrow`.
+    """
+
+    name: str
+    schema: pa.Schema
+    primary_key: tuple[str, ...] = ()
+    cursor_field: str | None = None
+    ordered: bool = False
+    modes: frozenset[SyncMode] = frozenset(SyncMode)
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A half-open range of cursor values, ``start <= cursor < end``, as the source spells them."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What of a stream is to be read.
+
+    ``stream`` already holds only the selected columns, and the key and cursor that
+    the tenant chose. An incremental read starts ``lag`` before the state, so that
+    rows which were committed late are seen. A read of a ``window`` moves no state.
+    ``row_filter`` is a condition in the source's own language.
+    """
+
+    stream: Stream
+    mode: SyncMode
+    row_filter: str | None = None
+    lag: timedelta = timedelta(0)
+    window: Window | None = None
+    batch_rows: int = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a source needs in order to continue; only the source looks inside.
+
+    The entry ``watermark``, where there is one, is what people are shown.
+    """
+
+    version: int
+    value: Mapping[str, Json]
+
+    @property
+    def watermark(self) -> str | None:
+        """The position as a person reads it, if it can be read at all."""
+        mark = self.value.get("watermark")
+        return None if mark is None else str(mark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greatest:
+    """A state that only the destination can tell: the greatest ``column`` it has staged.
+
+    For encodings that nobody decodes on the way. It becomes
+    ``State(version, {"watermark": <text>})``, never less than what is committed and
+    never more than ``ceiling``, and changes nothing when no row was staged.
+    """
+
+    column: str
+    version: int
+    ceiling: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """One record that could not be used: its key, and why. Never its content."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PgCopy:
+    """One complete COPY BINARY stream (header to trailer) of these columns."""
+
+    columns: tuple[str, ...]
+    chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Records to be written together, and what is true once they are durable.
+
+    ``state`` None means: no checkpoint here. Arrow data may have columns that the
+    target lacks; the writer adds them.
+    """
+
+    data: pa.Table | PgCopy
+    state: State | Greatest | None = None
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What one execution has done to one stream so far, durably."""
+
+    processed: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            processed=self.processed + other.processed,
+            created=self.created + other.created,
+            updated=self.updated + other.updated,
+            deleted=self.deleted + other.deleted,
+            rejected=self.rejected + other.rejected,
+            bytes=self.bytes + other.bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a destination has made durable for one stream.
+
+    ``counts`` belong to ``execution``, and go on when the same execution returns;
+    ``finished`` says that this execution wrote all it had to.
+    """
+
+    state: State | None = None
+    execution: str | None = None
+    finished: bool = False
+    counts: Counts = field(default_factory=Counts)
+    committed_at: datetime | None = None
+
+    def resumed_by(self, execution: str, *, restart: bool = False) -> "Committed":
+        """What ``execution`` continues from.
+
+        Counts are kept only if they are its own. With ``restart`` so is the state:
+        a re-sync begins at the beginning, but goes on where its own attempt ended.
+        """
+        if self.execution == execution:
+            return self
+        fresh = replace(self, execution=execution, finished=False, counts=Counts())
+        return replace(fresh, state=None) if restart else fresh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where and how one stream is written.
+
+    ``owner`` ("tenant/sync") and ``stream`` name the state; ``execution`` names the
+    occurrence, so that one which died after its last commit is not done twice.
+    ``complete`` says that the read brings every record there is: only then may
+    missing ones be taken for deleted. ``distinct`` says that a repeated record
+    (same key and cursor, or the same row where there is no key) is one record, as
+    it is for every incremental read. ``cursor_field`` decides which of two records
+    with one key is newer. ``restart`` begins at the beginning, whatever another
+    execution has committed.
+    """
+
+    owner: str
+    stream: str
+    execution: str
+    dataset: str
+    table: str
+    schema: pa.Schema
+    write_mode: WriteMode
+    primary_key: tuple[str, ...] = ()
+    cursor_field: str | None = None
+    complete: bool = False
+    distinct: bool = True
+    deletes: Deletes = Deletes.KEEP
+    allow_empty: bool = False
+    restart: bool = False
+
+
+class Source(Protocol):
+    """One opened system to read from."""
+
+    def check(self) -> str:
+        """Connect, and say in one line to what; raises `ConfigError` or `TransientError`."""
+        ...
+
+    def discover(self) -> Sequence[Stream]:
+        """Every stream there is, ordered by name."""
+        ...
+
+    def stream(self, name: str) -> Stream:
+        """One stream; `ConfigError` naming the nearest ones when there is none of that name."""
+        ...
+
+    def encodings(self, selection: Selection) -> Sequence[Encoding]:
+        """What this selection can be served in, best first; Arrow is always among them."""
+        ...
+
+    def read(
+        self, selection: Selection, state: State | None, encoding: Encoding
+    ) -> Iterator[Batch]:
+        """The records after ``state``, lazily, in memory that does not grow with them.
+
+        Records at the edge of the state come again (equal cursors, the lag): it is
+        the writer that keeps one of each. Whatever was read, the last batch carries
+        the state to continue from, unless the read has a window or the stream no
+        cursor.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release connections; safe to call twice."""
+        ...
+
+
+class Writer(Protocol):
+    """One stream being written, by one execution, in transactions."""
+
+    @property
+    def committed(self) -> Committed:
+        """What is durable, seen from this execution; refreshed by every commit."""
+        ...
+
+    def write(self, batch: Batch) -> None:
+        """Stage a batch: not visible to readers, not durable yet."""
+        ...
+
+    def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
+        """Make all that was staged durable, with counts and state, in one transaction.
+
+        ``state`` None keeps the committed one. Raises `TransientError` when another
+        writer has moved this stream's state meanwhile: then nothing was committed.
+        Replacing writers accept one commit only, the finishing one.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release; what was not committed is gone. Safe to call twice."""
+        ...
+
+
+class Destination(Protocol):
+    """One opened system to write to."""
+
+    def check(self) -> str:
+        """Connect, and say in one line to what; raises `ConfigError` or `TransientError`."""
+        ...
+
+    def encodings(self, target: Target) -> Sequence[Encoding]:
+        """What this target can be written in, best first; Arrow is always among them."""
+        ...
+
+    def open(self, target: Target, encoding: Encoding) -> Writer:
+        """Start writing; creates and widens the table as the first commit needs it."""
+        ...
+
+    def read_table(self, dataset: str, table: str) -> pa.Table:
+        """A whole table as Arrow, for transforms and reports downstream."""
+        ...
+
+    def close(self) -> None:
+        """Release connections; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Databases as sources and destinations: one algorithm each, dialects as their differences."""

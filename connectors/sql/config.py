@@ -1,0 +1,86 @@
+"""The configuration of a database connection: a URL, and how long to wait.
+
+Law: the URL is a secret as a whole. What may be shown is `DatabaseConfig.redacted`.
+"""
+
+from enum import StrEnum
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+
+class Dialect(StrEnum):
+    """The databases we speak to."""
+
+    POSTGRESQL = "postgresql"
+    SQLITE = "sqlite"
+    DUCKDB = "duckdb"
+
+
+_SCHEMES = {
+    "postgresql": Dialect.POSTGRESQL,
+    "postgres": Dialect.POSTGRESQL,
+    "postgresql+psycopg": Dialect.POSTGRESQL,
+    "postgresql+psycopg2": Dialect.POSTGRESQL,
+    "sqlite": Dialect.SQLITE,
+    "duckdb": Dialect.DUCKDB,
+}
+
+
+class DatabaseConfig(BaseModel):
+    """A database by its URL.
+
+    ``postgresql://user:password@host:5432/database``, ``sqlite:////path/to/file.db``,
+    ``duckdb:////path/to/file.duckdb``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: SecretStr
+    connect_timeout_seconds: int = Field(default=10, ge=1, le=300)
+    statement_timeout_seconds: int | None = Field(default=None, ge=1)
+
+    @field_validator("url")
+    @classmethod
+    def _known_url(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        scheme = text.partition("://")[0].lower()
+        if "://" not in text or scheme not in _SCHEMES:
+            shown = scheme if "://" in text else "nothing"
+            known = ", ".join(f"{dialect}://" for dialect in Dialect)
+            raise ValueError(f"a URL must start with one of {known}; it starts with {shown}")
+        if _SCHEMES[scheme] is not Dialect.POSTGRESQL:
+            _check_path(text, scheme)
+        return url
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database this is."""
+        return _SCHEMES[self.url.get_secret_value().partition("://")[0].lower()]
+
+    @property
+    def conninfo(self) -> str:
+        """The URL as libpq takes it; contains the password."""
+        return "postgresql://" + self.url.get_secret_value().partition("://")[2]
+
+    @property
+    def path(self) -> str:
+        """The file of a SQLite or DuckDB database."""
+        return unquote(urlsplit(self.url.get_secret_value()).path)[1:]
+
+    @property
+    def redacted(self) -> str:
+        """The URL without password and options, for people and logs."""
+        if self.dialect is not Dialect.POSTGRESQL:
+            return f"{self.dialect}:///{self.path}"
+        netloc, _, rest = self.conninfo.partition("://")[2].partition("/")
+        user, at, host = netloc.rpartition("@")
+        return f"postgresql://{user.partition(':')[0]}{at}{host}/{rest.partition('?')[0]}"
+
+
+def _check_path(text: str, scheme: str) -> None:
+    parts = urlsplit(text)
+    if parts.netloc or not parts.path.startswith("//") or parts.path.rstrip("/") == "":
+        raise ValueError(f"write an absolute path after {scheme}:///, as {scheme}:////data/file.db")
+    if parts.query or parts.fragment:
+        raise ValueError(f"a {scheme} URL takes no options; write ? as %3F and # as %23")

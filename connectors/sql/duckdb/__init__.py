@@ -1,0 +1,1 @@
+"""DuckDB: catalog, reading and writing Arrow in place."""

@@ -1,0 +1,237 @@
+"""Writing to DuckDB: set operations on the whole batch, and no index to keep.
+
+Law: DuckDB lets two transactions go on until they touch one row, and then ends the
+second; a state that another writer has moved is found in this way too.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from connectors.arrow import Field, Logical, digits_of, logical_of, native_of
+from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.errors import ConfigError, ConnectorError, ContractError, TransientError
+from connectors.sql import merge
+from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.duckdb import types
+from connectors.sql.duckdb.session import DEFAULT_SCHEMA, DuckdbSession, translated
+from connectors.sql.names import TableName, listed, literal, quoted
+from connectors.sql.store import (
+    STATE_TABLE,
+    Kind,
+    Match,
+    Merged,
+    Plan,
+    Spelling,
+    Staging,
+    changes,
+    refuse_other_key,
+)
+from connectors.sql.tables import Table
+
+_MEANINGS = {
+    Logical.JSON: "JSON",
+    Logical.UUID: "UUID",
+    Logical.TIME_TZ: "TIME WITH TIME ZONE",
+}
+_MOST_DIGITS = 38
+_ARRIVING = "_arriving"
+
+
+def _differs(columns: Sequence[str], old: str, new: str) -> str:
+    return " OR ".join(f"{old}.{quoted(c)} IS DISTINCT FROM {new}.{quoted(c)}" for c in columns)
+
+
+class DuckdbStore:
+    """See `connectors.sql.store.Store`."""
+
+    spelling = Spelling(
+        arrival="rowid", differs=_differs, identity=lambda column: quoted(column.name)
+    )
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._session = DuckdbSession(config)
+        self._begun = False
+        self._staged: list[TableName] = []
+
+    def version(self) -> str:
+        """Which library this is, in one line."""
+        return self._session.version()
+
+    def table_name(self, dataset: str, table: str) -> TableName:
+        """A dataset is a schema."""
+        return TableName(schema=dataset or DEFAULT_SCHEMA, table=table)
+
+    def describe(self, name: TableName) -> Table | None:
+        """The table as this transaction sees it."""
+        return self._session.describe(name)
+
+    def storable(self, field: Field) -> Field:
+        """The field as its column will be described."""
+        native = self.column_type(field)
+        return types.column(field.name, native, nullable=field.nullable).field
+
+    def column_type(self, field: Field) -> str:
+        """The native type if it is DuckDB's own, else one from what the field means."""
+        native, logical = native_of(field), logical_of(field)
+        if native is not None and native.dialect == Dialect.DUCKDB:
+            return native.type
+        if logical is Logical.DECIMAL:
+            digits = digits_of(field)
+            if digits is None or digits.precision > _MOST_DIGITS or digits.scale < 0:
+                return "VARCHAR"
+            return f"DECIMAL({digits.precision},{digits.scale})"
+        if logical is not None:
+            return _MEANINGS.get(logical, "VARCHAR")
+        return _plain_type(field.name, field.type)
+
+    def ensure_dataset(self, dataset: str) -> None:
+        """Create the schema."""
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(dataset or DEFAULT_SCHEMA)}")
+
+    # The transaction
+
+    def begin(self, *, arrow: bool) -> None:
+        """Start the transaction in which records are staged and merged."""
+        if not self._begun:
+            self.execute("BEGIN TRANSACTION")
+            self._begun = True
+
+    def lock(self, names: Sequence[str]) -> None:
+        """No lock: of two transactions that change one state, DuckDB ends the second."""
+
+    def commit(self) -> None:
+        """Commit, without the staging tables."""
+        while self._staged:
+            self.execute(f"DROP TABLE {self._staged.pop().sql}")
+        self.execute("COMMIT")
+        self._begun = False
+
+    def rollback(self) -> None:
+        """Undo; a failed COMMIT has done so already."""
+        if not self._begun:
+            return
+        self._begun = False
+        self._staged.clear()
+        try:
+            self.execute("ROLLBACK")
+        except ConnectorError:
+            self._session.close()
+
+    def execute(self, statement: str) -> int:
+        """Run one statement; the number of rows it touched."""
+        try:
+            with translated("writing"):
+                found = self._session.connection.execute(statement).fetchall()
+        except ConfigError as error:
+            if isinstance(error.__cause__, duckdb.ConstraintException):
+                raise TransientError(f"another writer was first: {error}") from error.__cause__
+            raise
+        return int(found[0][0]) if found and found[0] and isinstance(found[0][0], int) else 0
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The result of a query."""
+        with translated("writing"):
+            return self._session.connection.execute(query).fetchall()
+
+    # Loading
+
+    def create(self, name: TableName, plan: Plan, key: Sequence[str], *, kind: Kind) -> None:
+        """Create a table; only the state's has its key in an index, for `lock`'s sake."""
+        prefix = "" if kind is Kind.REAL else "TEMPORARY "
+        indexed = key if name.table == STATE_TABLE else ()
+        self.execute(merge.create_table(name, plan, indexed, prefix=prefix))
+        if kind is Kind.STAGED:
+            self._staged.append(name)
+
+    def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
+        """Insert the records; a NaN in a decimal, which has none here, rejects its record."""
+        if isinstance(data, PgCopy):
+            raise ContractError("DuckDB takes Arrow only")
+        kinds = {column.name: column.type for column in staging.plan}
+        names = data.column_names
+        values = ", ".join(f"CAST({quoted(name)} AS {kinds[name]})" for name in names)
+        decimals = [quoted(name) for name in names if kinds[name].startswith("DECIMAL")]
+        fits = "".join(
+            f" AND ({name} IS NULL OR isfinite(TRY_CAST({name} AS DOUBLE)))" for name in decimals
+        )
+        with translated("loading"):
+            connection = self._session.connection
+            connection.register(_ARRIVING, data)
+            connection.execute(
+                f"INSERT INTO {staging.name.sql} ({listed(names)}) "
+                f"SELECT {values} FROM {_ARRIVING} WHERE TRUE{fits}"
+            )
+            (kept,) = connection.fetchone() or (0,)
+            connection.unregister(_ARRIVING)
+        return Counts(processed=kept, rejected=data.num_rows - kept, bytes=data.nbytes)
+
+    # The target
+
+    def evolve(self, name: TableName, before: Plan, after: Plan) -> None:
+        """Add and widen columns."""
+        added, wider = changes(before, after)
+        for column in added:
+            self.execute(f"ALTER TABLE {name.sql} ADD COLUMN {quoted(column.name)} {column.type}")
+        for column in wider:
+            self.execute(
+                f"ALTER TABLE {name.sql} ALTER COLUMN {quoted(column.name)} TYPE {column.type}"
+            )
+
+    def loads_directly(self, present: Table | None) -> bool:
+        """Whether the present table has no index, constraint, default or comment of its own."""
+        if present is None:
+            return True
+        schema = present.name.schema or DEFAULT_SCHEMA
+        mine = f"schema_name = {literal(schema)} AND table_name = {literal(present.name.table)}"
+        return not self.rows(
+            f"SELECT 1 FROM duckdb_indexes() WHERE {mine} "
+            f"UNION ALL SELECT 1 FROM duckdb_constraints() WHERE {mine} "
+            f"UNION ALL SELECT 1 FROM duckdb_tables() WHERE {mine} AND comment IS NOT NULL "
+            f"UNION ALL SELECT 1 FROM duckdb_columns() WHERE {mine} "
+            "AND (column_default IS NOT NULL OR comment IS NOT NULL)"
+        )
+
+    def add_key(self, name: TableName, key: Sequence[str]) -> bool:
+        """Only look: an index would slow every write, and merges need none."""
+        nulls = "".join(f" OR {quoted(part)} IS NULL" for part in key)
+        return not self.rows(
+            f"SELECT 1 FROM {name.sql} GROUP BY {listed(key)} HAVING count(*) > 1{nulls} LIMIT 1"
+        )
+
+    def adopt(self, staging: Staging, name: TableName, *, replacing: bool) -> None:
+        """Rename, after the present table is gone; views find the new one by its name."""
+        if replacing:
+            self.execute(f"DROP TABLE {name.sql}")
+        self.execute(f"ALTER TABLE {staging.name.sql} RENAME TO {quoted(name.table)}")
+
+    def require_key(self, present: Table, key: Sequence[str]) -> None:
+        """Only a table that somebody gave another key is refused."""
+        refuse_other_key(present, key)
+
+    def upsert(self, name: TableName, staging: Staging, match: Match) -> Merged:
+        """Update what has changed, then insert what is missing."""
+        update = merge.update_changed(self.spelling, name, staging, match=match)
+        updated = self.execute(update) if update else 0
+        created = self.execute(merge.insert_missing(name, staging, match=match))
+        return Merged(created=created, updated=updated)
+
+    def greatest(self, staging: Staging, wanted: Greatest, known: State | None) -> State | None:
+        """Only PostgreSQL takes batches that nobody has decoded."""
+        raise ContractError("DuckDB takes Arrow only, whose batches carry their state")
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is gone."""
+        self._begun = False
+        self._session.close()
+
+
+def _plain_type(column: str, kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_plain_type(column, kind.value_type)}[]"
+    for native, arrow in types.EXACT.items():
+        if arrow.equals(kind):
+            return native
+    raise ConfigError(f"column {column!r} holds {kind}, which DuckDB has no type for")

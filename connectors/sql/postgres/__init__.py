@@ -1,0 +1,1 @@
+"""PostgreSQL: catalog, reading by ADBC and COPY, writing."""

@@ -1,0 +1,168 @@
+"""Arrow into PostgreSQL's binary COPY, column by column.
+
+Law: a column goes binary only where ADBC writes exactly the bytes of the value;
+otherwise it goes as text, and the server reads it as its own type.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.arrow import DataType, Digits, Field, Logical
+from connectors.errors import ConfigError
+from connectors.sql.arriving import cast
+from connectors.sql.names import TableName
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
+
+_BINARY: Mapping[str, DataType] = {
+    "smallint": pa.int16(),
+    "integer": pa.int32(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+    "character varying": pa.string(),
+    "character": pa.string(),
+    "json": pa.string(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "time without time zone": pa.time64("us"),
+    "timestamp without time zone": pa.timestamp("us"),
+    "timestamp with time zone": pa.timestamp("us", "UTC"),
+}
+_BOUNDS = re.compile(r"\(([\d,]+)\)")
+
+_TYPES: tuple[tuple[DataType, str], ...] = (
+    (pa.int8(), "smallint"),
+    (pa.uint8(), "smallint"),
+    (pa.uint16(), "integer"),
+    (pa.uint32(), "bigint"),
+    (pa.uint64(), "numeric(20,0)"),
+    *((kind, name) for name, kind in _BINARY.items() if name not in ("character", "json")),
+)
+_MEANINGS = {
+    Logical.JSON: "jsonb",
+    Logical.UUID: "uuid",
+    Logical.TIME_TZ: "time with time zone",
+    Logical.INTERVAL: "interval",
+}
+
+
+def type_for(
+    field: Field, logical: Logical | None, digits: Digits | None, length: int | None
+) -> str:
+    """The type of a new column, from what the field means."""
+    if logical is Logical.DECIMAL:
+        return f"numeric({digits.precision},{digits.scale})" if digits else "numeric"
+    if logical in _MEANINGS:
+        return _MEANINGS[logical]
+    if length is not None and pa.types.is_string(field.type):
+        return f"character varying({length})"
+    return _plain_type(field.name, field.type)
+
+
+def _plain_type(column: str, kind: DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_plain_type(column, kind.value_type)}[]"
+    if pa.types.is_string(kind):
+        return "text"
+    for arrow, name in _TYPES:
+        if arrow.equals(kind):
+            return name
+    raise ConfigError(f"column {column!r} holds {kind}, which PostgreSQL has no type for")
+
+
+def encoded(data: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, frozenset[str]]:
+    """The data as ADBC writes it into columns of these types, and which of them go as text."""
+    arrays: list[Any] = []
+    fields: list[Field] = []
+    texts: set[str] = set()
+    for name in data.column_names:
+        column = _binary(data.column(name), types[name], name)
+        if column is None:
+            column = cast(data.column(name), pa.field(name, pa.string()))
+            texts.add(name)
+        arrays.append(column)
+        fields.append(pa.field(name, column.type))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), frozenset(texts)
+
+
+def _binary(array: "pa.ChunkedArray[Any]", native: str, name: str) -> "pa.ChunkedArray[Any] | None":
+    if native == "jsonb" and pa.types.is_string(array.type):
+        kind: Any = pa.json_()
+        parts = [pa.ExtensionArray.from_storage(kind, chunk) for chunk in array.chunks]
+        return pa.chunked_array(parts, kind)
+    if native.startswith("numeric("):
+        return _decimals(array, native)
+    if native == "uuid" and pa.types.is_string(array.type):
+        return _uuids(array)
+    wanted = _wanted(native)
+    return None if wanted is None else cast(array, pa.field(name, wanted))
+
+
+def _wanted(native: str) -> DataType | None:
+    base = _BOUNDS.sub("", native)
+    if base.endswith("[]"):
+        item = _BINARY.get(base[:-2])
+        return None if item is None else pa.list_(item)
+    return _BINARY.get(base)
+
+
+def _decimals(array: "pa.ChunkedArray[Any]", native: str) -> "pa.ChunkedArray[Any] | None":
+    """None where some value is NaN, or has more digits than Arrow's decimals."""
+    found = _BOUNDS.search(native)
+    precision, _, scale = (found[1] if found else "").partition(",")
+    if not precision or int(precision) > 38:
+        return None
+    try:
+        return array.cast(pa.decimal128(int(precision), int(scale or 0)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+
+
+def _uuids(array: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any] | None":
+    """Sixteen bytes each; None where some value is not spelled in the usual way."""
+    chunks: list[Any] = []
+    kind: Any = pa.binary(16)
+    for chunk in array.chunks:
+        filled: Any = pc.fill_null(chunk, "00000000-0000-0000-0000-000000000000")
+        if not pc.all(pc.match_substring_regex(filled, _UUID)).as_py():
+            return None
+        hexed: str = "".join(pc.replace_substring(filled, "-", "").to_pylist())
+        whole = pa.FixedSizeBinaryArray.from_buffers(
+            kind, len(chunk), [None, pa.py_buffer(bytes.fromhex(hexed))]
+        )
+        chunks.append(pc.if_else(pc.is_valid(chunk), whole, pa.scalar(None, kind)))
+    return pa.chunked_array(chunks, kind)
+
+
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+def load(cursor: "Cursor", name: TableName, data: pa.Table) -> None:
+    """COPY the data in, binary."""
+    schema = "pg_temp" if name.schema is None else name.schema
+    cursor.adbc_ingest(name.table, data, mode="append", db_schema_name=schema)
+
+
+def spelled_mark(native: str) -> str:
+    """``mark`` as the text that a source reads back exactly."""
+    exact = "'YYYY-MM-DD\"T\"HH24:MI:SS.US'"
+    if native.startswith("timestamp") and native.endswith("with time zone"):
+        return f"to_char(mark AT TIME ZONE 'UTC', {exact}) || '+00:00'"
+    return f"to_char(mark, {exact})" if native.startswith("timestamp") else "mark::text"
+
+
+def placed(column: str, native: str) -> str:
+    """A condition for values that have a place in a cursor's order; infinity has none."""
+    if native.startswith(("timestamp", "date")):
+        return f"isfinite({column})"
+    if native.startswith("numeric"):
+        return f"{column} NOT IN ('NaN', 'Infinity', '-Infinity')"
+    return "TRUE"

@@ -1,0 +1,273 @@
+"""One PostgreSQL database, connected to: by psycopg for statements and COPY, by ADBC for Arrow.
+
+Law: what the server answers with an error is told as one of ours, without the password
+and without a record's content.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from connectors.errors import AuthError, ConfigError, ConnectorError, TransientError
+from connectors.sql.config import DatabaseConfig
+from connectors.sql.names import TableName
+from connectors.sql.postgres import types
+from connectors.sql.tables import Column, Table
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import AdbcDatabase
+    from adbc_driver_manager.dbapi import Connection as AdbcConnection
+
+DEFAULT_SCHEMA = "public"
+
+_CATALOG: LiteralString = """
+SELECT n.nspname, c.relname, c.relkind IN ('v', 'm') AS is_view,
+  (SELECT json_agg(json_build_array(
+            a.attname, format_type(a.atttypid, a.atttypmod), t.typname, t.typtype,
+            tn.nspname = 'pg_catalog' AND t.typtype IN ('b', 'r', 'm')
+              AND t.typsend <> 0 AND t.typname !~ '^_?reg',
+            NOT a.attnotnull) ORDER BY a.attnum)
+     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+     JOIN pg_namespace tn ON tn.oid = t.typnamespace
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  (SELECT json_agg(a.attname ORDER BY k.nth)
+     FROM pg_index i CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, nth)
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+    WHERE i.indrelid = c.oid AND i.indisprimary AND k.nth <= i.indnkeyatts),
+  (SELECT json_agg(DISTINCT a.attname)
+     FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+     JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+    WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+_ONE: LiteralString = " AND c.relname = %(table)s AND n.nspname = %(schema)s"
+_VISIBLE: LiteralString = " AND c.relname = %(table)s AND pg_table_is_visible(c.oid)"
+_ALL: LiteralString = """
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
+   AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+ ORDER BY n.nspname, c.relname
+"""
+
+
+@dataclass(slots=True)
+class PostgresSession:
+    """Connections to one database, opened when first needed and kept until `close`."""
+
+    config: DatabaseConfig
+    read_only: bool = False
+    _connection: Connection | None = None
+    _adbc: "AdbcConnection | None" = None
+
+    @property
+    def connection(self) -> Connection:
+        """The psycopg connection, in autocommit; a lost one is opened anew."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self.config, read_only=self.read_only)
+        return self._connection
+
+    @property
+    def adbc(self) -> "AdbcConnection":
+        """The ADBC connection, in autocommit."""
+        if self._adbc is None:
+            self._adbc = connect_adbc(self.config, read_only=self.read_only)
+        return self._adbc
+
+    def version(self) -> str:
+        """Which server this is, in one line."""
+        with translated("asking for the version"):
+            row = self.connection.execute("SELECT current_setting('server_version')").fetchone()
+        number = str(row[0]).partition(" ")[0] if row else "?"
+        return f"PostgreSQL {number} at {self.config.redacted}"
+
+    def describe(self, name: TableName) -> Table | None:
+        """One table or view; without a schema, the one that ``search_path`` finds."""
+        query = _CATALOG + (_VISIBLE if name.schema is None else _ONE)
+        found = self._catalog(query, {"table": name.table, "schema": name.schema})
+        return found[0] if found else None
+
+    def describe_all(self) -> Sequence[Table]:
+        """Every table and view that may be read, ordered by name."""
+        return self._catalog(_CATALOG + _ALL, {})
+
+    def _catalog(self, query: LiteralString, names: dict[str, str | None]) -> Sequence[Table]:
+        with translated("reading the catalog"):
+            rows = self.connection.execute(query, names).fetchall()
+        return [_table(row) for row in rows]
+
+    def close(self) -> None:
+        """Close both connections; safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._adbc is not None:
+            self._adbc.close()
+        self._connection = self._adbc = None
+
+
+def _table(row: Sequence[Any]) -> Table:
+    schema, table, is_view, columns, key, leading = row
+    return Table(
+        name=TableName(schema=schema, table=table),
+        columns=tuple(_column(*words) for words in columns or ()),
+        primary_key=tuple(key or ()),
+        leading=frozenset(leading or ()),
+        is_view=is_view,
+    )
+
+
+def _column(name: str, native: str, base: str, kind: str, built_in: bool, null: bool) -> Column:
+    return types.column(name, native, base=base, kind=kind, built_in=built_in, null=null)
+
+
+def _settings(config: DatabaseConfig, *, read_only: bool) -> str:
+    """One statement; ``options`` in the URL would be simpler, but poolers refuse them."""
+    timeout = config.statement_timeout_seconds
+    chosen = {
+        "TimeZone": "UTC",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",
+        "application_name": "sync-pipelines",
+        **({"statement_timeout": f"{timeout}s"} if timeout else {}),
+        **({"default_transaction_read_only": "on"} if read_only else {}),
+    }
+    return "SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in chosen.items())
+
+
+def connect(config: DatabaseConfig, *, read_only: bool = False) -> Connection:
+    """A psycopg connection in autocommit, with settings that make values exact."""
+    with _connecting(config):
+        timeout = config.connect_timeout_seconds
+        connection = psycopg.connect(config.conninfo, autocommit=True, connect_timeout=timeout)
+    with translated("preparing the connection"):
+        connection.execute(_settings(config, read_only=read_only).encode())
+    return connection
+
+
+def connect_adbc(
+    config: DatabaseConfig, *, read_only: bool = False, autocommit: bool = True
+) -> "AdbcConnection":
+    """An ADBC connection with the same settings."""
+    # Slow to import, and not every sync needs it.
+    from adbc_driver_manager import AdbcConnection as Handle
+    from adbc_driver_manager import dbapi
+
+    with _connecting(config):
+        timeout = config.connect_timeout_seconds
+        info = make_conninfo(config.conninfo, connect_timeout=timeout)
+    with adbc_translated("connecting"):
+        database = _database(info)
+        lent: Any = _Lent(database)
+        connection = dbapi.Connection(lent, Handle(database), autocommit=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_settings(config, read_only=read_only))
+            cursor.fetchall()
+        if not autocommit:
+            connection.adbc_connection.set_autocommit(False)
+    return connection
+
+
+@lru_cache(maxsize=64)
+def _database(info: str) -> "AdbcDatabase":
+    """What ADBC asks a server once, before any connection: its types, for 35 ms.
+
+    It holds no connection, and of the types only built-in ones are used, so it may be
+    kept for the life of the process.
+    """
+    import adbc_driver_postgresql as driver  # type: ignore[import-untyped]
+
+    database: AdbcDatabase = driver.connect(info)
+    return database
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """A kept database, lent to a connection that would close it with itself."""
+
+    database: "AdbcDatabase"
+
+    def close(self) -> None:
+        """Nothing: the next connection needs it."""
+
+
+@contextmanager
+def _connecting(config: DatabaseConfig) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.ProgrammingError:
+        # libpq quotes the part it stumbled over, which may be the password.
+        raise ConfigError(
+            f"PostgreSQL does not understand the URL {config.redacted}; "
+            "percent-encode special characters in user and password"
+        ) from None
+    except psycopg.Error as error:
+        raise _refused(str(error), config) from error
+
+
+_AUTH_WORDS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "permission denied",
+)
+
+
+def _refused(text: str, config: DatabaseConfig) -> ConnectorError:
+    """A refused connection, which libpq tells only in words."""
+    reason = text.strip().splitlines()[-1].strip()
+    where = config.redacted
+    unknown_role = "role" in text and "does not exist" in text
+    if unknown_role or any(word in text for word in _AUTH_WORDS):
+        return AuthError(f"{where} refused us: {reason}; check user, password and privileges")
+    if "does not exist" in text:
+        return ConfigError(f"{where} cannot be opened: {reason}; check the URL's last part")
+    return TransientError(f"{where} cannot be reached: {reason}")
+
+
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "XX")
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn psycopg's errors into ours, by SQLSTATE; ``action`` says what was tried."""
+    try:
+        yield
+    except psycopg.Error as error:
+        state = error.sqlstate
+        raise _told(action, state, error.diag.message_primary or str(error)) from error
+
+
+@contextmanager
+def adbc_translated(action: str) -> Iterator[None]:
+    """Turn ADBC's errors into ours, by SQLSTATE; ``action`` says what was tried."""
+    import adbc_driver_manager as adbc
+
+    try:
+        yield
+    except adbc.Error as error:
+        raise _told(action, error.sqlstate, _primary(str(error))) from error
+
+
+def _primary(text: str) -> str:
+    """The server's own sentence inside ADBC's message, without the query."""
+    return text.partition("ERROR:")[2].strip().partition("\n")[0] or text.partition("\n")[0]
+
+
+def _told(action: str, state: str | None, message: str) -> ConnectorError:
+    if state is None or state.startswith(_TRANSIENT):
+        return TransientError(f"PostgreSQL failed while {action}: {message}")
+    if state.startswith("28") or state == "42501":
+        return AuthError(f"PostgreSQL refused {action}: {message}; grant the privilege")
+    if state.startswith("22") or state == "23514":
+        # The sentence of these quotes the value.
+        message = "a value does not fit its type or constraint"
+    return ConfigError(f"PostgreSQL refused {action} ({state}): {message}")

@@ -1,0 +1,358 @@
+"""Writing to PostgreSQL: COPY in, merge by ON CONFLICT, all of it in one transaction.
+
+Laws: what waits to be merged is a temporary table, which writes no log; what becomes a
+table is loaded as that table and renamed. A server that ends our connection undoes it.
+
+``pgcopy`` goes through psycopg. Arrow goes through ADBC, a little behind: while the
+server takes in a batch, the source may read the next.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.arrow import Field, Logical, digits_of, length_of, logical_of, native_of
+from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.errors import ConfigError, ConnectorError
+from connectors.sql import merge
+from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.names import TableName, listed, literal, quoted
+from connectors.sql.postgres import ingest
+from connectors.sql.postgres.session import (
+    DEFAULT_SCHEMA,
+    PostgresSession,
+    adbc_translated,
+    translated,
+)
+from connectors.sql.store import (
+    Kind,
+    Match,
+    Merged,
+    Plan,
+    Planned,
+    Spelling,
+    Staging,
+    changes,
+    key_index,
+    refuse_other_key,
+    repeated_keys,
+)
+from connectors.sql.tables import Table
+
+LOCK_SECONDS = 10
+_BEHIND = 2
+"""Batches on their way to the server while the source reads the next."""
+
+_GROUPED = frozenset(
+    {"smallint", "integer", "bigint", "boolean", "date", "uuid", "text", "bytea"}
+    | {"timestamp without time zone", "timestamp with time zone"}
+)
+"""Types whose equal values are the same to the last byte; others are grouped by their text."""
+
+
+def _image(columns: Sequence[str], alias: str) -> str:
+    return f"ROW({', '.join(f'{alias}.{quoted(column)}' for column in columns)})::record"
+
+
+def _differs(columns: Sequence[str], old: str, new: str) -> str:
+    # Compares the stored bytes, so it needs no equality of the types, and 1.0 is not 1.00.
+    return f"{_image(columns, old)} OPERATOR(pg_catalog.*<>) {_image(columns, new)}"
+
+
+def _identity(column: Planned) -> str:
+    name = quoted(column.name)
+    return name if column.type in _GROUPED else f"{name}::text"
+
+
+class PostgresStore:
+    """See `connectors.sql.store.Store`."""
+
+    spelling = Spelling(arrival="ctid", differs=_differs, identity=_identity)
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._session = PostgresSession(config)
+        self._adbc = False
+        self._begun = False
+        self._behind: deque[Future[None]] = deque()
+        self._worker: ThreadPoolExecutor | None = None
+
+    def version(self) -> str:
+        """Which server this is, in one line."""
+        return self._session.version()
+
+    def table_name(self, dataset: str, table: str) -> TableName:
+        """A dataset is a schema."""
+        return TableName(schema=dataset or DEFAULT_SCHEMA, table=table)
+
+    def describe(self, name: TableName) -> Table | None:
+        """The table as it is committed now."""
+        return self._session.describe(name)
+
+    def storable(self, field: Field) -> Field:
+        """Every field keeps its meaning here."""
+        return field
+
+    def column_type(self, field: Field) -> str:
+        """The native type if it is PostgreSQL's own, else one from what the field means."""
+        native, logical = native_of(field), logical_of(field)
+        ours = native is not None and native.dialect == Dialect.POSTGRESQL
+        if native is not None and ours and logical not in (Logical.ENUM, Logical.USER):
+            return native.type
+        return ingest.type_for(field, logical, digits_of(field), length_of(field))
+
+    def ensure_dataset(self, dataset: str) -> None:
+        """Create the schema; asks first, because CREATE needs a right even where it is there."""
+        schema = dataset or DEFAULT_SCHEMA
+        if not self.rows(f"SELECT 1 FROM pg_namespace WHERE nspname = {literal(schema)}"):
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+
+    # The transaction
+
+    def begin(self, *, arrow: bool) -> None:
+        """Start the transaction, on the connection that can load what will come."""
+        if self._begun:
+            return
+        self._adbc = self._adbc or arrow
+        self.execute("BEGIN")
+        self._begun = True
+        self.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        self.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+
+    def lock(self, names: Sequence[str]) -> None:
+        """Advisory locks, held to the transaction's end."""
+        for name in names:
+            number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+            self.rows(f"SELECT pg_advisory_xact_lock({number})::text")
+
+    def commit(self) -> None:
+        """Commit; temporary tables go with it."""
+        self.execute("COMMIT")
+        self._begun = False
+
+    def rollback(self) -> None:
+        """Give the connection up if it cannot be told to."""
+        if not self._begun:
+            return
+        self._begun = False
+        self._discard_behind()
+        try:
+            self.execute("ROLLBACK")
+        except ConnectorError:
+            self._session.close()
+
+    def execute(self, statement: str) -> int:
+        """Run one statement; the number of rows it touched."""
+        self._settle()
+        if not self._adbc:
+            with translated("writing"):
+                return self._session.connection.execute(statement.encode()).rowcount
+        with adbc_translated("writing"), closing(self._session.adbc.cursor()) as cursor:
+            return int(cursor.execute(statement).rowcount)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The result of a query."""
+        self._settle()
+        if not self._adbc:
+            with translated("writing"):
+                return self._session.connection.execute(query.encode()).fetchall()
+        with adbc_translated("writing"), closing(self._session.adbc.cursor()) as cursor:
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+            cursor.execute(query)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    # Loading
+
+    def create(self, name: TableName, plan: Plan, key: Sequence[str], *, kind: Kind) -> None:
+        """Create a table, temporary ones in the session's own schema."""
+        if kind is Kind.REAL:
+            self.execute(merge.create_table(name, plan, key))
+            return
+        ends = " ON COMMIT DROP" if kind is Kind.STAGED else ""
+        self.execute(merge.create_table(name, plan, key, prefix="TEMPORARY ") + ends)
+
+    def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
+        """COPY the records in; Arrow returns before the server has them all."""
+        if isinstance(data, PgCopy):
+            return self._copy(staging, data)
+        self._settle(but=_BEHIND - 1)
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(max_workers=1)
+        self._behind.append(self._worker.submit(self._ingest, staging, data))
+        return Counts(processed=data.num_rows, bytes=data.nbytes)
+
+    def _copy(self, staging: Staging, data: PgCopy) -> Counts:
+        size = 0
+        statement = f"COPY {staging.name.sql} ({listed(data.columns)}) FROM STDIN (FORMAT binary)"
+        with translated("copying"), self._session.connection.cursor() as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                for chunk in data.chunks:
+                    copy.write(chunk)
+                    size += len(chunk)
+            return Counts(processed=cursor.rowcount, bytes=size)
+
+    def _ingest(self, staging: Staging, data: pa.Table) -> None:
+        types = {column.name: column.type for column in staging.plan}
+        ready, texts = ingest.encoded(data, types)
+        with adbc_translated("loading"), closing(self._session.adbc.cursor()) as cursor:
+            if not texts:
+                ingest.load(cursor, staging.name, ready)
+                return
+            # What has no binary form in Arrow goes as text, and the server reads that.
+            aside = TableName(table="_aside")
+            columns = [
+                f"{quoted(name)} {'text' if name in texts else types[name]}"
+                for name in ready.column_names
+            ]
+            cursor.execute(f"CREATE TEMPORARY TABLE {aside.sql} ({', '.join(columns)})")
+            ingest.load(cursor, aside, ready)
+            values = [
+                f"{quoted(name)}::{types[name]}" if name in texts else quoted(name)
+                for name in ready.column_names
+            ]
+            cursor.execute(
+                f"INSERT INTO {staging.name.sql} ({listed(ready.column_names)}) "
+                f"SELECT {', '.join(values)} FROM {aside.sql} ORDER BY ctid"
+            )
+            cursor.execute(f"DROP TABLE {aside.sql}")
+
+    def _settle(self, *, but: int = 0) -> None:
+        """Wait for all batches on their way but so many; their errors are raised here."""
+        while len(self._behind) > but:
+            self._behind.popleft().result()
+
+    def _discard_behind(self) -> None:
+        while self._behind:
+            behind = self._behind.popleft()
+            if not behind.cancel():
+                behind.exception()
+
+    # The target
+
+    def evolve(self, name: TableName, before: Plan, after: Plan) -> None:
+        """Add and widen columns, in one statement."""
+        added, wider = changes(before, after)
+        actions = [f"ADD COLUMN {quoted(column.name)} {column.type}" for column in added]
+        actions += [
+            f"ALTER COLUMN {quoted(c.name)} TYPE {c.type} USING {quoted(c.name)}::{c.type}"
+            for c in wider
+        ]
+        if actions:
+            self.execute(f"ALTER TABLE {name.sql} {', '.join(actions)}")
+
+    def loads_directly(self, present: Table | None) -> bool:
+        """Whether nothing but its own key hangs on the present table, and it is ours."""
+        if present is None:
+            return True
+        return not self.rows(_ATTACHED.format(table=literal(present.name.sql)))
+
+    def add_key(self, name: TableName, key: Sequence[str]) -> bool:
+        """Add a primary key; its name is the table's and unique, as the table's is."""
+        self.execute("SAVEPOINT keyed")
+        try:
+            self.execute(f"ALTER TABLE {name.sql} ADD PRIMARY KEY ({listed(key)})")
+        except ConfigError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in ("23505", "23502"):
+                raise
+            self.execute("ROLLBACK TO SAVEPOINT keyed")
+            return False
+        self.execute("RELEASE SAVEPOINT keyed")
+        return True
+
+    def adopt(self, staging: Staging, name: TableName, *, replacing: bool) -> None:
+        """Rename, after the present table, locked against readers only from here on, is gone."""
+        if replacing:
+            self.execute(f"DROP TABLE {name.sql}")
+        self.execute(f"ALTER TABLE {staging.name.sql} RENAME TO {quoted(name.table)}")
+
+    def require_key(self, present: Table, key: Sequence[str]) -> None:
+        """The primary key, or a unique index that we add to a table without one."""
+        refuse_other_key(present, key)
+        if present.primary_key:
+            return
+        index = quoted(key_index(present, key))
+        try:
+            self.execute(
+                f"CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {present.name.sql} ({listed(key)})"
+            )
+        except ConfigError as error:
+            if getattr(error.__cause__, "sqlstate", None) != "23505":
+                raise
+            raise repeated_keys(present, key) from error
+
+    def upsert(self, name: TableName, staging: Staging, match: Match) -> Merged:
+        """One INSERT ... ON CONFLICT; a row that it has inserted has no xmax."""
+        sets = merge.assignments(staging, match, source="excluded")
+        overwrites = merge.overwrites(self.spelling, staging, match, "t", "excluded")
+        update = f"DO UPDATE SET {sets} WHERE {overwrites}" if sets else "DO NOTHING"
+        unchanged = ""
+        if match.mostly_same and sets:
+            # ON CONFLICT locks, that is writes, every row that it meets.
+            again = merge.overwrites(self.spelling, staging, match, "o", "s")
+            unchanged = (
+                f" WHERE NOT EXISTS (SELECT FROM {name.sql} AS o WHERE "
+                f"{merge.same_key(match.key, 'o', 's')} AND NOT ({again}))"
+            )
+        columns = ", ".join(f"s.{quoted(column)}" for column in staging.columns)
+        found = self.rows(
+            f"WITH merged AS (INSERT INTO {name.sql} AS t ({listed(staging.columns)}) "
+            f"SELECT {columns} FROM {staging.name.sql} AS s{unchanged} "
+            f"ON CONFLICT ({listed(match.key)}) {update} RETURNING t.xmax = 0 AS created) "
+            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) "
+            "FROM merged"
+        )
+        created, updated = found[0]
+        return Merged(created=int(created), updated=int(updated))
+
+    def greatest(self, staging: Staging, wanted: Greatest, known: State | None) -> State | None:
+        """The greatest staged value, within the ceiling, and never behind what is committed."""
+        column = next((one for one in staging.plan if one.name == wanted.column), None)
+        if column is None:
+            raise ConfigError(f"cursor column {wanted.column!r} is not among the columns written")
+        name = quoted(column.name)
+        value = f"max({name}) FILTER (WHERE {ingest.placed(name, column.type)})"
+        if wanted.ceiling is not None:
+            value = (
+                f"CASE WHEN {value} IS NOT NULL "
+                f"THEN least({value}, {literal(wanted.ceiling)}::{column.type}) END"
+            )
+        mark = known.watermark if known is not None and known.version == wanted.version else None
+        if mark is not None:
+            value = f"greatest({value}, {literal(mark)}::{column.type})"
+        query = f"SELECT {value} AS mark FROM {staging.name.sql}"
+        row = self.rows(f"SELECT {ingest.spelled_mark(column.type)} FROM ({query}) AS found")[0]
+        if row[0] is None:
+            return known
+        return State(version=wanted.version, value={"watermark": str(row[0])})
+
+    def close(self) -> None:
+        """Close the connections; the server undoes what was not committed."""
+        self._discard_behind()
+        self._begun = False
+        if self._worker is not None:
+            self._worker.shutdown()
+            self._worker = None
+        self._session.close()
+
+
+_ATTACHED = """
+SELECT 1 FROM pg_class c WHERE c.oid = {table}::regclass AND (
+  c.relkind <> 'r' OR c.relacl IS NOT NULL OR c.reloptions IS NOT NULL OR c.relrowsecurity
+  OR c.relhastriggers OR c.relhasrules OR c.relhassubclass OR c.relreplident <> 'd'
+  OR c.relpersistence <> 'p' OR c.reltablespace <> 0
+  OR pg_get_userbyid(c.relowner) <> current_user
+  OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND (
+       a.attacl IS NOT NULL OR a.atthasdef OR a.attidentity <> '' OR a.attstattarget >= 0))
+  OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisprimary)
+  OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'n'))
+  OR EXISTS (SELECT FROM pg_description d
+              WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid)
+  OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
+  OR EXISTS (SELECT FROM pg_publication_rel p WHERE p.prrelid = c.oid)
+  OR EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass
+              AND d.refobjid = c.oid AND d.deptype = 'n'))
+"""

@@ -1,0 +1,1 @@
+"""SQLite: catalog, reading with its dynamic types made exact, writing."""

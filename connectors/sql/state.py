@@ -1,0 +1,137 @@
+"""The table ``_sync_state``: beside the data, what each stream has durably reached.
+
+Law: it is written in the transaction that writes the data, and only if the row is still
+the one that this writer last saw. ``token`` is new with every commit, so a row that
+somebody else wrote, or removed, is never taken for ours.
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.contract import Committed, Counts, State, Target
+from connectors.errors import TransientError
+from connectors.sql.names import TableName, listed, literal
+from connectors.sql.store import Kind, Planned, Store, transaction
+
+_KEY = ("owner", "stream")
+_COLUMNS: dict[str, pa.DataType] = {
+    "owner": pa.string(),
+    "stream": pa.string(),
+    "execution": pa.string(),
+    "finished": pa.bool_(),
+    "version": pa.int32(),
+    "value": pa.string(),
+    "counts": pa.string(),
+    "committed_at": pa.timestamp("us", "UTC"),
+    "token": pa.string(),
+}
+_READ = ("execution", "finished", "version", "value", "counts", "committed_at", "token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One row as it was read."""
+
+    committed: Committed
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateTable:
+    """One stream's row in ``_sync_state``."""
+
+    store: Store
+    name: TableName
+    target: Target
+
+    @property
+    def lock_name(self) -> str:
+        """What two writers of this row contend for."""
+        return "\0".join((self.name.sql, self.target.owner, self.target.stream))
+
+    def create_if_missing(self) -> None:
+        """Create the table, in its own short transaction, when it is not there."""
+        if self.store.describe(self.name) is not None:
+            return
+        with transaction(self.store):
+            self.store.lock([self.name.sql])
+            self.store.ensure_dataset(self.target.dataset)
+            if self.store.describe(self.name) is None:
+                plan = tuple(self._column(name, kind) for name, kind in _COLUMNS.items())
+                self.store.create(self.name, plan, _KEY, kind=Kind.REAL)
+
+    def _column(self, name: str, kind: pa.DataType) -> Planned:
+        field = pa.field(name, kind)
+        return Planned(name=name, type=self.store.column_type(field), field=field)
+
+    def read(self) -> Stored | None:
+        """The row, as this connection sees it now."""
+        columns = ", ".join(
+            "CAST(committed_at AS VARCHAR)" if name == "committed_at" else name for name in _READ
+        )
+        rows = self.store.rows(f"SELECT {columns} FROM {self.name.sql} WHERE {self._mine()}")
+        return _stored(rows[0]) if rows else None
+
+    def verify(self, known: Stored | None) -> None:
+        """`TransientError` if the row is not the one that this writer knows."""
+        found = self.read()
+        if (found and found.token) != (known and known.token):
+            by = f" by execution {found.committed.execution}" if found else ""
+            raise TransientError(
+                f"the state of {self.target.stream!r} was moved{by} while this execution was "
+                "writing; nothing of it was committed"
+            )
+
+    def write(self, committed: Committed) -> Stored:
+        """Put the row in place of the one that `verify` has seen."""
+        stored = Stored(committed=committed, token=secrets.token_hex(8))
+        state = committed.state
+        at = committed.committed_at or datetime.now(UTC)
+        values = (
+            literal(self.target.owner),
+            literal(self.target.stream),
+            literal(self.target.execution),
+            "TRUE" if committed.finished else "FALSE",
+            "NULL" if state is None else str(state.version),
+            "NULL" if state is None else literal(json.dumps(dict(state.value))),
+            literal(json.dumps({one.name: getattr(committed.counts, one.name) for one in _COUNTS})),
+            literal(at.isoformat(sep=" ", timespec="microseconds")),
+            literal(stored.token),
+        )
+        updates = ", ".join(
+            f"{name} = {value}"
+            for name, value in zip(_COLUMNS, values, strict=True)
+            if name not in _KEY
+        )
+        if not self.store.execute(f"UPDATE {self.name.sql} SET {updates} WHERE {self._mine()}"):
+            self.store.execute(
+                f"INSERT INTO {self.name.sql} ({listed(_COLUMNS)}) VALUES ({', '.join(values)})"
+            )
+        return stored
+
+    def _mine(self) -> str:
+        owner, stream = literal(self.target.owner), literal(self.target.stream)
+        return f"owner = {owner} AND stream = {stream}"
+
+
+_COUNTS = fields(Counts)
+
+
+def _stored(row: Sequence[Any]) -> Stored:
+    execution, finished, version, value, counts, at, token = row
+    return Stored(
+        committed=Committed(
+            state=None if value is None else State(version=version, value=json.loads(value)),
+            execution=execution,
+            finished=bool(finished),
+            counts=Counts(**json.loads(counts)),
+            committed_at=datetime.fromisoformat(at).astimezone(UTC),
+        ),
+        token=token,
+    )

@@ -1,0 +1,1 @@
+"""A multi-tenant data sync scheduling engine on Dagster."""

@@ -1,0 +1,143 @@
+"""Carries a plan out: one transaction, one audit row a change.
+
+Law: the plan is made in the transaction that carries it out, under the tenant's
+lock, so it is still true when it is done. A change that fails undoes all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+
+from sync_pipelines.apply.changes import Change, Plan, PutSchedule, PutSync
+from sync_pipelines.apply.current import Current, read_current
+from sync_pipelines.apply.manifest import WantedConnection
+from sync_pipelines.apply.parse import Parsed
+from sync_pipelines.apply.plan import make_plan
+from sync_pipelines.catalog import audit
+from sync_pipelines.catalog.secrets import SecretBox
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.syncs import (
+    put_connection,
+    put_schedule,
+    put_sync,
+    put_tenant,
+)
+from sync_pipelines.model.sync import Connection, Sync
+
+
+def preview(catalog: Catalog, parsed: Parsed, *, now: datetime) -> Plan:
+    """What `apply` would do; changes nothing. `ManifestError` with every problem of the file."""
+    with catalog.begin() as db:
+        current = read_current(db, catalog.secrets, parsed.manifest.tenant)
+    return make_plan(parsed, current, now=now)
+
+
+def apply(catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str) -> Plan:
+    """Make the catalog as the file says; what was done. `ManifestError` if the file is wrong.
+
+    ``actor`` is who asked, for the audit.
+    """
+    with catalog.begin() as db:
+        current = read_current(db, catalog.secrets, parsed.manifest.tenant, lock=True)
+        plan = make_plan(parsed, current, now=now)
+        if plan.changes:
+            doer = _Doer(db, catalog.secrets, plan.tenant, current, now)
+            for change in plan.changes:
+                doer.carry_out(change)
+                _record(db, change, doer.tenant_id, at=now, actor=actor)
+    return plan
+
+
+class _Doer:
+    """Carries out changes in order: a sync after its connections, a schedule after its sync."""
+
+    def __init__(
+        self, db: Db, secrets: SecretBox, tenant: str, current: Current, now: datetime
+    ) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._tenant = tenant
+        self._now = now
+        self.tenant_id = put_tenant(db, tenant)
+        self._connections = {one.name: one for one in current.connections}
+        self._syncs = {one.sync.name: one.sync.id for one in current.syncs}
+
+    def carry_out(self, change: Change) -> None:
+        """Store one change."""
+        match change.put:
+            case str():
+                pass  # the tenant was made with the doer
+            case WantedConnection() as wanted:
+                self._put_connection(wanted)
+            case PutSync() as put:
+                self._put_sync(put)
+            case PutSchedule() as put:
+                schedule = replace(
+                    put.schedule, tenant_id=self.tenant_id, sync_id=self._syncs[put.sync]
+                )
+                put_schedule(self._db, schedule, now=self._now)
+
+    def _put_connection(self, wanted: WantedConnection) -> None:
+        sealed = self._secrets.seal(wanted.secrets) if wanted.secrets else None
+        identity = put_connection(
+            self._db,
+            self.tenant_id,
+            name=wanted.name,
+            connector=wanted.connector,
+            config=wanted.config,
+            sealed=sealed,
+            key_id=self._secrets.key_id if sealed else None,
+            now=self._now,
+        )
+        self._connections[wanted.name] = Connection(
+            id=identity,
+            tenant=self._tenant,
+            name=wanted.name,
+            connector=wanted.connector,
+            config={**wanted.config, **wanted.secrets},
+        )
+
+    def _put_sync(self, put: PutSync) -> None:
+        wanted = put.wanted
+        sync = Sync(
+            id=self._syncs.get(wanted.name, self.tenant_id),
+            tenant_id=self.tenant_id,
+            tenant=self._tenant,
+            name=wanted.name,
+            source=self._connections[wanted.source.name],
+            destination=self._connections[wanted.destination.name],
+            dataset=wanted.dataset,
+            streams=wanted.streams,
+            retry=wanted.retry,
+            is_active=put.is_active,
+        )
+        self._syncs[wanted.name] = put_sync(
+            self._db, self.tenant_id, sync=sync, description=wanted.description, now=self._now
+        )
+
+
+def _record(db: Db, change: Change, tenant_id: UUID, *, at: datetime, actor: str) -> None:
+    done = "created" if change.is_new else "changed"
+    audit.record(
+        db,
+        at=at,
+        actor=actor,
+        action=f"{change.kind}.{done}",
+        subject=change.name,
+        tenant_id=tenant_id,
+        before=_audited(change.before),
+        after=_audited({**change.after, **_changed_secrets(change)}),
+    )
+
+
+def _changed_secrets(change: Change) -> Mapping[str, list[str]]:
+    """The names of secrets whose values changed, since the values are not kept."""
+    changed = [field.field for field in change.fields if field.is_secret]
+    return {"changed_secrets": changed} if changed else {}
+
+
+def _audited(described: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    return None if described is None else dict(described)

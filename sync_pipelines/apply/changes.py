@@ -1,0 +1,68 @@
+"""What applying a file changes, as data: shown before it is done, audited after."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from sync_pipelines.apply.describe import Described, FieldChange
+from sync_pipelines.apply.manifest import WantedConnection, WantedSync
+from sync_pipelines.model.schedule import Schedule
+
+
+class Kind(StrEnum):
+    """What a change is about."""
+
+    TENANT = "tenant"
+    CONNECTION = "connection"
+    SYNC = "sync"
+    SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutSync:
+    """A sync to be stored, with ``is_active`` decided."""
+
+    wanted: WantedSync
+    connector: str
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutSchedule:
+    """A schedule to be stored; its sync may not have an id yet."""
+
+    sync: str
+    schedule: Schedule
+
+
+Put: TypeAlias = "str | WantedConnection | PutSync | PutSchedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One thing that becomes new or other. ``before`` None: it is new.
+
+    ``name`` is its whole name, such as ``acme/orders``. ``before`` and ``after``
+    hold no secret.
+    """
+
+    kind: Kind
+    name: str
+    before: Described | None
+    after: Described
+    fields: tuple[FieldChange, ...]
+    put: Put
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was nothing of that name."""
+        return self.before is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What applying does, in order, and how many things of the file are as they should be."""
+
+    tenant: str
+    changes: tuple[Change, ...]
+    unchanged: int

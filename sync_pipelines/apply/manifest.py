@@ -1,0 +1,77 @@
+"""A tenant's file as frozen data: connections, syncs and schedules, each with its line.
+
+A sync becomes what the file says of it, defaults included. Only ``is_active`` that
+is left out stays as it is, so that applying does not start what somebody paused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.contract import Json
+from sync_pipelines.model.cadence import Cadence, ClockChange
+from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.sync import SyncStream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedConnection:
+    """A connection as the file has it; ``secrets`` are the part that is encrypted."""
+
+    name: str
+    line: int
+    connector: str
+    config: Mapping[str, Json]
+    secrets: Mapping[str, Json] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSchedule:
+    """A schedule as the file has it."""
+
+    name: str
+    line: int
+    cadence: Cadence
+    timezone: str = "UTC"
+    clock_change: ClockChange = field(default_factory=ClockChange)
+    is_active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A connection's name where a sync mentions it. ``role``: source or destination.
+
+    ``hidden`` are values of the environment in the name, see `apply.document.Scalar`.
+    """
+
+    role: str
+    name: str
+    line: int
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSync:
+    """A sync as the file has it."""
+
+    name: str
+    line: int
+    source: End
+    destination: End
+    dataset: str
+    streams: tuple[SyncStream, ...]
+    description: str | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    is_active: bool | None = None
+    schedules: tuple[WantedSchedule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A whole file. ``ends`` are all the mentions of connections, from broken syncs too."""
+
+    file: str
+    tenant: str
+    connections: tuple[WantedConnection, ...] = ()
+    broken_connections: frozenset[str] = frozenset()
+    syncs: tuple[WantedSync, ...] = ()
+    ends: tuple[End, ...] = ()

@@ -1,0 +1,283 @@
+"""Reads a tenant's file into a manifest, and finds everything that is wrong with it.
+
+What only the catalog can tell (connections that the file does not define) is left to
+`sync_pipelines.apply.plan`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors import registry
+from connectors.contract import Deletes, SyncMode, WriteMode
+from connectors.errors import ConfigError
+from connectors.registry import Connector
+from sync_pipelines.apply.document import (
+    Node,
+    Scalar,
+    Table,
+    hidden_in,
+    is_broken,
+    parse_document,
+    plain,
+)
+from sync_pipelines.apply.fields import Fields
+from sync_pipelines.apply.manifest import (
+    End,
+    Manifest,
+    WantedConnection,
+    WantedSchedule,
+    WantedSync,
+)
+from sync_pipelines.apply.problems import Problem, Problems
+from sync_pipelines.apply.secret_fields import split_config
+from sync_pipelines.apply.timetable import read_schedule
+from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.sync import SyncStream
+
+TOP = ("tenant", "connections", "syncs")
+CONNECTION = ("connector", "config")
+SYNC = (
+    "source",
+    "destination",
+    "dataset",
+    "description",
+    "streams",
+    "retry",
+    "schedules",
+    "is_active",
+)
+STREAM = (
+    "name",
+    "sync_mode",
+    "write_mode",
+    "cursor_field",
+    "primary_key",
+    "columns",
+    "row_filter",
+    "lag",
+    "table",
+    "deletes",
+    "allow_empty",
+)
+RETRY = ("max_attempts", "initial", "factor", "ceiling", "jitter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What could be read of a file, and what is wrong with it. Apply it only if nothing is."""
+
+    manifest: Manifest
+    problems: tuple[Problem, ...]
+
+
+def parse_manifest(text: str, *, file: str, environment: Mapping[str, str]) -> Parsed:
+    """Read a file's text; ``environment`` is what ``${env:NAME}`` is looked up in."""
+    problems = Problems()
+    root = parse_document(text, environment=environment, problems=problems)
+    manifest = Manifest(file=file, tenant="")
+    if isinstance(root, Table):
+        manifest = _Reader(problems).read(root, file)
+    elif root is not None and not is_broken(root):
+        problems.add(root.line, "the file must be a mapping; it takes tenant, connections, syncs")
+    return Parsed(manifest=manifest, problems=tuple(problems.found))
+
+
+class _Reader:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._ends: list[End] = []
+
+    def read(self, root: Table, file: str) -> Manifest:
+        top = Fields(root, TOP, what="the file", problems=self._problems)
+        tenant = top.word("tenant", required=True)
+        found = top.named("connections", CONNECTION, what="a connection")
+        connections = {name: self._connection(name, fields) for name, fields in found.items()}
+        named = top.inner("connections")
+        syncs = [
+            self._sync(name, fields)
+            for name, fields in top.named("syncs", SYNC, what="a sync").items()
+        ]
+        whole = tuple(connection for connection in connections.values() if connection)
+        written = frozenset(named.entries if named else ())
+        return Manifest(
+            file=file,
+            tenant=tenant or "",
+            connections=whole,
+            broken_connections=written - {connection.name for connection in whole},
+            syncs=tuple(sync for sync in syncs if sync),
+            ends=tuple(self._ends),
+        )
+
+    # --- connections -------------------------------------------------------------
+
+    def _connection(self, name: str, fields: Fields) -> WantedConnection | None:
+        known = ", ".join(registry.names())
+        connector_name = fields.text("connector", right=f"one of {known}", required=True)
+        table = fields.inner("config")
+        if connector_name is None:
+            return None
+        try:
+            connector = registry.get(connector_name)
+        except ConfigError as error:
+            fields.wrong("connector", str(error))
+            return None
+        node = table or Table(line=fields.line("config"), entries={}, key_lines={})
+        if is_broken(fields.node("config") or node) or not self._fits(connector, node):
+            return None
+        values = {key: plain(value) for key, value in node.entries.items()}
+        shown, secrets = split_config(connector.config, values)
+        return WantedConnection(
+            name=name,
+            line=fields.table.line,
+            connector=connector_name,
+            config=shown,
+            secrets=secrets,
+        )
+
+    def _fits(self, connector: Connector, config: Table) -> bool:
+        """Whether a connector accepts its configuration; reported where the first wrong key is."""
+        try:
+            connector.parse({key: plain(value) for key, value in config.entries.items()})
+        except ConfigError as error:
+            line = _line_within(config, str(error).partition(":")[0].split("."))
+            self._problems.add(line, f"config.{error}", hide=hidden_in(config))
+            return False
+        return True
+
+    # --- syncs -------------------------------------------------------------------
+
+    def _sync(self, name: str, fields: Fields) -> WantedSync | None:
+        before = len(self._problems.found)
+        source = self._end(fields, "source")
+        destination = self._end(fields, "destination")
+        dataset = fields.text("dataset", right="a schema's name")
+        description = fields.text("description")
+        active = fields.flag("is_active")
+        streams = self._streams(fields)
+        retry = self._retry(fields.fields("retry", RETRY, what="retry"))
+        schedules = self._schedules(fields)
+        if source is None or destination is None or len(self._problems.found) > before:
+            return None
+        return WantedSync(
+            name=name,
+            line=fields.table.line,
+            source=source,
+            destination=destination,
+            dataset=dataset or name,
+            streams=streams,
+            description=description,
+            retry=retry,
+            is_active=active,
+            schedules=schedules,
+        )
+
+    def _end(self, fields: Fields, role: str) -> End | None:
+        name = fields.text(role, right="a connection's name", required=True)
+        if name is None:
+            return None
+        end = End(role=role, name=name, line=fields.line(role), hidden=hidden_in(fields.table))
+        self._ends.append(end)
+        return end
+
+    def _streams(self, fields: Fields) -> tuple[SyncStream, ...]:
+        lines: dict[str, int] = {}
+        tables: dict[str, SyncStream] = {}
+        hide = hidden_in(fields.table)
+        for node in fields.items("streams", required=True):
+            stream = self._stream(node)
+            if stream is None:
+                continue
+            if stream.name in lines:
+                first = lines[stream.name]
+                self._problems.add(
+                    node.line,
+                    f"stream {stream.name!r} stands here again; first in line {first}",
+                    hide=hide,
+                )
+                continue
+            other = tables.setdefault(stream.table_name, stream)
+            if other is not stream:
+                self._problems.add(
+                    node.line,
+                    f"streams {other.name!r} and {stream.name!r} both write table "
+                    f"{stream.table_name!r}; give one of them another with `table`",
+                    hide=hide,
+                )
+            lines[stream.name] = node.line
+        return tuple(stream for stream in tables.values() if stream.name in lines)
+
+    def _stream(self, node: Node) -> SyncStream | None:
+        if isinstance(node, Scalar):
+            if node.broken:
+                return None
+            if isinstance(node.value, str) and node.value.strip():
+                return SyncStream(name=node.value)
+        if not isinstance(node, Table):
+            self._problems.add(
+                node.line,
+                "a stream is its name, or a mapping such as {name: orders, sync_mode: full}",
+            )
+            return None
+        fields = Fields(node, STREAM, what="a stream", problems=self._problems)
+        before = len(self._problems.found)
+        chosen = {
+            "name": fields.text("name", right="the stream's name", required=True),
+            "sync_mode": fields.choice("sync_mode", SyncMode),
+            "write_mode": fields.choice("write_mode", WriteMode),
+            "cursor_field": fields.text("cursor_field", right="a column's name"),
+            "primary_key": fields.texts("primary_key"),
+            "columns": fields.texts("columns"),
+            "row_filter": fields.text("row_filter", right="a condition in the source's language"),
+            "lag": fields.duration("lag"),
+            "table": fields.text("table", right="a table's name"),
+            "deletes": fields.choice("deletes", Deletes),
+            "allow_empty": fields.flag("allow_empty"),
+        }
+        if chosen["name"] is None or len(self._problems.found) > before:
+            return None
+        try:
+            return SyncStream(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+        except ValueError as error:
+            self._problems.add(node.line, str(error), hide=hidden_in(node))
+            return None
+
+    def _retry(self, fields: Fields | None) -> RetryPolicy:
+        if fields is None:
+            return RetryPolicy()
+        chosen = {
+            "max_attempts": fields.number("max_attempts", least=1, most=1000, whole=True),
+            "initial": fields.duration("initial"),
+            # Beyond this, the powers of long retries would no longer be finite.
+            "factor": fields.number("factor", least=1, most=1000),
+            "ceiling": fields.duration("ceiling"),
+            "jitter": fields.number("jitter", least=0, most=1),
+        }
+        try:
+            return RetryPolicy(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+        except ValueError as error:
+            fields.wrong(str(error).partition(" ")[0], str(error))
+            return RetryPolicy()
+
+    def _schedules(self, fields: Fields) -> tuple[WantedSchedule, ...]:
+        table = fields.inner("schedules")
+        if table is None:
+            return ()
+        found = (
+            read_schedule(name, node, line=table.key_lines[name], problems=self._problems)
+            for name, node in table.entries.items()
+        )
+        return tuple(schedule for schedule in found if schedule is not None)
+
+
+def _line_within(table: Table, path: list[str]) -> int:
+    """The line of the key that a path leads to, as far as it can be followed."""
+    line = table.line
+    for part in path:
+        if part not in table.key_lines:
+            return line
+        line = table.key_lines[part]
+        inner = table.entries[part]
+        if not isinstance(inner, Table):
+            return line
+        table = inner
+    return line

@@ -1,0 +1,261 @@
+"""The difference between a file and the catalog, as a list of changes. Pure.
+
+Laws: a file that has been applied plans nothing; a change carries no secret that
+could be shown (secret fields are named, their values not); an edit never makes
+an old slot fire again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from connectors import registry
+from sync_pipelines.apply.changes import Change, Kind, Plan, PutSchedule, PutSync
+from sync_pipelines.apply.current import Current, CurrentSync
+from sync_pipelines.apply.describe import (
+    Described,
+    FieldChange,
+    described_connection,
+    described_schedule,
+    described_sync,
+    differences,
+)
+from sync_pipelines.apply.manifest import (
+    End,
+    Manifest,
+    WantedConnection,
+    WantedSchedule,
+    WantedSync,
+)
+from sync_pipelines.apply.parse import Parsed
+from sync_pipelines.apply.problems import ManifestError, Problem, nearest, redacted
+from sync_pipelines.apply.secret_fields import split_config
+from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.model.sync import Connection
+from sync_pipelines.timing.instants import next_instant
+
+NO_ID = UUID(int=0)
+"""Stands for what the catalog will give an id to."""
+
+
+def make_plan(parsed: Parsed, current: Current, *, now: datetime) -> Plan:
+    """Compare; `ManifestError` with every problem of the file if there is any."""
+    manifest = parsed.manifest
+    problems = [*parsed.problems, *_catalog_problems(manifest, current)]
+    if problems:
+        raise ManifestError(manifest.file, problems)
+    changes = tuple(_changes(manifest, current, now))
+    same = _named(manifest) - {(change.kind, change.name) for change in changes}
+    return Plan(tenant=manifest.tenant, changes=changes, unchanged=len(same))
+
+
+def _named(manifest: Manifest) -> set[tuple[Kind, str]]:
+    """Everything that the file speaks of."""
+    tenant = manifest.tenant
+    named = {(Kind.TENANT, tenant)}
+    named |= {(Kind.CONNECTION, f"{tenant}/{one.name}") for one in manifest.connections}
+    for sync in manifest.syncs:
+        named.add((Kind.SYNC, f"{tenant}/{sync.name}"))
+        named |= {(Kind.SCHEDULE, f"{tenant}/{sync.name}/{one.name}") for one in sync.schedules}
+    return named
+
+
+def _changes(manifest: Manifest, current: Current, now: datetime) -> Iterator[Change]:
+    if current.tenant_id is None:
+        yield Change(
+            kind=Kind.TENANT,
+            name=manifest.tenant,
+            before=None,
+            after={"name": manifest.tenant},
+            fields=(),
+            put=manifest.tenant,
+        )
+    for connection in manifest.connections:
+        yield from _connection_change(manifest.tenant, connection, current)
+    for sync in manifest.syncs:
+        yield from _sync_changes(manifest, sync, current, now)
+
+
+# --- what only the catalog can tell ------------------------------------------------
+
+
+def _catalog_problems(manifest: Manifest, current: Current) -> Iterator[Problem]:
+    for end in manifest.ends:
+        message = _wrong_end(end, manifest, current)
+        if message is not None:
+            yield Problem(line=end.line, message=redacted(message, end.hidden))
+    for wanted in manifest.connections:
+        there = current.connection(wanted.name)
+        if there is not None and there.connector != wanted.connector:
+            yield Problem(
+                line=wanted.line,
+                message=f"connection {wanted.name!r} is a {there.connector!r} connection and "
+                f"cannot become a {wanted.connector!r} one; give the new one another name",
+            )
+
+
+def _wrong_end(end: End, manifest: Manifest, current: Current) -> str | None:
+    connector_name = _connector_of(end.name, manifest, current)
+    if connector_name is None:
+        if end.name in manifest.broken_connections:
+            return None
+        known = set(manifest.broken_connections)
+        known |= {wanted.name for wanted in manifest.connections}
+        known |= {held.name for held in current.connections}
+        hint = nearest(end.name, sorted(known), what="there are")
+        return f"{end.role} {end.name!r} is no connection of the file or the tenant; {hint}"
+    connector = registry.get(connector_name)
+    if end.role in connector.roles:
+        return None
+    return (
+        f"{end.role} {end.name!r} is a {connector_name!r} connection, which can only be a "
+        f"{' or a '.join(connector.roles)}"
+    )
+
+
+def _connector_of(name: str, manifest: Manifest, current: Current) -> str | None:
+    for wanted in manifest.connections:
+        if wanted.name == name:
+            return wanted.connector
+    there = current.connection(name)
+    return there.connector if there else None
+
+
+# --- changes -----------------------------------------------------------------------
+
+
+def _connection_change(
+    tenant: str, wanted: WantedConnection, current: Current
+) -> Iterator[Change]:  # fmt: skip
+    there = current.connection(wanted.name)
+    before = _described_now(there) if there else None
+    after = described_connection(wanted.connector, wanted.config, tuple(wanted.secrets))
+    fields = differences(before, after)
+    if there is not None:
+        _, held = split_config(registry.get(there.connector).config, there.config)
+        fields += tuple(
+            FieldChange(field=f"config.{key}", is_secret=True)
+            for key, value in wanted.secrets.items()
+            if key in held and held[key] != value
+        )
+    if before is None or fields:
+        yield Change(
+            kind=Kind.CONNECTION,
+            name=f"{tenant}/{wanted.name}",
+            before=before,
+            after=after,
+            fields=fields,
+            put=wanted,
+        )
+
+
+def _described_now(connection: Connection) -> Described:
+    shown, secrets = split_config(
+        registry.get(connection.connector).config, connection.config
+    )  # fmt: skip
+    return described_connection(connection.connector, shown, tuple(secrets))
+
+
+def _sync_changes(
+    manifest: Manifest, wanted: WantedSync, current: Current, now: datetime
+) -> Iterator[Change]:
+    there = current.sync(wanted.name)
+    was_active = there.sync.is_active if there else None
+    is_active = _decided(wanted.is_active, was_active)
+    before = described_sync(there.sync, there.description) if there else None
+    connector = _connector_of(wanted.source.name, manifest, current)
+    assert connector is not None, "checked before"
+    after = described_sync(wanted, wanted.description, is_active=is_active)
+    fields = differences(before, after)
+    key = f"{manifest.tenant}/{wanted.name}"
+    if before is None or fields:
+        yield Change(
+            kind=Kind.SYNC,
+            name=key,
+            before=before,
+            after=after,
+            fields=fields,
+            put=PutSync(wanted=wanted, connector=connector, is_active=is_active),
+        )
+    resumed = is_active and was_active is False
+    yield from _schedule_changes(key, wanted, there, now, resumed=resumed)
+
+
+def _schedule_changes(
+    key: str, wanted: WantedSync, there: CurrentSync | None, now: datetime, *, resumed: bool
+) -> Iterator[Change]:
+    """The file's schedules; and every active one of a sync that wakes up is armed anew."""
+    held = {schedule.name: schedule for schedule in there.schedules} if there else {}
+    for schedule in wanted.schedules:
+        old = held.pop(schedule.name, None)
+        new = _as_wanted(schedule, old, now)
+        yield from _schedule_change(key, wanted.name, old, new, now, resumed=resumed)
+    for old in held.values() if resumed else ():
+        yield from _schedule_change(key, wanted.name, old, old, now, resumed=True)
+
+
+def _as_wanted(wanted: WantedSchedule, old: Schedule | None, now: datetime) -> Schedule:
+    base = old or Schedule(
+        id=NO_ID,
+        tenant_id=NO_ID,
+        sync_id=NO_ID,
+        name=wanted.name,
+        cadence=wanted.cadence,
+        created_at=now,
+    )
+    return replace(
+        base,
+        cadence=wanted.cadence,
+        timezone=wanted.timezone,
+        clock_change=wanted.clock_change,
+        is_active=_decided(wanted.is_active, old.is_active if old else None),
+    )
+
+
+def _schedule_change(
+    key: str, sync: str, old: Schedule | None, new: Schedule, now: datetime, *, resumed: bool
+) -> Iterator[Change]:
+    before, after = described_schedule(old) if old else None, described_schedule(new)
+    fields = differences(before, after)
+    wakes = new.is_active and (old is None or resumed or not old.is_active)
+    if old is None or wakes or _timing(old) != _timing(new):
+        new = replace(new, next_run_at=_first_slot(new, now))
+    if old is not None and old.next_run_at != new.next_run_at:
+        slots = (_text(old.next_run_at), _text(new.next_run_at))
+        fields += (FieldChange(field="next_run_at", before=slots[0], after=slots[1]),)
+    if old != new:
+        yield Change(
+            kind=Kind.SCHEDULE,
+            name=f"{key}/{new.name}",
+            before=before,
+            after=after,
+            fields=fields,
+            put=PutSchedule(sync=sync, schedule=new),
+        )
+
+
+def _timing(schedule: Schedule) -> Sequence[object]:
+    """What decides its slots."""
+    return (schedule.cadence, schedule.timezone, schedule.clock_change)
+
+
+def _text(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _first_slot(schedule: Schedule, now: datetime) -> datetime | None:
+    return next_instant(
+        schedule.cadence,
+        schedule.timezone,
+        schedule.clock_change,
+        after=now,
+        anchor=schedule.created_at,
+    )
+
+
+def _decided(wanted: bool | None, held: bool | None) -> bool:
+    """The file's word, else what is there, else yes."""
+    if wanted is not None:
+        return wanted
+    return True if held is None else held

@@ -1,0 +1,74 @@
+"""Between frozen model objects and the JSON in the catalog's columns."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+from connectors.contract import Deletes, SyncMode, WriteMode
+from sync_pipelines.model.execution import Request
+from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.sync import SyncStream
+
+DURATIONS = ("initial", "ceiling")
+
+
+def stream_to_json(stream: SyncStream) -> dict[str, Any]:
+    """Only what differs from the defaults, so that a diff shows what a tenant chose."""
+    default = SyncStream(name=stream.name)
+    chosen = {
+        field.name: getattr(stream, field.name)
+        for field in fields(stream)
+        if getattr(stream, field.name) != getattr(default, field.name)
+    }
+    if "lag" in chosen:
+        chosen["lag"] = stream.lag.total_seconds()
+    listed = {key: list(value) for key, value in chosen.items() if isinstance(value, tuple)}
+    return {"name": stream.name, **chosen, **listed}
+
+
+def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
+    """The inverse of `stream_to_json`."""
+    key = value.get("primary_key")
+    return SyncStream(
+        name=value["name"],
+        sync_mode=SyncMode(value.get("sync_mode", SyncMode.FULL)),
+        write_mode=WriteMode(value.get("write_mode", WriteMode.REPLACE)),
+        cursor_field=value.get("cursor_field"),
+        primary_key=None if key is None else tuple(key),
+        columns=tuple(value.get("columns", ())),
+        row_filter=value.get("row_filter"),
+        lag=timedelta(seconds=value.get("lag", 0)),
+        table=value.get("table"),
+        deletes=Deletes(value.get("deletes", Deletes.KEEP)),
+        allow_empty=value.get("allow_empty", False),
+    )
+
+
+def retry_to_json(retry: RetryPolicy) -> dict[str, Any]:
+    """Durations become seconds."""
+    value = {field.name: getattr(retry, field.name) for field in fields(retry)}
+    return value | {name: value[name].total_seconds() for name in DURATIONS}
+
+
+def retry_from_json(value: Mapping[str, Any]) -> RetryPolicy:
+    """The inverse of `retry_to_json`; what is absent takes its default."""
+    seconds = {name: timedelta(seconds=value[name]) for name in DURATIONS if name in value}
+    return RetryPolicy(**{**value, **seconds})
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    """Only what was asked for."""
+    value = {
+        "streams": list(request.streams),
+        "full": request.full,
+        "window_start": request.window_start,
+        "window_end": request.window_end,
+        "allow_empty": request.allow_empty,
+    }
+    return {key: asked for key, asked in value.items() if asked}
+
+
+def request_from_json(value: Mapping[str, Any]) -> Request:
+    """The inverse of `request_to_json`."""
+    return Request(**{**value, "streams": tuple(value.get("streams", ()))})

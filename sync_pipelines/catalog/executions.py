@@ -1,0 +1,380 @@
+"""Executions: claiming them, moving them on, and reading their history.
+
+Law: a transition is decided by the model and saved here only if the row is still
+what the decision was made on (status, attempt and run). Whoever comes second
+finds that out, and does nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+from sqlalchemy import RowMapping, Select, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+
+from connectors.contract import Committed, Counts
+from sync_pipelines.catalog.codec import request_from_json, request_to_json
+from sync_pipelines.catalog.tables import (
+    ConnectionRow,
+    ExecutionRow,
+    StateRow,
+    SyncRow,
+    TenantRow,
+)
+from sync_pipelines.model.execution import Execution, Request, Status, Trigger
+
+ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One execution as its tenant sees it, with what it moved."""
+
+    execution: Execution
+    counts: Counts
+    duration: timedelta | None
+    error_message: str | None
+    error_details: Mapping[str, Any] | None
+    attempts: Sequence[Mapping[str, Any]]
+    progress: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
+def _select() -> Select[Any]:
+    return (
+        select(
+            ExecutionRow.__table__,
+            func.concat(TenantRow.name, "/", SyncRow.name).label("sync_key"),
+            SyncRow.connector,
+            ConnectionRow.name.label("connection"),
+        )
+        .join(SyncRow, SyncRow.id == ExecutionRow.sync_id)
+        .join(ConnectionRow, ConnectionRow.id == SyncRow.source_id)
+        .join(TenantRow, TenantRow.id == ExecutionRow.tenant_id)
+    )
+
+
+def _execution(row: RowMapping) -> Execution:
+    return Execution(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        sync_id=row["sync_id"],
+        sync_key=row["sync_key"],
+        connector=row["connector"],
+        connection=row["connection"],
+        trigger=Trigger(row["trigger"]),
+        status=Status(row["status"]),
+        attempt=row["attempt"],
+        schedule_id=row["schedule_id"],
+        due_at=row["due_at"],
+        created_at=row["created_at"],
+        next_attempt_at=row["next_attempt_at"],
+        queued_at=row["queued_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        run_id=row["run_id"],
+        request=request_from_json(row["request"]),
+    )
+
+
+def create(
+    db: Db,
+    *,
+    tenant_id: UUID,
+    sync_id: UUID,
+    trigger: Trigger,
+    now: datetime,
+    status: Status = Status.PENDING,
+    schedule_id: UUID | None = None,
+    due_at: datetime | None = None,
+    request: Request | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> UUID | None:
+    """A new execution's id, or None when its ``(schedule_id, due_at)`` was claimed before.
+
+    A ``skipped`` one is complete at birth; ``metadata`` says why.
+    """
+    final = status is Status.SKIPPED
+    statement = (
+        insert(ExecutionRow)
+        .values(
+            tenant_id=tenant_id,
+            sync_id=sync_id,
+            trigger=trigger,
+            status=status,
+            schedule_id=schedule_id,
+            due_at=due_at,
+            request=request_to_json(request or Request()),
+            execution_metadata=dict(metadata or {}),
+            next_attempt_at=None if final else now,
+            queued_at=now if status is Status.QUEUED else None,
+            completed_at=now if final else None,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["schedule_id", "due_at"])
+        .returning(ExecutionRow.id)
+    )
+    return db.execute(statement).scalar_one_or_none()
+
+
+def lock_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:
+    """One execution, locked until the transaction ends; None when it is gone.
+
+    For all tenants, because the engine acts for each of them; an execution's id
+    comes from the catalog itself or from a Dagster run's tag.
+    """
+    query = _select().where(ExecutionRow.id == execution_id).with_for_update(of=ExecutionRow)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _execution(row)
+
+
+def of_run_for_all_tenants(db: Db, run_id: str) -> Execution | None:
+    """The execution whose current attempt a Dagster run carries out, if any does.
+
+    For all tenants, because a run tells only its own id.
+    """
+    query = _select().where(ExecutionRow.run_id == run_id)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _execution(row)
+
+
+def running(db: Db, sync_id: UUID, *, tenant_id: UUID) -> Execution | None:
+    """The running execution of a sync, if there is one."""
+    query = _select().where(
+        ExecutionRow.tenant_id == tenant_id,
+        ExecutionRow.sync_id == sync_id,
+        ExecutionRow.status == Status.RUNNING,
+    )
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _execution(row)
+
+
+def waiting(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
+    """A sync's pending executions, oldest first."""
+    query = (
+        _select()
+        .where(
+            ExecutionRow.tenant_id == tenant_id,
+            ExecutionRow.sync_id == sync_id,
+            ExecutionRow.status == Status.PENDING,
+        )
+        .order_by(ExecutionRow.created_at)
+    )
+    return [_execution(row) for row in db.execute(query).mappings()]
+
+
+def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
+    """Store a transition, with other columns that go with it; False when someone was first.
+
+    Also False when ``after`` is running and another execution of the sync already is.
+    """
+    changed = {
+        "status": after.status,
+        "attempt": after.attempt,
+        "next_attempt_at": after.next_attempt_at,
+        "queued_at": after.queued_at,
+        "started_at": after.started_at,
+        "completed_at": after.completed_at,
+        "run_id": after.run_id,
+    }
+    statement = (
+        update(ExecutionRow)
+        .where(
+            ExecutionRow.id == before.id,
+            ExecutionRow.status == before.status,
+            ExecutionRow.attempt == before.attempt,
+            ExecutionRow.run_id.is_not_distinct_from(before.run_id),
+        )
+        .values(**changed, **columns)
+    )
+    try:
+        with db.begin_nested():
+            return db.execute(statement).rowcount == 1
+    except IntegrityError as error:
+        if "sync_executions_running_key" in str(error.orig):
+            return False
+        raise
+
+
+def launchable_for_all_tenants(db: Db, now: datetime, *, limit: int) -> list[Execution]:
+    """Pending executions whose time has come and whose sync is free, longest waiting first.
+
+    For all tenants, because fairness among them is decided on the whole. Locked
+    against other dispatchers, who skip them.
+    """
+    other = aliased(ExecutionRow)
+    busy = select(other.id).where(
+        other.sync_id == ExecutionRow.sync_id, other.status.in_((Status.QUEUED, Status.RUNNING))
+    )
+    query = (
+        _select()
+        .where(
+            ExecutionRow.status == Status.PENDING,
+            ExecutionRow.next_attempt_at <= now,
+            ~busy.exists(),
+        )
+        .order_by(ExecutionRow.next_attempt_at)
+        .limit(limit)
+        .with_for_update(of=ExecutionRow, skip_locked=True)
+    )
+    return [_execution(row) for row in db.execute(query).mappings()]
+
+
+def claimed_in_tick_for_all_tenants(db: Db, tick: str, connector: str) -> list[Execution]:
+    """What a dispatcher's turn claimed and no run has started yet.
+
+    For all tenants, because a turn serves all of a connector's tenants.
+    """
+    query = _select().where(
+        SyncRow.connector == connector,
+        ExecutionRow.status.in_((Status.PENDING, Status.QUEUED)),
+        ExecutionRow.attempt == 1,
+        ExecutionRow.execution_metadata["tick"].astext == tick,
+    )
+    return [_execution(row) for row in db.execute(query).mappings()]
+
+
+def has_active(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:
+    """Whether an execution of this sync waits, is queued, or runs."""
+    query = select(ExecutionRow.id).where(
+        ExecutionRow.tenant_id == tenant_id,
+        ExecutionRow.sync_id == sync_id,
+        ExecutionRow.status.in_(ACTIVE),
+    )
+    return db.scalar(query.limit(1)) is not None
+
+
+def beat(
+    db: Db, execution: Execution, *, progress: Mapping[str, Any], counts: Counts, now: datetime
+) -> bool:
+    """Write live progress; True when the tenant has asked to cancel, or the attempt is not ours."""
+    statement = (
+        update(ExecutionRow)
+        .where(
+            ExecutionRow.id == execution.id,
+            ExecutionRow.status == Status.RUNNING,
+            ExecutionRow.attempt == execution.attempt,
+        )
+        .values(progress=dict(progress), heartbeat_at=now, **count_columns(counts))
+        .returning(ExecutionRow.cancel_requested_at)
+    )
+    row = db.execute(statement).one_or_none()
+    return row is None or row[0] is not None
+
+
+def story(db: Db, execution_id: UUID) -> tuple[list[Any], dict[str, Any]]:
+    """An execution's earlier attempts, and its metadata, as they stand."""
+    query = select(ExecutionRow.attempts, ExecutionRow.execution_metadata)
+    row = db.execute(query.where(ExecutionRow.id == execution_id)).one()
+    return list(row[0]), dict(row[1])
+
+
+def count_columns(counts: Counts) -> dict[str, int]:
+    """Counts by the names of their columns."""
+    return {
+        "records_processed": counts.processed,
+        "records_created": counts.created,
+        "records_updated": counts.updated,
+        "records_deleted": counts.deleted,
+        "records_rejected": counts.rejected,
+        "bytes_moved": counts.bytes,
+    }
+
+
+def request_cancel(db: Db, execution_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
+    """Ask a running execution to stop; False when it is not running."""
+    statement = (
+        update(ExecutionRow)
+        .where(
+            ExecutionRow.id == execution_id,
+            ExecutionRow.tenant_id == tenant_id,
+            ExecutionRow.status == Status.RUNNING,
+        )
+        .values(cancel_requested_at=func.coalesce(ExecutionRow.cancel_requested_at, now))
+    )
+    return db.execute(statement).rowcount == 1
+
+
+def mirror_state(db: Db, execution: Execution, stream: str, committed: Committed) -> None:
+    """Keep what a destination has committed where people can see it."""
+    if committed.state is None:
+        return
+    values = {
+        "version": committed.state.version,
+        "value": dict(committed.state.value),
+        "watermark": committed.state.watermark,
+        "execution_id": execution.id,
+        "committed_at": committed.committed_at or func.now(),
+    }
+    db.execute(
+        insert(StateRow)
+        .values(sync_id=execution.sync_id, tenant_id=execution.tenant_id, stream=stream, **values)
+        .on_conflict_do_update(index_elements=["sync_id", "stream"], set_=values)
+    )
+
+
+def silent_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
+    """Running executions that have not given a sign of life since ``before``.
+
+    For all tenants, because whoever looks after the dead looks after all of them.
+    """
+    alive_at = func.coalesce(ExecutionRow.heartbeat_at, ExecutionRow.started_at)
+    query = _select().where(ExecutionRow.status == Status.RUNNING, alive_at < before)
+    return [_execution(row) for row in db.execute(query).mappings()]
+
+
+def queued_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
+    """Executions handed to Dagster's queue before an instant, and not started since.
+
+    For all tenants, because a lost hand-over is found by one look at all.
+    """
+    query = _select().where(
+        ExecutionRow.status == Status.QUEUED, ExecutionRow.queued_at < before
+    )  # fmt: skip
+    return [_execution(row) for row in db.execute(query).mappings()]
+
+
+def history(
+    db: Db, sync_id: UUID, *, tenant_id: UUID, limit: int = 20, before: datetime | None = None
+) -> list[HistoryEntry]:
+    """A sync's executions, newest first; ``before`` pages on by ``created_at``."""
+    query = _select().where(ExecutionRow.tenant_id == tenant_id, ExecutionRow.sync_id == sync_id)
+    if before is not None:
+        query = query.where(ExecutionRow.created_at < before)
+    query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
+    return [_entry(row) for row in db.execute(query).mappings()]
+
+
+def find(db: Db, execution_id: UUID, *, tenant_id: UUID) -> HistoryEntry | None:
+    """One execution of a tenant, or None."""
+    query = _select().where(
+        ExecutionRow.id == execution_id, ExecutionRow.tenant_id == tenant_id
+    )  # fmt: skip
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _entry(row)
+
+
+def _entry(row: RowMapping) -> HistoryEntry:
+    milliseconds = row["duration_ms"]
+    return HistoryEntry(
+        execution=_execution(row),
+        counts=Counts(
+            processed=row["records_processed"],
+            created=row["records_created"],
+            updated=row["records_updated"],
+            deleted=row["records_deleted"],
+            rejected=row["records_rejected"],
+            bytes=row["bytes_moved"],
+        ),
+        duration=None if milliseconds is None else timedelta(milliseconds=milliseconds),
+        error_message=row["error_message"],
+        error_details=row["error_details"],
+        attempts=row["attempts"],
+        progress=row["progress"],
+        metadata=row["execution_metadata"],
+    )

@@ -1,0 +1,86 @@
+"""Opening the catalog: one pooled engine, its migrations, its secrets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from connectors.errors import ConfigError, TransientError
+from sync_pipelines.catalog.secrets import SecretBox
+from sync_pipelines.catalog.tables import SCHEMA
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 7_283_551_906
+"""Key of the advisory lock under which one process at a time migrates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The catalog of one installation. Queries take a connection from `begin`."""
+
+    engine: Engine
+    secrets: SecretBox
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end, rolled back by an exception."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close pooled connections; safe to call twice."""
+        self.engine.dispose()
+
+
+def open_catalog(url: str, secrets: SecretBox) -> Catalog:
+    """Connect to the catalog at a ``postgresql://`` URL, and bring its tables up to date."""
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=5,
+        max_overflow=15,
+        pool_pre_ping=True,
+        connect_args={"application_name": "sync-pipelines", "options": "-c timezone=UTC"},
+    )
+    try:
+        migrate(engine)
+    except OperationalError as error:
+        engine.dispose()
+        raise TransientError(f"the catalog does not answer: {error.orig}") from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return Catalog(engine=engine, secrets=secrets)
+
+
+def migrate(engine: Engine) -> None:
+    """Create or upgrade the catalog's tables; of several processes one does it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        if _revision(connection) == script.get_current_head():
+            return
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        found = _revision(connection)
+        known = {revision.revision for revision in script.walk_revisions()}
+        if found is not None and found not in known:
+            raise ConfigError(
+                f"the catalog is at revision {found!r}, which this version does not know; "
+                "it was upgraded by a newer one: use that"
+            )
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
+    return context.get_current_revision()

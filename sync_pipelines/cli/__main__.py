@@ -1,0 +1,5 @@
+"""``python -m sync_pipelines.cli`` is ``sync-pipelines``."""
+
+from sync_pipelines.cli.app import main
+
+main()

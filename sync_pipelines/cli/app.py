@@ -1,0 +1,93 @@
+"""All commands together, and how any of them fails: one clear line, and an exit code."""
+
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import structlog
+import typer
+from sqlalchemy.exc import OperationalError
+from typer.core import TyperGroup
+
+from connectors.errors import ConnectorError
+from sync_pipelines.apply.problems import ManifestError
+from sync_pipelines.cli import applying, connections, history, running, secrets, starting, status
+from sync_pipelines.cli import connectors as connector_commands
+from sync_pipelines.cli.output import tell
+from sync_pipelines.engine.run import NotStartedError
+from sync_pipelines.model.cadence import CadenceError
+from sync_pipelines.runtime.errors import StartError
+from sync_pipelines.runtime.foreground import BusyError
+
+EXPECTED = (ConnectorError, CadenceError, StartError, BusyError, NotStartedError, OperationalError)
+"""What is said in a line. Anything else is our own bug, and is shown whole."""
+
+
+class Commands(TyperGroup):
+    """A group whose commands fail in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an expected error becomes its message and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            tell(_said(error))
+            raise typer.Exit(1) from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, ManifestError):
+        return str(error)
+    if isinstance(error, OperationalError):
+        return f"error: the catalog does not answer: {str(error.orig).strip()}"
+    return f"error: {error}"
+
+
+app = typer.Typer(
+    name="sync-pipelines",
+    cls=Commands,
+    help="Keeps datasets up to date: connects systems, and moves what changed, when it is due.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # a usage error stays one line, in a pipe too
+    pretty_exceptions_enable=False,
+)
+app.command()(starting.up)
+app.command()(starting.demo)
+app.command()(applying.apply)
+app.add_typer(connector_commands.app, name="connectors")
+app.add_typer(connections.app, name="connections")
+app.command()(running.trigger)
+app.command()(running.run)
+app.command()(history.history)
+app.command()(status.status)
+app.add_typer(secrets.app, name="secrets")
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the log, on standard error.")
+    ] = False,
+) -> None:
+    """Keeps datasets up to date: connects systems, and moves what changed, when it is due."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.INFO if verbose else logging.CRITICAL
+        ),
+        # Standard output is for results alone.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+
+
+def main() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a command as Ctrl-C does: cleanly."""
+    raise KeyboardInterrupt

@@ -1,0 +1,101 @@
+"""``connections``: whether a connection works, and what there is at its other end."""
+
+from contextlib import closing
+
+import pyarrow as pa
+import typer
+
+from connectors import registry
+from connectors.contract import Json, Stream
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.syncs import find_connection
+from sync_pipelines.cli.doors import AsJson, ConnectionKey, session
+from sync_pipelines.cli.output import print_json, print_line, print_table, tell
+from sync_pipelines.model.sync import Connection
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Connections that tenants have configured."
+)
+
+
+@app.command()
+def check(name: ConnectionKey, as_json: AsJson = False) -> None:
+    """Connect in every role the connector can play, and say to what."""
+    with session() as opened:
+        connection = _found(opened.catalog, name)
+        connector = registry.get(connection.connector)
+        found: dict[str, Json] = {}
+        if connector.source is not None:
+            with closing(connector.open_source(connection.config)) as source:
+                found["source"] = source.check()
+        if connector.destination is not None:
+            with closing(connector.open_destination(connection.config)) as destination:
+                found["destination"] = destination.check()
+    if as_json:
+        print_json({"connection": name, "connector": connector.name, "ok": True, **found})
+        return
+    for role, said in found.items():
+        print_line(f"{role}: {said}")
+
+
+@app.command()
+def discover(name: ConnectionKey, as_json: AsJson = False) -> None:
+    """The streams that can be read: key, cursor candidates, columns, and what to know."""
+    with session() as opened:
+        connection = _found(opened.catalog, name)
+        with closing(registry.get(connection.connector).open_source(connection.config)) as source:
+            streams = list(source.discover())
+    if as_json:
+        print_json([_json(stream) for stream in streams])
+        return
+    rows = [
+        (
+            stream.name,
+            ", ".join(stream.primary_key),
+            ", ".join(cursor_candidates(stream)),
+            ", ".join(stream.schema.names),
+            stream.note,
+        )
+        for stream in streams
+    ]
+    print_table(
+        ("stream", "key", "cursor candidates", "columns", "note"),
+        rows,
+        empty="there are no streams; has the connection's user the right to see any?",
+    )
+    tell(f"{len(streams)} streams")
+
+
+def cursor_candidates(stream: Stream) -> tuple[str, ...]:
+    """Columns that may grow with every change: the source's own choice, then times, then the key.
+
+    A single whole-number key grows with new records, though not with changed ones.
+    """
+    found = [stream.cursor_field] if stream.cursor_field else []
+    found += [field.name for field in stream.schema if pa.types.is_timestamp(field.type)]
+    found += [
+        name
+        for name in stream.primary_key
+        if len(stream.primary_key) == 1 and pa.types.is_integer(stream.schema.field(name).type)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _json(stream: Stream) -> Json:
+    return {
+        "stream": stream.name,
+        "primary_key": list(stream.primary_key),
+        "cursor_field": stream.cursor_field,
+        "cursor_candidates": list(cursor_candidates(stream)),
+        "modes": sorted(str(mode) for mode in stream.modes),
+        "columns": [
+            {"name": field.name, "type": str(field.type), "nullable": field.nullable}
+            for field in stream.schema
+        ],
+        "note": stream.note,
+    }
+
+
+def _found(catalog: Catalog, name: str) -> Connection:
+    with catalog.begin() as db:
+        return find_connection(db, catalog.secrets, name)

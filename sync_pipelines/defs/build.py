@@ -1,0 +1,24 @@
+"""Puts the definitions together: per connector an asset, a job, a schedule; sensors over all."""
+
+import dagster as dg
+
+from sync_pipelines.defs.assets import STREAMS, sync_assets
+from sync_pipelines.defs.example import daily_delay_by_carrier
+from sync_pipelines.defs.io import SyncedTables
+from sync_pipelines.defs.jobs import due_schedule, sync_job
+from sync_pipelines.defs.resources import EngineResource
+from sync_pipelines.defs.sensors import dispatch_sensor, lost_run_sensors
+
+
+def build() -> dg.Definitions:
+    """Every definition of this code location."""
+    engine = EngineResource()
+    connectors = sorted(STREAMS)
+    jobs = {connector: sync_job(connector) for connector in connectors}
+    return dg.Definitions(
+        assets=[*(sync_assets(connector) for connector in connectors), daily_delay_by_carrier],
+        jobs=list(jobs.values()),
+        schedules=[due_schedule(connector, job) for connector, job in jobs.items()],
+        sensors=[dispatch_sensor(connectors, list(jobs.values())), *lost_run_sensors()],
+        resources={"engine": engine, "synced_tables": SyncedTables(engine=engine)},
+    )

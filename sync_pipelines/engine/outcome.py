@@ -1,0 +1,141 @@
+"""What became of an attempt, and what happens next: pure decisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+
+from connectors.contract import Counts, State
+from connectors.errors import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    DataError,
+    RateLimitedError,
+    TransientError,
+)
+from sync_pipelines.engine.progress import CancelledError
+from sync_pipelines.model.execution import Status
+from sync_pipelines.model.retry import RetryPolicy
+
+
+class ErrorClass(StrEnum):
+    """Kinds of failure, by what helps. `LOST`: the process died without a word."""
+
+    AUTH = "auth"
+    CONFIG = "config"
+    RATE_LIMITED = "rate_limited"
+    TRANSIENT = "transient"
+    DATA = "data"
+    CONTRACT = "contract"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    UNEXPECTED = "unexpected"
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the same call may succeed later without anybody acting."""
+        return self in RETRIED
+
+
+RETRIED = frozenset(
+    {ErrorClass.RATE_LIMITED, ErrorClass.TRANSIENT, ErrorClass.LOST, ErrorClass.UNEXPECTED}
+)
+
+_CLASSES: tuple[tuple[type[BaseException], ErrorClass], ...] = (
+    (AuthError, ErrorClass.AUTH),
+    (ConfigError, ErrorClass.CONFIG),
+    (RateLimitedError, ErrorClass.RATE_LIMITED),
+    (TransientError, ErrorClass.TRANSIENT),
+    (DataError, ErrorClass.DATA),
+    (ContractError, ErrorClass.CONTRACT),
+    (CancelledError, ErrorClass.CANCELLED),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a stream, or a whole attempt, did not get through."""
+
+    error_class: ErrorClass
+    message: str
+    retry_after: timedelta | None = None
+
+    @property
+    def is_understood(self) -> bool:
+        """Somebody raised it on purpose; a traceback would tell nothing more."""
+        return self.error_class not in (ErrorClass.UNEXPECTED, ErrorClass.CONTRACT)
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """Classify an exception."""
+        found = (kind for family, kind in _CLASSES if isinstance(error, family))
+        kind = next(found, ErrorClass.UNEXPECTED)
+        message = str(error) or type(error).__name__
+        if kind is ErrorClass.UNEXPECTED:
+            message = f"{type(error).__name__}: {message}"
+        return cls(
+            error_class=kind,
+            message=message,
+            retry_after=getattr(error, "retry_after", None),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamResult:
+    """What one attempt did to one stream. ``failure`` None means: all of it is durable."""
+
+    stream: str
+    counts: Counts = field(default_factory=Counts)
+    encoding: str = ""
+    seconds: float = 0.0
+    state: State | None = None
+    state_from: str | None = None
+    committed_at: datetime | None = None
+    rejections: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def watermark(self) -> str | None:
+        """How far the stream is now."""
+        return self.state.watermark if self.state else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an attempt comes to: a final status, or a retry at an instant."""
+
+    status: Status
+    retry_at: datetime | None = None
+    failure: Failure | None = None
+
+
+def decide(
+    results: Sequence[StreamResult],
+    *,
+    attempt: int,
+    policy: RetryPolicy,
+    now: datetime,
+    rng: Random,
+) -> Outcome:
+    """Judge an attempt by its streams.
+
+    Anything that a retry can mend is retried while the policy allows, with the
+    longest wait that any stream's provider asked for. After that, what got through
+    counts: some streams make the execution partial, none make it failed.
+    """
+    failures = [result.failure for result in results if result.failure is not None]
+    if not failures:
+        return Outcome(status=Status.COMPLETED)
+    cancelled = [f for f in failures if f.error_class is ErrorClass.CANCELLED]
+    if cancelled:
+        return Outcome(status=Status.CANCELLED, failure=cancelled[0])
+    retried = [failure for failure in failures if failure.error_class.is_retried]
+    if retried:
+        asked = max((f.retry_after for f in retried if f.retry_after), default=None)
+        delay = policy.delay(attempt, rng, retry_after=asked)
+        if delay is not None:
+            return Outcome(status=Status.PENDING, retry_at=now + delay, failure=retried[0])
+    status = Status.FAILED if len(failures) == len(results) else Status.PARTIAL
+    return Outcome(status=status, failure=failures[0])

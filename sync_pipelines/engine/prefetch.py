@@ -1,0 +1,85 @@
+"""Reads ahead in one thread, so that the source works while the destination writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+"""How soon a reader notices that nobody wants its batches any more."""
+
+
+@contextmanager
+def read_ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[Iterator[T]]:
+    """The same items, up to ``depth`` of them taken ahead while the block runs."""
+    prefetch = Prefetch(items, depth=depth)
+    try:
+        yield iter(prefetch)
+    finally:
+        prefetch.close()
+
+
+class _End:
+    """What the thread puts last: nothing more, or the error that ended the reading."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+class Prefetch(Generic[T]):
+    """Iterates over ``items``, up to ``depth`` of them taken ahead by a thread.
+
+    An error of the iterator is raised where its next item would have come. Closing
+    stops the thread and closes the iterator, in the thread that owns it.
+    """
+
+    def __init__(self, items: Iterator[T], *, depth: int = 2) -> None:
+        self._items = items
+        self._queue: Queue[T | _End] = Queue(maxsize=depth)
+        self._closed = Event()
+        self._thread = Thread(target=self._read, name="prefetch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+
+    def close(self) -> None:
+        """Stop reading; returns when the thread has ended."""
+        self._closed.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=POLL_SECONDS)
+            except Empty:
+                continue
+
+    def _read(self) -> None:
+        end = _End(None)
+        try:
+            for item in self._items:
+                if not self._put(item):
+                    break
+        except BaseException as error:  # it is raised in the reader's consumer
+            end = _End(error)
+        finally:
+            close = getattr(self._items, "close", None)
+            if close is not None:
+                close()
+        self._put(end)
+
+    def _put(self, item: T | _End) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=POLL_SECONDS)
+            except Full:
+                continue
+            return True
+        return False

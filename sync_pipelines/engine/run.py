@@ -1,0 +1,220 @@
+"""Runs one attempt of an execution, from its claim to its settlement.
+
+Laws: an attempt starts once, whoever asks; a stream that fails does not stop the
+others; whatever happens in between, the attempt is settled in one transaction.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+import structlog
+
+from connectors import registry
+from connectors.contract import Committed, Destination, Source
+from connectors.errors import ConfigError
+from sync_pipelines.catalog import executions
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.syncs import find_sync
+from sync_pipelines.clock import Clock, system_clock
+from sync_pipelines.engine.move import move_stream
+from sync_pipelines.engine.outcome import Failure, Outcome, StreamResult, decide
+from sync_pipelines.engine.plan import chosen_streams, plan_stream
+from sync_pipelines.engine.progress import Progress, Reporter
+from sync_pipelines.engine.settle import settle, settle_lost
+from sync_pipelines.model.execution import Execution
+from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.sync import Sync, SyncStream
+
+log = structlog.get_logger()
+
+
+POSTPONEMENT = timedelta(seconds=5)
+"""How soon an execution whose sync was busy asks again."""
+
+
+class NotStartedError(Exception):
+    """The attempt is not ours to run: it ran, runs, or was cancelled meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one attempt did and what becomes of the execution."""
+
+    execution: Execution
+    results: tuple[StreamResult, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What running needs from outside: the catalog, time and chance."""
+
+    catalog: Catalog
+    clock: Clock = system_clock
+    rng: Random
+
+    def run(
+        self,
+        execution_id: UUID,
+        *,
+        attempt: int,
+        run_id: str | None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Run an attempt; `NotStartedError` when it is not there to be run.
+
+        Failures of the sync are not raised: they are the report's outcome. An
+        interruption from outside settles the execution as cancelled, and goes on.
+        """
+        execution = self._start(execution_id, attempt, run_id)
+        progress = Progress(changed=on_progress)
+        try:
+            with Reporter(self.catalog, execution, progress, self.clock):
+                sync, results = self._move_all(execution, progress)
+        except BaseException:
+            settle_lost(
+                self.catalog,
+                execution_id,
+                attempt=attempt,
+                now=self.clock(),
+                rng=self.rng,
+                cancelled=True,
+                reason="interrupted; what was committed stays",
+            )
+            raise
+        return self._settle(execution, sync, results)
+
+    def _start(self, execution_id: UUID, attempt: int, run_id: str | None) -> Execution:
+        now = self.clock()
+        with self.catalog.begin() as db:
+            execution = executions.lock_for_all_tenants(db, execution_id)
+            if execution is None:
+                raise NotStartedError(f"execution {execution_id} no longer exists")
+            if execution.attempt != attempt or not execution.is_waiting:
+                raise NotStartedError(
+                    f"execution {execution_id} is {execution.status} at attempt "
+                    f"{execution.attempt}; attempt {attempt} has nothing to do"
+                )
+            started = execution.started(now, run_id)
+            if executions.save(db, execution, started, heartbeat_at=now, progress={}):
+                return started
+            executions.save(db, execution, execution.postponed(now + POSTPONEMENT))
+        raise NotStartedError(
+            f"another execution of {execution.sync_key} is running; "
+            f"execution {execution_id} waits for it"
+        )
+
+    def _move_all(
+        self, execution: Execution, progress: Progress
+    ) -> tuple[Sync | None, tuple[StreamResult, ...]]:
+        """Move every stream that was asked for; one result each, in order."""
+        sync = None
+        try:
+            with self.catalog.begin() as db:
+                sync = find_sync(db, self.catalog.secrets, execution.sync_key)
+            streams = chosen_streams(sync, execution.request)
+        except ConfigError as error:
+            return sync, (StreamResult(stream="", failure=Failure.of(error)),)
+        progress.streams_total = len(streams)
+        results = []
+        with ExitStack() as opened:
+            ends = _Ends(sync, opened)
+            for stream in streams:
+                progress.stream = stream.name
+                results.append(self._move_one(execution, sync, stream, ends, progress))
+                progress.streams_done += 1
+        return sync, tuple(results)
+
+    def _move_one(
+        self,
+        execution: Execution,
+        sync: Sync,
+        stream: SyncStream,
+        ends: "_Ends",
+        progress: Progress,
+    ) -> StreamResult:
+        mirror = _Mirror(self.catalog, execution, stream.name)
+        try:
+            progress.note(phase="opening")
+            plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
+            moved = move_stream(ends.source, ends.destination, plan, progress, mirror)
+            return replace(moved, stream=stream.name)
+        except Exception as error:  # the one place where any failure becomes an outcome
+            failure = Failure.of(error)
+            log.warning(
+                "stream.failed",
+                execution=str(execution.id),
+                sync=execution.sync_key,
+                stream=stream.name,
+                error_class=str(failure.error_class),
+                error=failure.message,
+                exc_info=not failure.is_understood,
+            )
+            return StreamResult(
+                stream=stream.name,
+                counts=mirror.last.counts,
+                state=mirror.last.state,
+                committed_at=mirror.last.committed_at,
+                failure=failure,
+            )
+
+    def _settle(
+        self, execution: Execution, sync: Sync | None, results: tuple[StreamResult, ...]
+    ) -> Report:
+        now = self.clock()
+        policy = sync.retry if sync else RetryPolicy()
+        outcome = decide(results, attempt=execution.attempt, policy=policy, now=now, rng=self.rng)
+        with self.catalog.begin() as db:
+            settled = settle(db, execution, outcome, results, now=now)
+        return Report(execution=settled, results=results, outcome=outcome)
+
+
+class _Mirror:
+    """Keeps what a stream's destination has committed, and shows it in the catalog."""
+
+    def __init__(self, catalog: Catalog, execution: Execution, stream: str) -> None:
+        self._catalog = catalog
+        self._execution = execution
+        self._stream = stream
+        self.last = Committed()
+
+    def opened(self, committed: Committed) -> None:
+        """What was there before this attempt."""
+        self.last = committed
+
+    def committed(self, committed: Committed) -> None:
+        """What is there now; the finishing commit is mirrored when the attempt is settled."""
+        self.last = committed
+        if not committed.finished:
+            with self._catalog.begin() as db:
+                executions.mirror_state(db, self._execution, self._stream, committed)
+
+
+class _Ends:
+    """A sync's source and destination, opened when first needed, closed with the run."""
+
+    def __init__(self, sync: Sync, stack: ExitStack) -> None:
+        self._sync = sync
+        self._stack = stack
+        self._source: Source | None = None
+        self._destination: Destination | None = None
+
+    @property
+    def source(self) -> Source:
+        if self._source is None:
+            connection = self._sync.source
+            source = registry.get(connection.connector).open_source(connection.config)
+            self._source = self._stack.enter_context(closing(source))
+        return self._source
+
+    @property
+    def destination(self) -> Destination:
+        if self._destination is None:
+            connection = self._sync.destination
+            opened = registry.get(connection.connector).open_destination(connection.config)
+            self._destination = self._stack.enter_context(closing(opened))
+        return self._destination

@@ -1,0 +1,178 @@
+"""Writes down how an attempt ended: by itself, or because somebody found it dead.
+
+Law: an attempt is settled once. Whoever comes second finds another status or
+attempt, and changes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection as Db
+
+from connectors.contract import Committed, Counts
+from sync_pipelines.catalog import executions
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.syncs import find_sync
+from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
+from sync_pipelines.model.execution import Execution, Status
+
+log = structlog.get_logger()
+
+SILENT_AFTER = timedelta(minutes=2)
+"""A running execution with no sign of life for so long, and no Dagster run, is dead."""
+
+
+def settle(
+    db: Db,
+    execution: Execution,
+    outcome: Outcome,
+    results: Sequence[StreamResult],
+    *,
+    now: datetime,
+) -> Execution:
+    """Store an attempt's outcome; the execution as it is afterwards."""
+    if outcome.status is Status.PENDING:
+        assert outcome.retry_at is not None
+        after = execution.to_retry(outcome.retry_at)
+    else:
+        after = execution.ended(outcome.status, now)
+    counts = sum((result.counts for result in results), Counts())
+    duration = now - (execution.started_at or now)
+    attempts, metadata = executions.story(db, execution.id)
+    columns: dict[str, Any] = {
+        "attempts": [*attempts, _attempt(execution, outcome, now)],
+        "error_message": outcome.failure.message if outcome.failure else None,
+        "error_details": _details(results, outcome),
+        "progress": {},
+    }
+    if results:
+        columns |= executions.count_columns(counts)
+        columns["execution_metadata"] = {
+            **metadata,
+            "streams": [_stream(result) for result in results],
+        }
+    if after.status.is_final:
+        columns["duration_ms"] = int(duration.total_seconds() * 1000)
+    for result in results:
+        held = Committed(state=result.state, committed_at=result.committed_at)
+        executions.mirror_state(db, execution, result.stream, held)
+    executions.save(db, execution, after, **columns)
+    log.info(
+        "execution.settled",
+        execution=str(execution.id),
+        sync=execution.sync_key,
+        trigger=str(execution.trigger),
+        attempt=execution.attempt,
+        status=str(after.status),
+        retry_at=outcome.retry_at.isoformat() if outcome.retry_at else None,
+        records=counts.processed,
+        seconds=round(duration.total_seconds(), 3),
+        error_class=str(outcome.failure.error_class) if outcome.failure else None,
+    )
+    return after
+
+
+def settle_lost(
+    catalog: Catalog,
+    execution_id: UUID,
+    *,
+    attempt: int,
+    now: datetime,
+    rng: Random,
+    cancelled: bool = False,
+    reason: str = "",
+) -> Execution | None:
+    """Settle an attempt whose process can no longer do it: killed, lost, or cancelled.
+
+    What it committed stays, and a retry goes on from there. None when the attempt
+    had been settled already.
+    """
+    with catalog.begin() as db:
+        execution = executions.lock_for_all_tenants(db, execution_id)
+        if execution is None or execution.attempt != attempt or execution.status.is_final:
+            return None
+        if execution.status is Status.PENDING:
+            return None
+        kind = ErrorClass.CANCELLED if cancelled else ErrorClass.LOST
+        message = reason or "the process that ran it ended without a word"
+        lost = StreamResult(stream="", failure=Failure(error_class=kind, message=message))
+        policy = find_sync(db, catalog.secrets, execution.sync_key).retry
+        outcome = decide([lost], attempt=attempt, policy=policy, now=now, rng=rng)
+        return settle(db, execution, outcome, (), now=now)
+
+
+def cancel(
+    catalog: Catalog,
+    execution_id: UUID,
+    *,
+    now: datetime,
+    tenant_id: UUID | None = None,
+    reason: str = "cancelled before it started",
+) -> Execution | None:
+    """Cancel: at once if it waits, at its next batch if it runs. None if it was over.
+
+    Where a person asks, ``tenant_id`` is theirs, and no other tenant's is found.
+    """
+    with catalog.begin() as db:
+        execution = executions.lock_for_all_tenants(db, execution_id)
+        if execution is None or execution.status.is_final:
+            return None
+        if tenant_id is not None and execution.tenant_id != tenant_id:
+            return None
+        if execution.status is Status.RUNNING:
+            executions.request_cancel(db, execution_id, tenant_id=execution.tenant_id, now=now)
+            return execution
+        failure = Failure(error_class=ErrorClass.CANCELLED, message=reason)
+        return settle(db, execution, Outcome(status=Status.CANCELLED, failure=failure), (), now=now)
+
+
+def silent(catalog: Catalog, now: datetime) -> list[Execution]:
+    """Running executions that have given no sign of life for `SILENT_AFTER`."""
+    with catalog.begin() as db:
+        return executions.silent_for_all_tenants(db, before=now - SILENT_AFTER)
+
+
+def _attempt(execution: Execution, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    failure = outcome.failure
+    return {
+        "attempt": execution.attempt,
+        "run_id": execution.run_id,
+        "ended_at": now.isoformat(),
+        "status": "retried" if outcome.retry_at else str(outcome.status),
+        "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
+        "error_class": str(failure.error_class) if failure else None,
+        "error": failure.message if failure else None,
+    }
+
+
+def _details(results: Sequence[StreamResult], outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.failure is None:
+        return None
+    return {
+        "error_class": str(outcome.failure.error_class),
+        "streams": {
+            result.stream: {
+                "error_class": str(result.failure.error_class),
+                "message": result.failure.message,
+            }
+            for result in results
+            if result.failure
+        },
+    }
+
+
+def _stream(result: StreamResult) -> dict[str, Any]:
+    return {
+        "stream": result.stream,
+        "status": "failed" if result.failure else "completed",
+        "encoding": str(result.encoding),
+        "seconds": round(result.seconds, 6),
+        "watermark_from": result.state_from,
+        "watermark_to": result.watermark,
+        "rejections": list(result.rejections),
+        **executions.count_columns(result.counts),
+    }

@@ -1,0 +1,46 @@
+"""How often and how patiently a failed attempt is repeated."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential backoff with a ceiling and jitter.
+
+    ``max_attempts`` counts the first one. ``jitter`` is the share by which a delay
+    may be longer or shorter, 0 to 1.
+    """
+
+    max_attempts: int = 3
+    initial: timedelta = timedelta(seconds=2)
+    factor: float = 2.0
+    ceiling: timedelta = timedelta(minutes=15)
+    jitter: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(f"max_attempts {self.max_attempts} must be at least 1")
+        if self.initial < timedelta(0) or self.ceiling < self.initial:
+            raise ValueError(f"ceiling {self.ceiling} must not be below initial {self.initial}")
+        if self.factor < 1:
+            raise ValueError(f"factor {self.factor} must be at least 1")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter {self.jitter} must lie between 0 and 1")
+
+    def delay(
+        self, attempt: int, rng: Random, *, retry_after: timedelta | None = None
+    ) -> timedelta | None:
+        """How long to wait after ``attempt`` failed, or None to give up.
+
+        ``attempt`` counts from 1. Never shorter than the provider's Retry-After
+        (RFC 9110, 10.2.3), never longer than ``ceiling`` plus jitter otherwise.
+        """
+        if attempt >= self.max_attempts:
+            return None
+        # Beyond 64 doublings every delay is the ceiling; the bound keeps floats finite.
+        grown = self.initial.total_seconds() * self.factor ** min(attempt - 1, 64)
+        base = min(self.ceiling.total_seconds(), grown)
+        wait = timedelta(seconds=base * (1 + self.jitter * rng.uniform(-1, 1)))
+        return max(wait, retry_after) if retry_after is not None else wait

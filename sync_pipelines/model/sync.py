@@ -1,0 +1,86 @@
+"""A sync: which streams move from which connection to which, and how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from connectors.contract import Deletes, SyncMode, WriteMode
+from sync_pipelines.model.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStream:
+    """One stream of a sync, as its tenant configured it.
+
+    ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
+    ``table`` None names the destination table after the stream.
+    """
+
+    name: str
+    sync_mode: SyncMode = SyncMode.FULL
+    write_mode: WriteMode = WriteMode.REPLACE
+    cursor_field: str | None = None
+    primary_key: tuple[str, ...] | None = None
+    columns: tuple[str, ...] = ()
+    row_filter: str | None = None
+    lag: timedelta = timedelta(0)
+    table: str | None = None
+    deletes: Deletes = Deletes.KEEP
+    allow_empty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sync_mode is SyncMode.INCREMENTAL and self.write_mode is WriteMode.REPLACE:
+            raise ValueError(
+                f"stream {self.name!r}: an incremental read cannot replace the whole table; "
+                "use write_mode upsert or append"
+            )
+        if self.deletes is not Deletes.KEEP and (
+            self.sync_mode is not SyncMode.FULL or self.write_mode is not WriteMode.UPSERT
+        ):
+            raise ValueError(
+                f"stream {self.name!r}: deletes: {self.deletes} needs sync_mode full and "
+                "write_mode upsert, because only a full read shows what is missing"
+            )
+
+    @property
+    def table_name(self) -> str:
+        """The destination table: ``table``, else the stream's name without its schema."""
+        return self.table or self.name.rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One tenant's configured, credentialed use of a connector. Its repr shows no secret."""
+
+    id: UUID
+    tenant: str
+    name: str
+    connector: str
+    config: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync:
+    """What moves where. ``key`` ("tenant/sync") is its name everywhere, Dagster's partition too."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    name: str
+    source: Connection
+    destination: Connection
+    dataset: str
+    streams: tuple[SyncStream, ...]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    is_active: bool = True
+
+    @property
+    def key(self) -> str:
+        """``tenant/sync``."""
+        return f"{self.tenant}/{self.name}"
+
+    @property
+    def connector(self) -> str:
+        """The source's connector, by which Dagster groups syncs."""
+        return self.source.connector

@@ -1,0 +1,1 @@
+"""The processes the product is made of: its database, Dagster's, and who looks after them."""

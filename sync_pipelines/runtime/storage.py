@@ -1,0 +1,137 @@
+"""Dagster's own tables, kept in the catalog's database under the schema ``dagster``.
+
+Named by `dagster.yaml`. Each process keeps one small pool of connections for
+runs, events and schedules together, where Dagster's stock storage opens a new
+connection for nearly every statement.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, LiteralString, Self
+
+import psycopg
+from dagster import Field, StringSource
+from dagster._config.config_schema import UserConfigSchema
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+SCHEMA = "dagster"
+PREPARATION_LOCK = 7_283_551_907
+"""Key of the advisory lock under which one process makes the tables, and others wait."""
+
+
+class CatalogStorage(DagsterPostgresStorage):
+    """Dagster's storage in the database that ``SYNC_DATABASE_URL`` names."""
+
+    def __init__(self, database_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        url = storage_url(database_url)
+        with _AdvisoryLock(url) as lock:
+            if not lock.tables_exist():
+                lock.make_exclusive()
+                super().__init__(_text(url), should_autocreate_tables=True, inst_data=inst_data)
+            else:
+                super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
+        self._pool = _pooled_engine(url)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = self._pool
+
+    def close(self) -> None:
+        """Close the pool's idle connections; it opens new ones when asked again."""
+        self._pool.dispose()
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What stands under ``config`` in dagster.yaml."""
+        return {"database_url": Field(StringSource)}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Dagster's way of making one."""
+        return cls(config_value["database_url"], inst_data=inst_data)
+
+
+def storage_url(database_url: str) -> URL:
+    """The URL of Dagster's part of a database.
+
+    psycopg 2 is named outright: SQLAlchemy 2.1 takes a bare ``postgresql://`` for
+    psycopg 3, whose errors dagster-postgres does not understand.
+    """
+    url = make_url(database_url)
+    given = url.query.get("options", "")
+    options = given if isinstance(given, str) else " ".join(given)
+    return url.set(drivername="postgresql+psycopg2").update_query_dict(
+        {"options": f"{options} -csearch_path={SCHEMA}".strip()}
+    )
+
+
+class _AdvisoryLock:
+    """Held, shared or alone, while one looks whether the tables are there."""
+
+    def __init__(self, url: URL) -> None:
+        parts: dict[str, Any] = url.translate_connect_args(username="user", database="dbname")
+        parts.update(url.query)
+        self._connection = psycopg.connect(make_conninfo(**parts), autocommit=True)
+
+    def __enter__(self) -> Self:
+        self._ask("SELECT pg_advisory_lock_shared(%s)", PREPARATION_LOCK)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def tables_exist(self) -> bool:
+        """Whether some process has made them, completely."""
+        return all(
+            self._ask("SELECT to_regclass(%s)", f"{SCHEMA}.{table}") is not None
+            for table in ("runs", "event_logs", "jobs", "instance_info")
+        )
+
+    def make_exclusive(self) -> None:
+        """Wait until nobody else looks, and make the schema."""
+        self._ask("SELECT pg_advisory_unlock_shared(%s)", PREPARATION_LOCK)
+        self._ask("SELECT pg_advisory_lock(%s)", PREPARATION_LOCK)
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+
+    def _ask(self, statement: LiteralString, argument: object) -> object:
+        row = self._connection.execute(statement, (argument,)).fetchone()
+        return None if row is None else row[0]
+
+
+def _pooled_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=4,
+        max_overflow=32,
+        pool_recycle=300,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        connect_args={"application_name": "dagster"},
+    )
+    event.listen(engine, "connect", _remember_process)
+    event.listen(engine, "checkout", _refuse_anothers_connection)
+    return engine
+
+
+def _remember_process(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    record.info["pid"] = os.getpid()
+
+
+def _refuse_anothers_connection(
+    _: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+) -> None:
+    """A forked child must not speak on its parent's connections, nor close them."""
+    if record.info["pid"] != os.getpid():
+        record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
+        raise DisconnectionError("the connection belongs to the process this one was forked from")
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)

@@ -1,0 +1,29 @@
+"""The process's settings, read from the environment once, at the door, and passed down."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sync_pipelines.logs import LogFormat
+
+
+class Settings(BaseSettings):
+    """Every setting has the prefix ``SYNC_``; see docs/reference/settings.md.
+
+    With no ``database_url`` the embedded PostgreSQL under ``home`` is used. With no
+    ``secret_key`` a key file is made under ``home`` on first use.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
+
+    home: Path = Path(".sync")
+    database_url: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    dagster_port: int = Field(default=3000, ge=1, le=65535)
+    log_format: LogFormat = "console"
+
+    @property
+    def home_path(self) -> Path:
+        """``home`` as an absolute path."""
+        return self.home.expanduser().resolve()

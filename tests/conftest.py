@@ -1,0 +1,70 @@
+"""What every room of tests may lean on: a real PostgreSQL, and an empty database in it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from sync_pipelines.runtime.postgres import discard, embedded
+
+
+@pytest.fixture(scope="session")
+def postgres_server(worker_home: Path) -> Iterator[str]:
+    """URL of a server's ``postgres`` database, with the right to create databases.
+
+    ``SYNC_TEST_POSTGRES_URL`` names a running one; else an embedded one is started
+    in a temporary home, and removed with all its data at the end.
+    """
+    given = os.environ.get("SYNC_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    try:
+        with embedded(worker_home) as server:
+            yield server.url("postgres")
+    finally:
+        discard(worker_home)
+
+
+@pytest.fixture(scope="session")
+def worker_home() -> Iterator[Path]:
+    """A home of this test process's own; a short path, as people have."""
+    with tempfile.TemporaryDirectory(prefix="sync-tests-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A ``postgresql://`` URL of a fresh, empty database, dropped after the module."""
+    yield from _fresh_database(postgres_server)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> Iterator[str]:
+    """Like ``postgres_url``, but one for each test."""
+    yield from _fresh_database(postgres_server)
+
+
+def _fresh_database(server: str) -> Iterator[str]:
+    name = f"sync_test_{uuid4().hex[:16]}"
+    _administer(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield _with_database(make_url(server), name)
+    finally:
+        dropped = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        _administer(server, dropped)
+
+
+def _with_database(url: URL, name: str) -> str:
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(server: str, statement: sql.Composed) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,58 @@
+import dagster as dg
+
+from sync_pipelines.definitions import defs
+
+
+def test_the_resolved_definitions_are_exactly_these():
+    """A moved asset key or a renamed job is a visible change, never an accident."""
+    repository = defs.get_repository_def()
+    graph = repository.asset_graph
+
+    found = {
+        "assets": {
+            key.to_user_string(): sorted(
+                parent.to_user_string() for parent in graph.get(key).parent_keys
+            )
+            for key in graph.get_all_asset_keys()
+        },
+        "partitions": {
+            key.to_user_string(): graph.get(key).partitions_def.name
+            for key in graph.get_all_asset_keys()
+            if graph.get(key).partitions_def
+        },
+        "jobs": sorted(name for name in repository.job_names if not name.startswith("__")),
+        "schedules": {
+            schedule.name: (schedule.job_name, schedule.cron_schedule, schedule.default_status)
+            for schedule in repository.schedule_defs
+        },
+        "sensors": {
+            sensor.name: (sensor.minimum_interval_seconds, sensor.default_status)
+            for sensor in repository.sensor_defs
+        },
+    }
+
+    running = dg.DefaultSensorStatus.RUNNING
+    assert found == {
+        "assets": {"database/tables": [], "daily_delay_by_carrier": ["database/tables"]},
+        "partitions": {"database/tables": "database_syncs"},
+        "jobs": ["sync_database"],
+        "schedules": {
+            "due_database_syncs": (
+                "sync_database",
+                "* * * * *",
+                dg.DefaultScheduleStatus.RUNNING,
+            )
+        },
+        "sensors": {
+            "dispatch_events": (5, running),
+            "settle_failed_runs": (5, running),
+            "settle_cancelled_runs": (5, running),
+        },
+    }
+
+
+def test_a_sync_job_runs_in_one_process():
+    """R84: the process of the run is the execution's own, with no further ones inside."""
+    job = defs.get_repository_def().get_job("sync_database")
+
+    assert job.executor_def is dg.in_process_executor

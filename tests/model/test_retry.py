@@ -1,0 +1,74 @@
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync_pipelines.model.retry import RetryPolicy
+
+seconds = st.floats(0, 10_000).map(lambda value: timedelta(seconds=value))
+
+
+@st.composite
+def policies(draw):
+    initial = draw(seconds)
+    return RetryPolicy(
+        max_attempts=draw(st.integers(1, 200)),
+        initial=initial,
+        factor=draw(st.floats(1, 10)),
+        ceiling=initial + draw(seconds),
+        jitter=draw(st.floats(0, 1)),
+    )
+
+
+def test_delays_double_until_the_ceiling():
+    """R85."""
+    policy = RetryPolicy(max_attempts=9, ceiling=timedelta(seconds=10), jitter=0)
+
+    waits = [policy.delay(attempt, Random(1)).total_seconds() for attempt in range(1, 6)]
+
+    assert waits == [2, 4, 8, 10, 10]
+
+
+@given(policies(), st.integers(1, 199), st.integers())
+def test_a_delay_never_passes_the_ceiling_by_more_than_the_jitter(policy, attempt, seed):
+    """R86, R87."""
+    wait = policy.delay(attempt, Random(seed))
+
+    if attempt >= policy.max_attempts:
+        assert wait is None
+    else:
+        slack = timedelta(microseconds=1)
+        assert timedelta(0) <= wait <= policy.ceiling * (1 + policy.jitter) + slack
+
+
+@given(policies(), seconds, st.integers())
+def test_a_rate_limit_longer_than_the_ceiling_is_obeyed(policy, retry_after, seed):
+    """R78."""
+    wait = policy.delay(1, Random(seed), retry_after=retry_after)
+
+    assert wait is None or wait >= retry_after
+
+
+def test_jitter_spreads_attempts_that_failed_together():
+    """R87."""
+    policy = RetryPolicy(jitter=0.5)
+
+    waits = {policy.delay(1, Random(seed)) for seed in range(50)}
+
+    assert len(waits) > 40
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_attempts", 0),
+        ("factor", 0.5),
+        ("jitter", 1.5),
+        ("ceiling", timedelta(seconds=1)),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        RetryPolicy(**{field: value})

@@ -1,0 +1,15 @@
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync_pipelines.runtime.postgres import discard
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home for one test, with a path as short as people's are."""
+    with tempfile.TemporaryDirectory(prefix="sync-home-") as directory:
+        yield Path(directory)
+        discard(Path(directory))

@@ -1,0 +1,157 @@
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster._core.instance.config import dagster_instance_config
+
+from sync_pipelines.runtime.storage import CatalogStorage, storage_url
+
+DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
+
+
+@pytest.fixture
+def instance(
+    empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DagsterInstance]:
+    monkeypatch.setenv("SYNC_DATABASE_URL", empty_postgres_url)
+    shutil.copy(DAGSTER_YAML, tmp_path / "dagster.yaml")
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+@op
+def nothing() -> None:
+    pass
+
+
+@job
+def trivial() -> None:
+    nothing()
+
+
+def test_a_run_is_recorded_in_the_schema_dagster_of_the_catalogs_database(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    result = trivial.execute_in_process(instance=instance)
+
+    with psycopg.connect(empty_postgres_url) as connection:
+        recorded = connection.execute("SELECT run_id, status FROM dagster.runs").fetchall()
+        others = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchall()
+    assert recorded == [(result.run_id, DagsterRunStatus.SUCCESS.value)]
+    assert others == []
+
+
+def test_a_process_keeps_few_connections_however_much_it_asks(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    for _ in range(5):
+        trivial.execute_in_process(instance=instance)
+
+    with psycopg.connect(empty_postgres_url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'dagster'"
+        ).fetchone()
+    assert row is not None
+    assert 1 <= row[0] <= 4
+
+
+def test_processes_that_start_at_the_same_moment_make_the_tables_once(empty_postgres_url: str):
+    with ThreadPoolExecutor(4) as pool:
+        storages = list(pool.map(CatalogStorage, [empty_postgres_url] * 4))
+
+    counts = [storage.run_storage.get_runs_count() for storage in storages]
+    dispose(*storages)
+    assert counts == [0, 0, 0, 0]
+
+
+def test_another_instance_gets_the_same_storage_by_reference(instance: DagsterInstance):
+    result = trivial.execute_in_process(instance=instance)
+
+    with DagsterInstance.from_ref(instance.get_ref()) as another:
+        run = another.get_run_by_id(result.run_id)
+        storage = another.run_storage
+
+    assert run is not None
+    assert run.status is DagsterRunStatus.SUCCESS
+    assert type(storage) is type(instance.run_storage)
+
+
+def test_a_forked_child_uses_connections_of_its_own(empty_postgres_url: str):
+    storage = CatalogStorage(empty_postgres_url)
+    storage.run_storage.get_runs_count()
+
+    child = os.fork()
+    if child == 0:
+        os._exit(storage.run_storage.get_runs_count())
+    _, status = os.waitpid(child, 0)
+
+    parents_connection_still_works = storage.run_storage.get_runs_count() == 0
+    dispose(storage)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert parents_connection_still_works
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "options"),
+    [
+        ("postgresql://u:p%40ss@h:1/db", "h", "-csearch_path=dagster"),
+        ("postgresql+psycopg://u@h/db", "h", "-csearch_path=dagster"),
+        ("postgresql://u@h/db?options=-cjit%3Doff", "h", "-cjit=off -csearch_path=dagster"),
+        ("postgresql://u@/db?host=/run/sock", None, "-csearch_path=dagster"),
+    ],
+)
+def test_dagster_is_given_the_same_database_with_its_own_schema(
+    given: str, host: str | None, options: str
+):
+    url = storage_url(given)
+
+    assert url.drivername == "postgresql+psycopg2"
+    assert url.host == host
+    assert url.database == "db"
+    assert url.query["options"] == options
+
+
+def test_every_key_of_dagster_yaml_is_known_to_the_pinned_dagster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    shutil.copy(DAGSTER_YAML, tmp_path / "dagster.yaml")
+
+    value, _ = dagster_instance_config(str(tmp_path))
+
+    written = yaml.safe_load(DAGSTER_YAML.read_text())
+    assert set(written) <= set(value)
+
+
+def test_limits_of_dagster_yaml_reach_the_instance(instance: DagsterInstance):
+    queue = instance.get_concurrency_config().run_queue_config
+
+    assert queue is not None
+    assert queue.max_concurrent_runs == 15
+    assert queue.tag_concurrency_limits == [
+        {"key": "tenant", "value": {"applyLimitPerUniqueValue": True}, "limit": 5}
+    ]
+    assert instance.run_monitoring_enabled
+    assert instance.run_retries_enabled
+    assert instance.run_retries_max_retries == 0
+    assert not instance.telemetry_enabled
+
+
+def test_the_packaged_dagster_yaml_is_the_one_at_the_top():
+    packaged = DAGSTER_YAML.parent / "sync_pipelines/runtime/dagster.yaml"
+
+    assert packaged.is_symlink()
+    assert packaged.resolve() == DAGSTER_YAML
+
+
+def dispose(*storages: CatalogStorage) -> None:
+    for storage in storages:
+        storage.close()
