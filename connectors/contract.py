@@ -31,7 +31,7 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 class SyncMode(StrEnum):

@@ -28,6 +28,7 @@ class Connector:
 
     ``config`` validates a connection's configuration; its ``SecretStr`` fields are
     what the catalog encrypts. A role that the system cannot play is None.
+    ``collection`` is what its streams are called together: tables, calendars.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Connector:
     config: type[BaseModel]
     source: Callable[[Any], Source] | None = None
     destination: Callable[[Any], Destination] | None = None
+    collection: str = "streams"
 
     @property
     def roles(self) -> tuple[str, ...]:

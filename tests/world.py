@@ -66,9 +66,7 @@ class World:
                     key_id=self.catalog.secrets.key_id,
                     now=self.clock(),
                 )
-                found = syncs.find_connection(
-                    db, self.catalog.secrets, f"{tenant}/{name}-{side}"
-                )
+                found = syncs.find_connection(db, self.catalog.secrets, f"{tenant}/{name}-{side}")
                 ends.append(found)
             wanted = Sync(
                 id=uuid4(),

@@ -19,6 +19,7 @@ def _destination(config: DatabaseConfig) -> Destination:
 
 CONNECTOR = Connector(
     name="database",
+    collection="tables",
     title="Database (PostgreSQL, SQLite, DuckDB)",
     config=DatabaseConfig,
     source=_source,

@@ -49,7 +49,7 @@ class SqlDestination:
 
     def encodings(self, target: Target) -> Sequence[Encoding]:
         """Arrow always; before it ``pgcopy``, where no column would need a cast."""
-        if self._config.dialect is not Dialect.POSTGRESQL or not _all_native(target.schema):
+        if not self._copies(target):
             return (Encoding.ARROW,)
         store = self._store()
         present = store.describe(store.table_name(target.dataset, target.table))
@@ -60,7 +60,7 @@ class SqlDestination:
 
     def open(self, target: Target, encoding: Encoding) -> Writer:
         """Start writing; creates and widens the table as the first commit needs it."""
-        if encoding not in self.encodings(target):
+        if encoding is Encoding.PGCOPY and not self._copies(target):
             raise ConfigError(f"{target.table!r} cannot be written as {encoding}; use arrow")
         store = self._store()
         opened = False
@@ -71,6 +71,9 @@ class SqlDestination:
             if not opened:
                 store.close()
         return writer
+
+    def _copies(self, target: Target) -> bool:
+        return self._config.dialect is Dialect.POSTGRESQL and _all_native(target.schema)
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
         """A whole table as Arrow, for transforms and reports downstream."""

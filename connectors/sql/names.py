@@ -8,13 +8,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from hashlib import blake2s
 
 from connectors.errors import ConfigError
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
-_LONGEST = 50
-"""Bytes in a table's name: PostgreSQL keeps 63, and a suffix such as ``__sync_new`` must fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -86,16 +83,3 @@ def nearest(name: str, known: Sequence[str]) -> str:
         return "there are none"
     more = "" if len(known) <= 10 else f" and {len(known) - 10} more"
     return f"there are: {', '.join(known[:10])}{more}"
-
-
-def default_table(stream: str) -> str:
-    """The destination table of a stream: ``orders``, or ``sales_orders`` for sales.orders.
-
-    A name too long for any dialect is cut and told apart by a hash of the whole.
-    """
-    name = split(stream)
-    table = name.table if name.schema is None else f"{name.schema}_{name.table}"
-    if len(table.encode()) <= _LONGEST:
-        return table
-    mark = blake2s(table.encode(), digest_size=4).hexdigest()
-    return table.encode()[: _LONGEST - 9].decode(errors="ignore") + "_" + mark

@@ -148,7 +148,7 @@ class Plan:
         rows = batches * query.batch_rows
         while (end := copier.boundary(rest, self.cursor, rows)) is not None:
             yield replace(rest, conditions=(*rest.conditions, f"{name} < {end}"))
-            rest = replace(query, order=None, conditions=(*query.conditions, f"{name} > {end}"))
+            rest = replace(query, order=None, conditions=(*query.conditions, f"{name} >= {end}"))
         yield rest
 
 

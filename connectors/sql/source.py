@@ -58,7 +58,7 @@ def open_source(config: DatabaseConfig) -> Source:
     return SqlSource(reader=DuckdbReader(DuckdbSession(config, read_only=True)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SqlSource:
     """A database as a source; each table and view is a stream."""
 

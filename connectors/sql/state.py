@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.contract import Committed, Counts, State, Target
-from connectors.errors import TransientError
+from connectors.errors import ConfigError, TransientError
 from connectors.sql.names import TableName, listed, literal
 from connectors.sql.store import Kind, Planned, Store, transaction
 
@@ -55,10 +55,15 @@ class StateTable:
         """What two writers of this row contend for."""
         return "\0".join((self.name.sql, self.target.owner, self.target.stream))
 
-    def create_if_missing(self) -> None:
-        """Create the table, in its own short transaction, when it is not there."""
-        if self.store.describe(self.name) is not None:
-            return
+    def open(self) -> Stored | None:
+        """The row; where the table itself is not there yet, it is created."""
+        try:
+            return self.read()
+        except ConfigError:
+            self._create()
+            return self.read()
+
+    def _create(self) -> None:
         with transaction(self.store):
             self.store.lock([self.name.sql])
             self.store.ensure_dataset(self.target.dataset)

@@ -50,6 +50,37 @@ from connectors.testing.values import CASES, Case, spelled_decimal
 
 DATASET, TABLE = "shop", "orders"
 
+LIKELY_NAMES = [
+    "side",
+    "arrived",
+    "present",
+    "rank",
+    "ranked",
+    "rn",
+    "row_number",
+    "seq",
+    "ordinal",
+    "arrival",
+    "staged",
+    "new",
+    "old",
+    "excluded",
+    "target",
+    "source",
+    "select",
+    "order",
+    "user",
+    "count",
+    "key",
+    "value",
+    "state",
+    "execution",
+    "token",
+    "owner",
+    "stream",
+]
+"""Names that somebody who writes SQL might choose for something of their own."""
+
 
 class DestinationSystem(Protocol):
     """What a connector's test supplies: a real system, and another way into it."""
@@ -749,6 +780,28 @@ class DestinationContract(Lacking):
 
         [found] = system.records(DATASET, "Odd orders") or []
         assert dict(found) == {"ID": 1, odd: 2}
+
+    @pytest.mark.parametrize("key", [("n",), ()], ids=["keyed", "keyless"])
+    @MODES
+    def test_a_column_may_be_called_what_a_query_might_call_its_own(
+        self, system: DestinationSystem, destination: Destination, usual: Target, key: tuple[str]
+    ) -> None:
+        if usual.write_mode is WriteMode.UPSERT and not key:
+            return
+        names = ("n", "cursor", *["a", "b", "i", "k", "r", "s", "t", "x"], *LIKELY_NAMES)
+        schema = pa.schema([field(name, pa.int64()) for name in names])
+        to = replace(usual, schema=schema, primary_key=key, cursor_field="cursor")
+        first, second = ({name: base + i for i, name in enumerate(names)} for base in (0, 50))
+
+        put_tables(destination, to, pa.Table.from_pylist([first], schema=schema))
+        both = pa.Table.from_pylist([first, second, second], schema=schema)
+        put_tables(destination, replace(to, execution="second"), both)
+
+        found = sorted(
+            (dict(r) for r in system.records(DATASET, TABLE) or []), key=lambda r: r["n"]
+        )
+        twins = [second] if not key else []
+        assert found == [first, second, *twins]
 
     # Values
 

@@ -55,7 +55,8 @@ def _or_null(spelled: Callable[[Any], str], value: Any) -> str:
     return "NULL" if value is None else f"{spelled(value)}"
 
 
-def _integer(value: Any) -> str:
+def spelled_integer(value: Any) -> str:
+    """A whole number that must not have been a float."""
     is_whole = isinstance(value, int) or (isinstance(value, Decimal) and value == int(value))
     return str(int(value)) if is_whole or isinstance(value, str) else f"not an integer: {value!r}"
 
@@ -105,7 +106,8 @@ def _local(value: Any) -> str:
     return _moment(value).isoformat(timespec="microseconds")
 
 
-def _instant(value: Any) -> str:
+def spelled_instant(value: Any) -> str:
+    """A moment with its zone, as UTC to the microsecond."""
     moment = _moment(value)
     if moment.tzinfo is None:
         return f"without a zone: {moment.isoformat()}"
@@ -145,20 +147,20 @@ CASES = (
         name="64-bit integers beside NULL",
         column=field("big", pa.int64()),
         values=(2**63 - 1, None, -(2**63), 2**53 + 1, 0),
-        spelled=_integer,
+        spelled=spelled_integer,
     ),
     Case(
         name="64-bit integers without a sign",
         column=field("unsigned", pa.uint64()),
         values=(2**64 - 1, None, 0),
-        spelled=_integer,
+        spelled=spelled_integer,
         needs=(Feature.UNSIGNED,),
     ),
     Case(
         name="small integers",
         column=field("small", pa.int16()),
         values=(-(2**15), None, 2**15 - 1),
-        spelled=_integer,
+        spelled=spelled_integer,
     ),
     Case(
         name="booleans",
@@ -224,13 +226,13 @@ CASES = (
         name="instants to the microsecond",
         column=field("instant", pa.timestamp("us", "UTC")),
         values=_moments(*(f"{text}+00:00" for text in _TIMES), None),
-        spelled=_instant,
+        spelled=spelled_instant,
     ),
     Case(
         name="instants in another zone",
         column=field("instant", pa.timestamp("us", "America/New_York")),
         values=_moments("2024-03-10T01:59:59.999999-05:00", None, "2024-11-03T01:30:00-04:00"),
-        spelled=_instant,
+        spelled=spelled_instant,
     ),
     Case(
         name="times of day",
@@ -273,7 +275,7 @@ CASES = (
         name="lists of integers",
         column=field("numbers", pa.list_(pa.int64())),
         values=([1, None, 2**63 - 1], [], None),
-        spelled=_list_of(_integer),
+        spelled=_list_of(spelled_integer),
         needs=(Feature.LISTS,),
     ),
     Case(

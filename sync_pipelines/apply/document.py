@@ -98,9 +98,7 @@ def is_broken(node: Node) -> bool:
             return any(is_broken(value) for value in node.entries.values())
 
 
-def parse_document(
-    text: str, *, environment: Mapping[str, str], problems: Problems
-) -> Node | None:  # fmt: skip
+def parse_document(text: str, *, environment: Mapping[str, str], problems: Problems) -> Node | None:
     """The file's one document; None when it is empty or not YAML at all."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -195,7 +195,8 @@ class _Reader:
                     hide=hide,
                 )
                 continue
-            other = tables.setdefault(stream.table_name, stream)
+            # Some databases do not tell capital letters apart in a table's name.
+            other = tables.setdefault(stream.table_name.casefold(), stream)
             if other is not stream:
                 self._problems.add(
                     node.line,

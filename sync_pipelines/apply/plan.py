@@ -125,9 +125,7 @@ def _connector_of(name: str, manifest: Manifest, current: Current) -> str | None
 # --- changes -----------------------------------------------------------------------
 
 
-def _connection_change(
-    tenant: str, wanted: WantedConnection, current: Current
-) -> Iterator[Change]:  # fmt: skip
+def _connection_change(tenant: str, wanted: WantedConnection, current: Current) -> Iterator[Change]:
     there = current.connection(wanted.name)
     before = _described_now(there) if there else None
     after = described_connection(wanted.connector, wanted.config, tuple(wanted.secrets))
@@ -151,9 +149,7 @@ def _connection_change(
 
 
 def _described_now(connection: Connection) -> Described:
-    shown, secrets = split_config(
-        registry.get(connection.connector).config, connection.config
-    )  # fmt: skip
+    shown, secrets = split_config(registry.get(connection.connector).config, connection.config)
     return described_connection(connection.connector, shown, tuple(secrets))
 
 
@@ -250,7 +246,7 @@ def _first_slot(schedule: Schedule, now: datetime) -> datetime | None:
         schedule.timezone,
         schedule.clock_change,
         after=now,
-        anchor=schedule.created_at,
+        anchor=schedule.anchor,
     )
 
 

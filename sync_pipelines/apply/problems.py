@@ -40,9 +40,10 @@ class Problems:
 def redacted(message: str, hide: Mapping[str, str]) -> str:
     """The message with the values in ``hide``, however spelled, as they stand in the file."""
     for value in sorted(filter(None, hide), key=len, reverse=True):
+        # In a replacement, a backslash is written twice.
+        written = hide[value].replace("\\", "\\\\")
         for shown in (value, repr(value)[1:-1]):
-            pattern = re.compile(re.escape(shown), re.IGNORECASE)
-            message = pattern.sub(lambda _, written=hide[value]: written, message)
+            message = re.sub(re.escape(shown), written, message, flags=re.IGNORECASE)
     return message
 
 

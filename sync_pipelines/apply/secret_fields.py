@@ -4,20 +4,21 @@ Law: what is not known to be harmless is taken for a secret.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from connectors.contract import Json
 
 
 def is_secret(annotation: Any) -> bool:
     """Whether a field of this type holds a secret anywhere within it."""
-    if isinstance(annotation, type):
-        if issubclass(annotation, SecretStr | SecretBytes):
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type):
+        if issubclass(kind, SecretStr | SecretBytes | Secret):
             return True
-        if issubclass(annotation, BaseModel):
-            return any(is_secret(inner.annotation) for inner in annotation.model_fields.values())
+        if issubclass(kind, BaseModel):
+            return any(is_secret(inner.annotation) for inner in kind.model_fields.values())
     return any(is_secret(inner) for inner in get_args(annotation))
 
 

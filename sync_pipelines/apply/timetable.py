@@ -17,9 +17,7 @@ CADENCE = ("type", "every", "minutes", "minute", "at", "days", "cron")
 SCHEDULE = (*CADENCE, "timezone", "clock_change", "is_active")
 
 
-def read_schedule(
-    name: str, node: Node, *, line: int, problems: Problems
-) -> WantedSchedule | None:  # fmt: skip
+def read_schedule(name: str, node: Node, *, line: int, problems: Problems) -> WantedSchedule | None:
     """One schedule; None when something of it is wrong, which is then reported."""
     before = len(problems.found)
     if not WORD.fullmatch(name):

@@ -75,12 +75,10 @@ def overview_for_all_tenants(db: Db) -> list[SyncOverview]:
         .scalar_subquery()
     )
     waiting = (
-        select(func.count())
-        .where(
-            ExecutionRow.sync_id == SyncRow.id,
-            ExecutionRow.status.in_((Status.PENDING, Status.QUEUED)),
-        )
-        .scalar_subquery()
+        select(ExecutionRow.sync_id, func.count().label("waiting"))
+        .where(ExecutionRow.status.in_((Status.PENDING, Status.QUEUED)))
+        .group_by(ExecutionRow.sync_id)
+        .subquery()
     )
     watermarks = (
         select(func.jsonb_object_agg(StateRow.stream, StateRow.watermark))
@@ -93,7 +91,7 @@ def overview_for_all_tenants(db: Db) -> list[SyncOverview]:
             ExecutionRow.sync_id == SyncRow.id,
             ExecutionRow.status.in_(FINAL - {Status.SKIPPED}),
         )
-        .order_by(ExecutionRow.completed_at.desc())
+        .order_by(ExecutionRow.created_at.desc())
         .limit(1)
         .lateral("last_one")
     )
@@ -110,7 +108,7 @@ def overview_for_all_tenants(db: Db) -> list[SyncOverview]:
             source.name.label("source"),
             destination.name.label("destination"),
             next_run.label("next_run_at"),
-            waiting.label("waiting"),
+            func.coalesce(waiting.c.waiting, 0).label("waiting"),
             watermarks.label("watermarks"),
             *(last.c[name].label(f"last_{name}") for name in _LAST),
             *(running.c[name].label(f"running_{name}") for name in _RUNNING),
@@ -118,6 +116,7 @@ def overview_for_all_tenants(db: Db) -> list[SyncOverview]:
         .join(TenantRow, TenantRow.id == SyncRow.tenant_id)
         .join(source, source.id == SyncRow.source_id)
         .join(destination, destination.id == SyncRow.destination_id)
+        .outerjoin(waiting, waiting.c.sync_id == SyncRow.id)
         .outerjoin(last, last.c.id.is_not(None))
         .outerjoin(running, running.c.id.is_not(None))
         .order_by(TenantRow.name, SyncRow.name)

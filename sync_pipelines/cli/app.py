@@ -2,11 +2,9 @@
 
 import logging
 import signal
-import sys
 from types import FrameType
 from typing import Annotated, Any
 
-import structlog
 import typer
 from sqlalchemy.exc import OperationalError
 from typer.core import TyperGroup
@@ -17,6 +15,7 @@ from sync_pipelines.cli import applying, connections, history, running, secrets,
 from sync_pipelines.cli import connectors as connector_commands
 from sync_pipelines.cli.output import tell
 from sync_pipelines.engine.run import NotStartedError
+from sync_pipelines.logs import configure_logging
 from sync_pipelines.model.cadence import CadenceError
 from sync_pipelines.runtime.errors import StartError
 from sync_pipelines.runtime.foreground import BusyError
@@ -73,13 +72,7 @@ def options(
     ] = False,
 ) -> None:
     """Keeps datasets up to date: connects systems, and moves what changed, when it is due."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.INFO if verbose else logging.CRITICAL
-        ),
-        # Standard output is for results alone.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )
+    configure_logging(level=logging.INFO if verbose else logging.CRITICAL)
 
 
 def main() -> None:

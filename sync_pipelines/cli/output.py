@@ -47,9 +47,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
 def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(
-            column, justify="right" if column in NUMBERS else "left", overflow="fold"
-        )  # fmt: skip
+        table.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -20,7 +20,6 @@ from sync_pipelines.engine import dispatch
 from sync_pipelines.engine.plan import chosen_streams
 from sync_pipelines.engine.progress import Progress
 from sync_pipelines.engine.run import Engine, Report
-from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Request, Status
 from sync_pipelines.model.sync import Sync
 from sync_pipelines.runtime.foreground import (
@@ -50,9 +49,7 @@ COLUMNS = (
 COUNTED = ("processed", "created", "updated", "deleted", "rejected")
 
 
-def run(
-    sync: SyncKey, stream: Streams = None, full: Full = False, as_json: AsJson = False
-) -> None:  # fmt: skip
+def run(sync: SyncKey, stream: Streams = None, full: Full = False, as_json: AsJson = False) -> None:
     """Run a sync now, in this process, without Dagster; retries are waited for."""
     with session() as opened:
         found, request = _asked(opened, sync, stream, full)
@@ -64,11 +61,9 @@ def run(
             _run(engine, found, claimed)
         except KeyboardInterrupt:
             interrupted = True
-            # Only for one that had not started: a running one has been settled.
-            cancel(engine.catalog, claimed.execution_id, now=engine.clock())
         entry = _entry(opened, found, claimed.execution_id)
         tell_result(entry, seconds=monotonic() - started, as_json=as_json)
-    if interrupted:
+    if interrupted and not entry.execution.status.is_final:
         tell(f"interrupted: execution {entry.execution.id} is {entry.execution.status}")
     if entry.execution.status is not Status.COMPLETED:
         raise typer.Exit(1)
@@ -82,7 +77,7 @@ def _run(engine: Engine, sync: Sync, claimed: Claimed) -> None:
         try:
             run_claimed(engine, claimed, on_progress=seen, on_retry=seen.retrying)
         except TakenOverError:
-            view.say("Dagster has taken the retry up; following it")
+            view.say("another process has taken the execution up; following it")
             follow(
                 engine.catalog,
                 claimed.execution_id,
@@ -97,9 +92,7 @@ class _Seen:
     def __init__(self, view: View) -> None:
         self._view = view
         self._progress = Progress()
-        self._show = throttled(
-            lambda: view.show(self._progress.snapshot()), REDRAW_SECONDS
-        )  # fmt: skip
+        self._show = throttled(lambda: view.show(self._progress.snapshot()), REDRAW_SECONDS)
 
     def __call__(self, progress: Progress) -> None:
         self._progress = progress
@@ -125,21 +118,25 @@ def trigger(
     """Ask Dagster to run a sync now."""
     with session() as opened:
         found, request = _asked(opened, sync, stream, full)
-        identity = dispatch.trigger(
-            opened.catalog, found, now=system_clock(), request=request
-        )  # fmt: skip
+        identity = dispatch.trigger(opened.catalog, found, now=system_clock(), request=request)
         if not wait:
             _tell_triggered(identity, as_json=as_json)
             return
         started = monotonic()
         tell(f"execution {identity} waits for Dagster")
-        with watching() as view:
-            entry = follow(
-                opened.catalog, identity, tenant_id=found.tenant_id, on_look=_Followed(view)
-            )
+        try:
+            entry = _watched(opened, found, identity)
+        except KeyboardInterrupt:
+            tell(f"execution {identity} goes on, unwatched")
+            raise typer.Exit(1) from None
         tell_result(entry, seconds=monotonic() - started, as_json=as_json)
     if entry.execution.status is not Status.COMPLETED:
         raise typer.Exit(1)
+
+
+def _watched(opened: Session, sync: Sync, identity: UUID) -> HistoryEntry:
+    with watching() as view:
+        return follow(opened.catalog, identity, tenant_id=sync.tenant_id, on_look=_Followed(view))
 
 
 class _Followed:
@@ -207,10 +204,19 @@ def tell_result(entry: HistoryEntry, *, seconds: float, as_json: bool) -> None:
             }
         )
         return
-    print_table(COLUMNS, [_row(stream) for stream in streams], empty="no stream was moved")
+    print_table(COLUMNS, [_row(stream) for stream in streams], empty=_committed(entry))
     print_line(f"{execution.sync_key}: {execution.status} in {seconds:.1f} s")
     if execution.status is not Status.COMPLETED and entry.error_message:
         tell(f"error: {entry.error_message}")
+
+
+def _committed(entry: HistoryEntry) -> str:
+    """What an attempt that was cut off has done; nobody knows by stream."""
+    counts = entry.counts
+    return (
+        f"committed before it ended: {counts.processed} read, {counts.created} created, "
+        f"{counts.updated} updated, {counts.deleted} deleted, {counts.rejected} rejected"
+    )
 
 
 def _stream(entry: HistoryEntry, stream: Mapping[str, Any]) -> dict[str, Json]:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 from pydantic import Field
 
+from connectors import registry
 from connectors.contract import Counts
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.defs.resources import EngineResource
@@ -15,10 +16,6 @@ from sync_pipelines.engine.outcome import StreamResult
 from sync_pipelines.engine.run import Engine, NotStartedError, Report
 from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Request, Status
-
-STREAMS = {"database": "tables"}
-"""The asset of a connector whose streams are each tenant's own, by connector."""
-
 
 Metadata: TypeAlias = "dg.MetadataValue[Any]"
 
@@ -44,8 +41,8 @@ class SyncConfig(dg.Config):
 
 
 def asset_key(connector: str) -> dg.AssetKey:
-    """``database/tables``."""
-    return dg.AssetKey([connector, STREAMS[connector]])
+    """``database/tables``: all streams of a connector, which are each tenant's own."""
+    return dg.AssetKey([connector, registry.get(connector).collection])
 
 
 def sync_assets(connector: str) -> dg.AssetsDefinition:
@@ -141,14 +138,18 @@ def _metadata(report: Report) -> dict[str, Metadata]:
         "rows_deleted": dg.MetadataValue.int(counts.deleted),
         "rows_rejected": dg.MetadataValue.int(counts.rejected),
         "bytes": dg.MetadataValue.int(counts.bytes),
-        "seconds": dg.MetadataValue.float(seconds),
-        "rows_per_second": dg.MetadataValue.float(counts.processed / seconds if seconds else 0.0),
+        "seconds": dg.MetadataValue.float(round(seconds, 3)),
+        "rows_per_second": dg.MetadataValue.float(_rate(counts.processed, seconds)),
         "execution": dg.MetadataValue.text(str(report.execution.id)),
         "streams": dg.MetadataValue.table([_record(result) for result in report.results]),
     }
     if committed:
         values["fresh_as_of"] = dg.MetadataValue.timestamp(min(committed))
     return values
+
+
+def _rate(rows: int, seconds: float) -> float:
+    return round(rows / seconds, 1) if seconds else 0.0
 
 
 def _record(result: StreamResult) -> dg.TableRecord:

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from sync_pipelines.defs.assets import STREAMS, sync_assets
+from connectors import registry
+from sync_pipelines.defs.assets import sync_assets
 from sync_pipelines.defs.example import daily_delay_by_carrier
 from sync_pipelines.defs.io import SyncedTables
 from sync_pipelines.defs.jobs import due_schedule, sync_job
@@ -13,7 +14,7 @@ from sync_pipelines.defs.sensors import dispatch_sensor, lost_run_sensors
 def build() -> dg.Definitions:
     """Every definition of this code location."""
     engine = EngineResource()
-    connectors = sorted(STREAMS)
+    connectors = [name for name in registry.names() if registry.get(name).source is not None]
     jobs = {connector: sync_job(connector) for connector in connectors}
     return dg.Definitions(
         assets=[*(sync_assets(connector) for connector in connectors), daily_delay_by_carrier],

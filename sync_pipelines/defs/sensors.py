@@ -12,7 +12,6 @@ from sync_pipelines.defs.tags import LAUNCH, Claim, register_partitions, run_req
 from sync_pipelines.engine.dispatch import Launch, forgotten, ready
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.engine.settle import settle_lost, silent
-from sync_pipelines.model.execution import Execution
 
 if TYPE_CHECKING:  # the type of what define_asset_job returns is not public
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -60,23 +59,23 @@ def _has_run(instance: dg.DagsterInstance, launch: Launch) -> bool:
 
 
 def _settle_silent(instance: dg.DagsterInstance, engine: Engine) -> None:
-    """Settle executions with no sign of life, unless Dagster says that their run goes on."""
+    """Settle executions with no sign of life, and fail their runs, which frees their slots.
+
+    A living run writes a sign of life every ten seconds, whatever it waits for. Should
+    one be alive after all, its destination refuses it as soon as the retry has moved
+    the state.
+    """
     for execution in silent(engine.catalog, engine.clock()):
-        if not _goes_on(instance, execution):
-            settle_lost(
-                engine.catalog,
-                execution.id,
-                attempt=execution.attempt,
-                now=engine.clock(),
-                rng=engine.rng,
-            )
-
-
-def _goes_on(instance: dg.DagsterInstance, execution: Execution) -> bool:
-    if execution.run_id is None:
-        return False
-    run = instance.get_run_by_id(execution.run_id)
-    return run is not None and not run.is_finished
+        run = instance.get_run_by_id(execution.run_id) if execution.run_id else None
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "its process gives no sign of life any more")
+        settle_lost(
+            engine.catalog,
+            execution.id,
+            attempt=execution.attempt,
+            now=engine.clock(),
+            rng=engine.rng,
+        )
 
 
 def lost_run_sensors() -> list[dg.SensorDefinition]:

@@ -90,7 +90,7 @@ def _fill(connection: psycopg.Connection, table: Table, folder: Path) -> None:
     name = sql.Identifier(table.name)
     # Columns and keys are this file's own text, never anybody's input.
     create = f"CREATE TABLE {{}} ({table.columns}, PRIMARY KEY ({table.key}))"
-    connection.execute(sql.SQL(create).format(name))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(create).format(name))
     copy = sql.SQL("COPY {} FROM STDIN (FORMAT csv, HEADER, NULL 'NA')").format(name)
     with connection.cursor().copy(copy) as stream:
         for chunk in _chunks(folder / table.file):

@@ -95,7 +95,7 @@ def _decide(db: Db, schedule: Schedule, now: datetime, tick: str) -> None:
             schedule.clock_change,
             after=schedule.next_run_at,
             until=now,
-            anchor=schedule.created_at,
+            anchor=schedule.anchor,
         ),
         MANY,
     )
@@ -125,7 +125,7 @@ def _decide(db: Db, schedule: Schedule, now: datetime, tick: str) -> None:
         schedule.timezone,
         schedule.clock_change,
         after=max(now, due[-1]),
-        anchor=schedule.created_at,
+        anchor=schedule.anchor,
     )
     db.execute(
         update(ScheduleRow)

@@ -11,8 +11,8 @@ from sync_pipelines.model.cadence import Cadence, ClockChange
 class Schedule:
     """One schedule of one sync.
 
-    ``created_at`` is the anchor that "every N minutes" counts from; ``next_run_at``
-    is the first instant not yet decided on, None for cadences that no clock drives.
+    ``next_run_at`` is the first instant not yet decided on, None for cadences that no
+    clock drives.
     """
 
     id: UUID
@@ -26,3 +26,8 @@ class Schedule:
     created_at: datetime
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
+
+    @property
+    def anchor(self) -> datetime:
+        """What "every N minutes" counts from: a whole minute, as dispatchers look at those."""
+        return self.created_at.replace(second=0, microsecond=0)

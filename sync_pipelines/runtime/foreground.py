@@ -29,7 +29,7 @@ class BusyError(Exception):
 
 
 class TakenOverError(Exception):
-    """While its retry was waited for here, Dagster took the execution up."""
+    """While its retry was waited for here, another process took the execution up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,7 @@ def claim(engine: Engine, sync: Sync, request: Request) -> Claimed:
         waiting = executions.waiting(db, sync.id, tenant_id=sync.tenant_id)
     for execution in waiting:
         if execution.attempt > 1 and execution.request == request:
-            return Claimed(
-                execution_id=execution.id, attempt=execution.attempt, is_resumed=True
-            )  # fmt: skip
+            return Claimed(execution_id=execution.id, attempt=execution.attempt, is_resumed=True)
     made = trigger(engine.catalog, sync, now=engine.clock(), request=request, queued=True)
     return Claimed(execution_id=made, attempt=1, is_resumed=False)
 
@@ -68,30 +66,40 @@ def run_claimed(
 ) -> Report:
     """Run it, and its retries when they are due, to its end.
 
-    Ctrl-C cancels it, and is raised again. `TakenOverError` when Dagster runs a
-    retry that was waited for here.
+    Ctrl-C cancels it, and is raised again. `TakenOverError` when another process,
+    such as Dagster, runs the retry that was waited for here.
     """
-    attempt, run_id = claimed.attempt, LocalRun.mine().run_id
-    while True:
-        try:
-            report = engine.run(
-                claimed.execution_id, attempt=attempt, run_id=run_id, on_progress=on_progress
-            )
-        except NotStartedError as error:
-            if attempt > 1:
-                raise TakenOverError(str(error)) from error
-            cancel(engine.catalog, claimed.execution_id, now=engine.clock(), reason=str(error))
-            raise BusyError(str(error)) from error
-        if report.outcome.retry_at is None:
-            return report
-        if on_retry is not None:
-            on_retry(report)
-        try:
+    attempt = claimed.attempt
+    try:
+        while True:
+            report = _run_once(engine, claimed, attempt, on_progress)
+            if report.outcome.retry_at is None:
+                return report
+            attempt = report.execution.attempt
+            if on_retry is not None:
+                on_retry(report)
             wait(max(0.0, (report.outcome.retry_at - engine.clock()).total_seconds()))
-        except BaseException:
-            _give_up(engine, claimed.execution_id, report.execution.attempt)
-            raise
-        attempt = report.execution.attempt
+    except (KeyboardInterrupt, SystemExit):
+        _give_up(engine, claimed.execution_id, attempt)
+        raise
+
+
+def _run_once(
+    engine: Engine,
+    claimed: Claimed,
+    attempt: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> Report:
+    run_id = LocalRun.mine().run_id
+    try:
+        return engine.run(
+            claimed.execution_id, attempt=attempt, run_id=run_id, on_progress=on_progress
+        )
+    except NotStartedError as error:
+        if attempt > 1:
+            raise TakenOverError(str(error)) from error
+        cancel(engine.catalog, claimed.execution_id, now=engine.clock(), reason=str(error))
+        raise BusyError(str(error)) from error
 
 
 def follow(
@@ -114,11 +122,11 @@ def follow(
 
 
 def _give_up(engine: Engine, execution_id: UUID, attempt: int) -> None:
-    """Cancel a retry that nobody waits for any more, if it still waits."""
+    """Cancel an attempt that has not started; one that has was settled by the engine."""
     with engine.catalog.begin() as db:
         execution = executions.lock_for_all_tenants(db, execution_id)
     if execution is not None and execution.is_waiting and execution.attempt == attempt:
-        reason = "interrupted while it waited for its retry; what was committed stays"
+        reason = "interrupted before its next attempt; what was committed stays"
         cancel(engine.catalog, execution_id, now=engine.clock(), reason=reason)
 
 

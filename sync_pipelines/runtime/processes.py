@@ -142,7 +142,8 @@ class Supervisor:
         pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (failures - 1))
         self._say(
             f"{service.name} died (exit code {running.process.returncode}); "
-            f"restart {failures} of {MOST_RESTARTS} in {pause:.0f} s"
+            f"restart {failures} of {MOST_RESTARTS} in {pause:.0f} s; "
+            f"see {self._log_of(service.name)}"
         )
         self._due[service.name] = (service, monotonic() + pause)
 

@@ -33,9 +33,7 @@ def catalog(module_catalog: Catalog) -> Catalog:
 def one_sided(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two more connectors: `well` is only a source, `drain` only a destination."""
     for name in ("well", "drain"):
-        monkeypatch.setitem(
-            registry.BUILT_IN, name, f"tests.apply.one_sided:{name.upper()}"
-        )  # fmt: skip
+        monkeypatch.setitem(registry.BUILT_IN, name, f"tests.apply.one_sided:{name.upper()}")
 
 
 class Applier:

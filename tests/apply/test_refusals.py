@@ -3,6 +3,8 @@
 In these files, ``#!`` marks the line that the message must name.
 """
 
+from itertools import pairwise
+
 import pytest
 
 from sync_pipelines.apply.current import Current
@@ -63,7 +65,7 @@ WRONG = {
     "a list for a tenant": ("tenant: [a] #!\n", "tenant is a list"),
     "a list at the top": ("- tenant: acme #!\n", "the file must be a mapping"),
     "an empty file": ("#!\n", "the file is empty"),
-    "not YAML": ("tenant: acme\nsyncs: {a: b #!\n", "this is not YAML"),
+    "not YAML": ("tenant: acme\nsyncs: ] #!\n", "this is not YAML"),
     "a tab": ("tenant: acme\nsyncs:\n\ta: b #!\n", "this is not YAML"),
     "two documents": ("tenant: acme\n--- #!\ntenant: b\n", "one document a file"),
     "a control character": ("tenant: acme\nsyncs: \x01 #!\n", "is not allowed in YAML"),
@@ -81,7 +83,10 @@ WRONG = {
     "no connector": (in_connections("shop: {config: {}} #!"), "a connection needs connector"),
     "a connection that is a text": (in_connections("shop: database #!"), "'shop' is wrong"),
     "an unknown key of a connection": (
-        in_connections("shop:\n    connector: database\n    config: {url: sqlite:////tmp/a}\n    confg: 1 #!"),
+        in_connections(
+            "shop:\n    connector: database\n    config: {url: sqlite:////tmp/a}\n"
+            "    confg: 1 #!"
+        ),
         "unknown key 'confg'; did you mean 'config'?",
     ),
     "no URL": (in_connections("shop: {connector: database} #!"), "config.url: Field required"),
@@ -152,6 +157,10 @@ WRONG = {
     "two streams into one table": (
         FRAME + "    streams:\n      - public.orders\n      - {name: sales.orders} #!\n",
         "streams 'public.orders' and 'sales.orders' both write table 'orders'",
+    ),
+    "two tables that only capital letters tell apart": (
+        FRAME + "    streams:\n      - orders\n      - Orders #!\n",
+        "streams 'orders' and 'Orders' both write table 'Orders'",
     ),
     "no attempts": (in_sync("retry: {max_attempts: 0} #!"), "max_attempts 0 is wrong"),
     "attempts that are true": (in_sync("retry: {max_attempts: true} #!"), "max_attempts True"),
@@ -292,9 +301,7 @@ def test_a_value_from_the_environment_is_in_no_message(place: str) -> None:
         "a: &a [*a]\n",
         "[" * 3000,
         "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
-        + "".join(
-            f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi")
-        ),
+        + "".join(f"{b}: &{b} [{','.join(['*' + a] * 10)}]\n" for a, b in pairwise("abcdefghi")),
     ],
     ids=["a list in itself", "a deep one", "a billion laughs"],
 )

@@ -21,7 +21,7 @@ from sync_pipelines.catalog.tables import (
     StateRow,
     SyncRow,
 )
-from sync_pipelines.model.execution import Request, Status, Trigger
+from sync_pipelines.model.execution import Request, Trigger
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import START, World, make_catalog
@@ -68,7 +68,7 @@ def test_a_catalog_of_a_newer_version_is_refused_with_the_remedy(empty_postgres_
         db.execute(text("UPDATE sync.alembic_version SET version_num = '9999'"))
     engine.dispose()
 
-    with pytest.raises(ConfigError, match="9999.*newer"):
+    with pytest.raises(ConfigError, match=r"9999.*newer"):
         make_catalog(empty_postgres_url)
 
 
@@ -115,9 +115,7 @@ def test_a_sync_cannot_use_another_tenants_connection(world):
     mine, other = world.sync("acme/orders"), world.sync("zeta/orders")
 
     with pytest.raises(IntegrityError, match="source_id"), world.catalog.begin() as db:
-        db.execute(
-            update(SyncRow).where(SyncRow.id == mine.id).values(source_id=other.source.id)
-        )
+        db.execute(update(SyncRow).where(SyncRow.id == mine.id).values(source_id=other.source.id))
 
 
 def test_a_due_instant_of_a_schedule_is_claimed_once(world):

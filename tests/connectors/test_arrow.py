@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.arrow import (
@@ -147,6 +147,7 @@ def largest(digits: Digits) -> Decimal:
     return Decimal((0, (9,) * digits.precision, -digits.scale))
 
 
+@settings(deadline=None)
 @given(DIGITS, DIGITS)
 def test_a_widened_decimal_holds_the_largest_of_both(one: Digits, two: Digits):
     wide = digits_of(widened(decimal(one.precision, one.scale), decimal(two.precision, two.scale)))
@@ -160,6 +161,7 @@ def test_a_widened_decimal_holds_the_largest_of_both(one: Digits, two: Digits):
 INTEGERS = st.sampled_from([pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint32()])
 
 
+@settings(deadline=None)
 @given(INTEGERS, INTEGERS)
 def test_widening_integers_holds_every_value_or_refuses(one: pa.DataType, two: pa.DataType):
     try:

@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from connectors.arrow import Digits, Logical, Native, field
+from connectors.arrow import Digits, Logical, Native, field, native_of
 from connectors.contract import (
     Batch,
     Counts,
@@ -121,7 +122,8 @@ class House:
 
 def _copied(config: DatabaseConfig, data: pa.Table) -> PgCopy:
     """The rows as the binary COPY of a table that holds them."""
-    kinds = [one.metadata[b"native"].decode().partition(":")[2] for one in data.schema]
+    natives = [native_of(one) for one in data.schema]
+    kinds = [native.type for native in natives if native is not None]
     columns = ", ".join(f'"{n}" {k}' for n, k in zip(data.column_names, kinds, strict=True))
     marks = ", ".join("%s" for _ in kinds)
     with psycopg.connect(config.conninfo) as connection:
@@ -435,9 +437,7 @@ def test_a_type_that_no_type_holds_with_the_present_one_is_refused_with_a_remedy
     target = house.target(schema=number, execution="second")
 
     with pytest.raises(ConfigError, match=r"'note'.*new table"):
-        with closing(open_destination(house.config).open(target, Encoding.ARROW)) as writer:
-            writer.write(Batch(data=pa.table({"id": [2], "note": [2], "at": [NOW]}, schema=number)))
-            writer.commit(None, finished=True)
+        replace(house, encoding=Encoding.ARROW).sync(target, (2, 2, NOW), schema=number)
 
     assert house.rows() == [(1, "a")]
 
@@ -755,11 +755,13 @@ def test_pgcopy_is_taken_only_where_no_column_needs_a_cast(postgres: House) -> N
     with closing(open_destination(postgres.config)) as destination:
         before = destination.encodings(postgres.target())
         postgres.query(f'CREATE SCHEMA "{postgres.dataset}"')
-        postgres.query(f"CREATE TABLE {postgres.table()} (id integer, note text)")
+        postgres.query(f"CREATE TABLE {postgres.table()} (id numeric, note text)")
         after = destination.encodings(postgres.target())
 
     assert list(before) == [Encoding.PGCOPY, Encoding.ARROW]
     assert list(after) == [Encoding.ARROW]
+    with pytest.raises(ConfigError, match=r"'id' is .*use arrow"):
+        replace(postgres, encoding=Encoding.PGCOPY).sync(postgres.target(), row(1, "a"))
 
 
 def test_a_column_called_like_the_mark_of_soft_deletes_is_refused(house: House) -> None:
@@ -768,3 +770,155 @@ def test_a_column_called_like_the_mark_of_soft_deletes_is_refused(house: House) 
 
     with pytest.raises(ConfigError, match="_deleted_at"):
         house.sync(target, (1, "x"), schema=schema)
+
+
+def test_the_first_load_of_a_table_may_be_committed_in_parts(house: House) -> None:
+    """R63."""
+    with closing(house.open(house.target())) as writer:
+        for part in range(3):
+            writer.write(house.batch([row(part, "x"), row(part + 1, "y", 1)]))
+            writer.commit(State(version=1, value={"watermark": str(part)}))
+        counts = writer.commit(None, finished=True).counts
+
+    assert (counts.processed, counts.created, counts.updated) == (6, 4, 0)
+    assert house.rows() == [(0, "x"), (1, "y"), (2, "y"), (3, "y")]
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+def _dies_after(monkeypatch: pytest.MonkeyPatch, store: type, statements: int) -> list[int]:
+    """Let the process die right after so many statements were run; tells how many were."""
+    ran = [0]
+
+    def dying(name: str) -> Any:
+        original = getattr(store, name)
+
+        def call(self: Any, *arguments: Any) -> Any:
+            result = original(self, *arguments)
+            ran[0] += 1
+            if ran[0] == statements:
+                raise Killed
+            return result
+
+        return call
+
+    for name in ("execute", "rows", "stage"):
+        monkeypatch.setattr(store, name, dying(name))
+    return ran
+
+
+def _store_of(house: House) -> type:
+    module = import_module(f"connectors.sql.{_MODULES[house.config.dialect]}.writer")
+    store: type = getattr(module, f"{_MODULES[house.config.dialect].capitalize()}Store")
+    return store
+
+
+_MODULES = {
+    Dialect.POSTGRESQL: "postgres",
+    Dialect.SQLITE: "sqlite",
+    Dialect.DUCKDB: "duckdb",
+}
+OLD = [row(1, "a", 1), row(2, "b", 1), row(3, "c", 1)]
+NEW = [row(2, "b", 1), row(3, "C", 2), row(4, "d", 2)]
+AFTER = {
+    WriteMode.UPSERT: ([(2, "b"), (3, "C"), (4, "d")], (1, 1, 1)),
+    WriteMode.APPEND: (
+        [(1, "a"), (2, "b"), (3, "C"), (3, "c"), (4, "d")],
+        (2, 0, 0),
+    ),
+    WriteMode.REPLACE: ([(2, "b"), (3, "C"), (4, "d")], (3, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("mode", WriteMode)
+def test_a_process_may_die_after_any_statement_and_nothing_is_lost_or_done_twice(
+    house: House, mode: WriteMode
+) -> None:
+    """R56, R63, R64, R70."""
+    rows, counts = AFTER[mode]
+    deletes = Deletes.HARD if mode is WriteMode.UPSERT else Deletes.KEEP
+    before = sorted(one[:2] for one in OLD)
+    deaths = 0
+
+    while True:
+        here = replace(house, dataset=f"{house.dataset}_{deaths}")
+        target = here.target(write_mode=mode, deletes=deletes, complete=True)
+        here.sync(target, *OLD)
+        again = replace(target, execution="second")
+        with pytest.MonkeyPatch.context() as patch:
+            ran = _dies_after(patch, _store_of(house), deaths + 1)
+            with suppress(Killed):
+                here.sync(again, *NEW)
+        if ran[0] <= deaths:
+            break
+        deaths += 1
+        seen = sorted(here.rows())
+        with closing(here.open(again)) as writer:
+            finished = writer.committed.finished
+            done = writer.committed.counts
+        if not finished:
+            done = here.sync(again, *NEW)
+
+        assert seen == (rows if finished else before)
+        assert sorted(here.rows()) == rows
+        assert (done.created, done.updated, done.deleted) == counts
+        assert done.processed == 3
+
+    assert deaths > 5
+
+
+def test_a_connection_that_the_server_ends_leaves_nothing(postgres: House) -> None:
+    """R93."""
+    postgres.sync(postgres.target(), row(1, "a"))
+    with closing(postgres.open(postgres.target(execution="second"))) as writer:
+        writer.write(postgres.batch([row(2, "b")]))
+        postgres.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+        with pytest.raises(TransientError):
+            writer.commit(None, finished=True)
+
+    assert postgres.rows() == [(1, "a")]
+
+
+def test_a_state_of_another_cursor_does_not_stop_the_watermark(postgres: House) -> None:
+    """R66."""
+    copy = replace(postgres, encoding=Encoding.PGCOPY)
+    with closing(copy.open(copy.target())) as writer:
+        writer.commit(State(version=1, value={"watermark": "not a time"}), finished=True)
+
+    with closing(copy.open(copy.target(execution="second"))) as writer:
+        writer.write(copy.batch([row(1, "a")]))
+        state = writer.commit(Greatest(column="at", version=1), finished=True).state
+
+    assert state is not None
+    assert state.watermark == "2026-05-01T12:00:00.000000+00:00"
+
+
+def test_a_duckdb_schema_may_be_called_like_the_file(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path}/shop.duckdb"
+    house = House(url=url, dataset="shop", encoding=Encoding.ARROW)
+
+    house.sync(house.target(), row(1, "a"))
+
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as duck:
+        assert duck.execute("SELECT id FROM shop.shop.orders").fetchall() == [(1,)]
+
+
+def test_a_sqlite_table_that_is_widened_keeps_its_index_and_its_view(tmp_path: Path) -> None:
+    house = House(url=f"sqlite:///{tmp_path}/a.db", dataset="shop", encoding=Encoding.ARROW)
+    whole = pa.schema([ID, field("amount", pa.int64())])
+    exact = pa.schema([ID, field("amount", pa.string(), logical=Logical.DECIMAL)])
+    house.sync(house.target(schema=whole, cursor_field=None), (1, 7), schema=whole)
+    house.query(f"CREATE INDEX mine ON {house.table()} (amount)")
+    house.query(f"CREATE VIEW seen AS SELECT amount FROM {house.table()}")
+
+    target = house.target(schema=exact, cursor_field=None, execution="second")
+    house.sync(target, (2, "1.10"), schema=exact)
+
+    assert house.query("SELECT amount FROM seen ORDER BY 1") == [("1.10",), ("7",)]
+    assert house.query("SELECT count(*) FROM sqlite_master WHERE name = 'mine'") == [(1,)]

@@ -11,6 +11,7 @@ import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
+from sqlalchemy import make_url
 from structlog.testing import capture_logs
 
 from connectors.contract import (
@@ -485,14 +486,15 @@ def test_connection_errors_are_told_by_what_to_do(postgres: Database, tmp_path: 
         with closing(get("database").open_source({"url": url})) as source:
             source.check()
 
-    host = postgres.url.rpartition("@")[2].rpartition("/")[0]
-    unknown_database = f"{postgres.url.rpartition('/')[0]}/nowhere_at_all"
+    here = make_url(postgres.url)
+    unknown_database = here.set(database="nowhere_at_all")
+    unknown_user = here.set(username="nobody_here", password="s3cret-word")
     (tmp_path / "text.db").write_text("not a database at all, only text" * 100)
 
     with pytest.raises(ConfigError, match="nowhere_at_all"):
-        check(unknown_database)
+        check(unknown_database.render_as_string(hide_password=False))
     with pytest.raises(AuthError) as refused:
-        check(f"postgresql://nobody_here:s3cret-word@{host}/postgres")
+        check(unknown_user.render_as_string(hide_password=False))
     with pytest.raises(TransientError):
         check("postgresql://someone:s3cret-word@127.0.0.1:1/postgres")
     with pytest.raises(ConfigError) as unreadable:
@@ -617,3 +619,21 @@ def test_pgcopy_hands_over_large_pieces(postgres: Database):
 
     assert len(first) >= 256 * 1024
     assert len(rest) >= 5
+
+
+def test_a_duckdb_schema_may_be_called_like_its_file(tmp_path):
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute('CREATE SCHEMA "shop"."shop"')
+        connection.execute('CREATE TABLE "shop"."shop".orders AS SELECT range AS id FROM range(5)')
+
+    with closing(get("database").open_source({"url": f"duckdb:///{path}"})) as source:
+        batches = list(
+            source.read(
+                Selection(stream=source.stream("shop.orders"), mode=SyncMode.FULL),
+                None,
+                Encoding.ARROW,
+            )
+        )
+
+    assert [len(batch.data) for batch in batches if isinstance(batch.data, pa.Table)] == [5]

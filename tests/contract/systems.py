@@ -31,8 +31,10 @@ class Postgres:
 
     stream = "orders"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, fresh: bool = True) -> None:
         self.url = url
+        if not fresh:
+            return
         with self.connect() as connection:
             connection.execute("DROP SCHEMA IF EXISTS shop CASCADE")
             connection.execute("DROP TABLE IF EXISTS orders CASCADE")
@@ -44,6 +46,12 @@ class Postgres:
             for name in ("json", "jsonb"):
                 connection.adapters.register_loader(name, TextLoader)
             yield connection
+
+    def make_orders(self, *, indexed: bool) -> None:
+        with self.connect() as connection:
+            connection.execute(f"CREATE TABLE orders ({COLUMNS})".encode())
+            if indexed:
+                connection.execute(INDEX.encode())
 
     def source(self) -> Source:
         return registry.get("database").open_source({"url": self.url})
@@ -82,6 +90,7 @@ class Sqlite:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "data.db"
+        self.url = f"sqlite:///{self.path}"
 
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
@@ -89,11 +98,17 @@ class Sqlite:
             connection.row_factory = sqlite3.Row
             yield connection
 
+    def make_orders(self, *, indexed: bool) -> None:
+        with self.connect() as connection:
+            connection.execute(f"CREATE TABLE orders ({COLUMNS})")
+            if indexed:
+                connection.execute(INDEX)
+
     def source(self) -> Source:
-        return registry.get("database").open_source({"url": f"sqlite:///{self.path}"})
+        return registry.get("database").open_source({"url": self.url})
 
     def destination(self) -> Destination:
-        return registry.get("database").open_destination({"url": f"sqlite:///{self.path}"})
+        return registry.get("database").open_destination({"url": self.url})
 
     def put(self, rows: Sequence[Row]) -> None:
         values = [
@@ -127,6 +142,7 @@ class Duckdb:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "data.duckdb"
+        self.url = f"duckdb:///{self.path}"
         self.reading: list[Source] = []
 
     @contextmanager
@@ -137,13 +153,19 @@ class Duckdb:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
 
+    def make_orders(self, *, indexed: bool) -> None:
+        with self.connect() as connection:
+            connection.execute(f"CREATE TABLE orders ({COLUMNS})")
+            if indexed:
+                connection.execute(INDEX)
+
     def source(self) -> Source:
-        source = registry.get("database").open_source({"url": f"duckdb:///{self.path}"})
+        source = registry.get("database").open_source({"url": self.url})
         self.reading.append(source)
         return source
 
     def destination(self) -> Destination:
-        return registry.get("database").open_destination({"url": f"duckdb:///{self.path}"})
+        return registry.get("database").open_destination({"url": self.url})
 
     def put(self, rows: Sequence[Row]) -> None:
         # Nobody can write a file while it is open for reading; a source opens it again.

@@ -16,9 +16,11 @@ def test_the_resolved_definitions_are_exactly_these():
             for key in graph.get_all_asset_keys()
         },
         "partitions": {
-            key.to_user_string(): graph.get(key).partitions_def.name
+            key.to_user_string(): definition.name
             for key in graph.get_all_asset_keys()
-            if graph.get(key).partitions_def
+            if isinstance(
+                definition := graph.get(key).partitions_def, dg.DynamicPartitionsDefinition
+            )
         },
         "jobs": sorted(name for name in repository.job_names if not name.startswith("__")),
         "schedules": {

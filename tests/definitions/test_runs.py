@@ -10,8 +10,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from connectors.contract import SyncMode, WriteMode
 from sync_pipelines.catalog import executions
-from sync_pipelines.defs import resources
 from sync_pipelines.definitions import defs
+from sync_pipelines.defs import resources
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.model.execution import Status, Trigger
@@ -199,17 +199,25 @@ def test_a_hand_over_that_got_lost_is_repeated_only_if_dagster_knows_no_run(worl
     assert known == []
 
 
-def test_an_execution_whose_run_has_ended_in_silence_is_settled(world, instance, sync):
+def test_an_execution_in_silence_is_settled_and_its_run_frees_its_slot(world, instance, sync):
+    """R92: stock Dagster would take the run of a dead process for a running one for ever."""
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("sync_database"), status=dg.DagsterRunStatus.STARTED
+    )
     identity = trigger(world.catalog, sync, now=world.clock(), queued=True)
     with world.catalog.begin() as db:
         found = executions.lock_for_all_tenants(db, identity)
-        executions.save(db, found, found.started(world.clock(), "gone"))
-    world.clock.advance(minutes=3)
+        executions.save(db, found, found.started(world.clock(), run.run_id))
 
     look(instance)
+    early = newest(world, sync).execution
+    world.clock.advance(minutes=3)
+    look(instance)
 
+    assert early.status is Status.RUNNING
     assert newest(world, sync).execution.attempt == 2
     assert newest(world, sync).attempts[0]["error_class"] == "lost"
+    assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_the_example_report_reads_the_synced_flights(world, instance, empty_postgres_url):

@@ -210,9 +210,7 @@ def test_a_waiting_execution_is_cancelled_at_once_and_only_by_its_tenant(world):
     mine, other = world.sync("acme/orders"), world.sync("zeta/orders")
     identity = trigger(world.catalog, mine, now=world.clock())
 
-    by_stranger = cancel(
-        world.catalog, identity, now=world.clock(), tenant_id=other.tenant_id
-    )
+    by_stranger = cancel(world.catalog, identity, now=world.clock(), tenant_id=other.tenant_id)
     by_owner = cancel(world.catalog, identity, now=world.clock(), tenant_id=mine.tenant_id)
     twice = cancel(world.catalog, identity, now=world.clock(), tenant_id=mine.tenant_id)
 

@@ -33,7 +33,7 @@ from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import World, make_catalog
 
-SCHEMA = pa.schema([("id", pa.int64()), ("seq", pa.int64()), ("note", pa.string())])
+SCHEMA = pa.schema({"id": pa.int64(), "seq": pa.int64(), "note": pa.string()})
 
 UPSERT = SyncStream(
     name="orders",
@@ -183,9 +183,7 @@ def test_an_execution_whose_sync_is_busy_waits_and_comes_again(world, engine, sy
     assert launch.attempt == 1
 
 
-def test_a_failed_attempt_is_retried_later_and_goes_on_from_its_checkpoint(
-    world, engine, systems
-):
+def test_a_failed_attempt_is_retried_later_and_goes_on_from_its_checkpoint(world, engine, systems):
     """R63, R85: what was committed is not read again, counts go on."""
     systems.streams = [stream(rows=120_000, ordered=True)]
     sync = world.sync(streams=[UPSERT])
@@ -283,9 +281,7 @@ def test_cancelling_keeps_what_was_committed_and_says_so(world, engine, systems,
     systems.writing.at(Point.WRITE, 2, pause)
     identity = trigger(world.catalog, sync, now=world.clock(), queued=True)
     reports = []
-    running = Thread(
-        target=lambda: reports.append(engine.run(identity, attempt=1, run_id="run-1"))
-    )
+    running = Thread(target=lambda: reports.append(engine.run(identity, attempt=1, run_id="run-1")))
     running.start()
     pause.reached.wait(10)
 
@@ -341,9 +337,7 @@ def test_an_attempt_whose_process_died_is_settled_once_and_retried(world, engine
     assert entry(world, sync).attempts[0]["error_class"] == str(ErrorClass.LOST)
 
 
-def test_an_interruption_from_outside_settles_the_execution_and_goes_on(
-    world, engine, systems
-):
+def test_an_interruption_from_outside_settles_the_execution_and_goes_on(world, engine, systems):
     sync = world.sync(streams=[UPSERT])
     systems.reading.at(Point.READ, 1, failing(KeyboardInterrupt()))
 

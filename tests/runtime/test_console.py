@@ -31,6 +31,15 @@ RUN = "5c0d2f7e-05b1-4938-8528-ea7d87540752"
             f"2013-07-01 04:05:01 +0000 - dagster - DEBUG - sync_db - {RUN} - 12 - STEP_START - x",
             None,
         ),
+        (
+            f"2013-07-01 04:05:01 +0000 - dagster - INFO - sync_db - {RUN} - step - t: 7 read - ok",
+            "04:05:01 run 5c0d2f7e: t: 7 read - ok",
+        ),
+        (
+            "2013-07-01 04:05:00 +0000 - dagster.daemon.EventLogConsumerDaemon - WARNING - "
+            "No cursor for event type RUN_FAILURE, ignoring older events",
+            None,
+        ),
         ("execution.finished rows=12", "execution.finished rows=12"),
     ],
 )
@@ -38,19 +47,26 @@ def test_a_person_sees_what_came_of_it_and_what_went_wrong(line: str, shown: str
     assert Console()(line) == shown
 
 
-def test_a_traceback_is_shown_with_the_error_it_belongs_to():
+def test_of_an_error_with_a_stack_trace_only_the_error_is_shown():
     console = Console()
-    lines = ["2013-07-01 04:05:00 +0000 - dagster.daemon - ERROR - failed", "  File x, line 1"]
+    failed = (
+        f"2013-07-01 04:05:00 +0000 - dagster - ERROR - sync_db - {RUN} - 12 - RUN_FAILURE - no"
+    )
+    lines = [failed, "", "Stack Trace:", "  File x, line 1", "2013-07-01 04:05:01 [info] next"]
 
     shown = [console(line) for line in lines]
 
-    assert shown == ["04:05:00 ERROR: failed", "  File x, line 1"]
+    assert shown == [
+        "04:05:00 ERROR: run 5c0d2f7e: no",
+        *[None] * 3,
+        "2013-07-01 04:05:01 [info] next",
+    ]
 
 
-def test_the_details_of_a_hidden_line_are_hidden_too():
+def test_what_a_program_says_before_it_can_log_is_shown():
     console = Console()
-    lines = ["2013-07-01 04:05:00 +0000 - dagster - DEBUG - step", "    details"]
+    lines = ["Traceback (most recent call last):", "  File x, line 1", "ImportError: no"]
 
     shown = [console(line) for line in lines]
 
-    assert shown == [None, None]
+    assert shown == lines

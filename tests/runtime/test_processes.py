@@ -116,7 +116,8 @@ def test_a_process_that_dies_is_restarted_after_a_pause_and_it_is_said(
     restarted = tend_until(supervisor, lambda: lives("sleep 301"))
 
     assert restarted
-    assert said == ["worker died (exit code 3); restart 1 of 5 in 1 s"]
+    log = tmp_path / "logs/worker.log"
+    assert said == [f"worker died (exit code 3); restart 1 of 5 in 1 s; see {log}"]
 
 
 def test_a_process_that_keeps_dying_ends_it_all_with_its_last_words(

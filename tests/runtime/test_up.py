@@ -99,7 +99,7 @@ def test_a_run_is_done_and_ctrl_c_ends_everything(start: Start):
     assert code == 0
     assert len(family) > 6
     assert all_gone(family)
-    assert any(long_run[:8] in line for line in up.lines)
+    up.wait_for(f'run {long_run[:8]}: Execution of run for "long" failed')
 
 
 def test_a_killed_up_leaves_only_the_database_and_the_next_adopts_it(start: Start, home: Path):
@@ -132,7 +132,6 @@ def test_a_code_server_that_dies_comes_back_and_runs_go_on(start: Start):
 
     code_server.kill()
     up.wait_for("code died (exit code 137); restart 1 of 5")
-    up.wait_for("Starting Dagster code server", seconds=30)
     launched = wait_until(lambda: can_launch(dagster, "short"), seconds=90, every=1.0)
 
     assert launched

@@ -15,7 +15,7 @@ from duckdb import DuckDBPyConnection
 from connectors.errors import ConfigError, ConnectorError, TransientError
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.duckdb import types
-from connectors.sql.names import TableName
+from connectors.sql.names import TableName, quoted
 from connectors.sql.tables import Table
 
 DEFAULT_SCHEMA = "main"
@@ -39,6 +39,18 @@ _ONE = " AND t.schema_name = $schema AND t.name = $table"
 _ALL = " ORDER BY t.schema_name, t.name"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class FullName(TableName):
+    """With the catalog, or a schema that is called like the file would be ambiguous."""
+
+    catalog: str
+
+    @property
+    def sql(self) -> str:
+        """Quoted."""
+        return ".".join(quoted(part) for part in (self.catalog, self.schema or "", self.table))
+
+
 @dataclass(slots=True)
 class DuckdbSession:
     """A connection in autocommit, opened when first needed and kept until `close`."""
@@ -46,6 +58,21 @@ class DuckdbSession:
     config: DatabaseConfig
     read_only: bool = False
     _connection: DuckDBPyConnection | None = None
+    _catalog: str | None = None
+
+    @property
+    def catalog(self) -> str:
+        """What DuckDB calls the file, after its stem."""
+        if self._catalog is None:
+            with translated("opening the file"):
+                row = self.connection.execute("SELECT current_database()").fetchone()
+            assert row is not None
+            self._catalog = str(row[0])
+        return self._catalog
+
+    def full_name(self, name: TableName) -> FullName:
+        """A table's name that is never ambiguous."""
+        return FullName(catalog=self.catalog, schema=name.schema, table=name.table)
 
     @property
     def connection(self) -> DuckDBPyConnection:
@@ -65,13 +92,13 @@ class DuckdbSession:
         names = {"schema": name.schema or DEFAULT_SCHEMA, "table": name.table}
         with translated("reading the catalog"):
             row = self.connection.execute(_CATALOG + _ONE, names).fetchone()
-        return None if row is None else _table(*row)
+        return None if row is None else self._table(*row)
 
     def describe_all(self) -> Sequence[Table]:
         """Every table and view, ordered by name."""
         with translated("reading the catalog"):
             rows = self.connection.execute(_CATALOG + _ALL).fetchall()
-        return [_table(*row) for row in rows]
+        return [self._table(*row) for row in rows]
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
@@ -79,23 +106,23 @@ class DuckdbSession:
             self._connection.close()
         self._connection = None
 
-
-def _table(
-    schema: str,
-    name: str,
-    is_view: bool,
-    columns: Sequence[Sequence[str]] | None,
-    key: Sequence[str] | None,
-) -> Table:
-    return Table(
-        name=TableName(schema=schema, table=name),
-        columns=tuple(
-            types.column(column, native, nullable=nullable == "true")
-            for column, native, nullable in columns or ()
-        ),
-        primary_key=tuple(key or ()),
-        is_view=is_view,
-    )
+    def _table(
+        self,
+        schema: str,
+        name: str,
+        is_view: bool,
+        columns: Sequence[Sequence[str]] | None,
+        key: Sequence[str] | None,
+    ) -> Table:
+        return Table(
+            name=self.full_name(TableName(schema=schema, table=name)),
+            columns=tuple(
+                types.column(column, native, nullable=nullable == "true")
+                for column, native, nullable in columns or ()
+            ),
+            primary_key=tuple(key or ()),
+            is_view=is_view,
+        )
 
 
 def connect(config: DatabaseConfig, *, read_only: bool = False) -> DuckDBPyConnection:

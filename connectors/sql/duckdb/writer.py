@@ -62,7 +62,7 @@ class DuckdbStore:
 
     def table_name(self, dataset: str, table: str) -> TableName:
         """A dataset is a schema."""
-        return TableName(schema=dataset or DEFAULT_SCHEMA, table=table)
+        return self._session.full_name(TableName(schema=dataset or DEFAULT_SCHEMA, table=table))
 
     def describe(self, name: TableName) -> Table | None:
         """The table as this transaction sees it."""
@@ -89,7 +89,8 @@ class DuckdbStore:
 
     def ensure_dataset(self, dataset: str) -> None:
         """Create the schema."""
-        self.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(dataset or DEFAULT_SCHEMA)}")
+        schema = f"{quoted(self._session.catalog)}.{quoted(dataset or DEFAULT_SCHEMA)}"
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
     # The transaction
 

@@ -130,7 +130,8 @@ def _uuids(array: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any] | None":
     """Sixteen bytes each; None where some value is not spelled in the usual way."""
     chunks: list[Any] = []
     kind: Any = pa.binary(16)
-    for chunk in array.chunks:
+    parts: list[Any] = array.chunks
+    for chunk in parts:
         filled: Any = pc.fill_null(chunk, "00000000-0000-0000-0000-000000000000")
         if not pc.all(pc.match_substring_regex(filled, _UUID)).as_py():
             return None

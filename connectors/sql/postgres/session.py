@@ -223,7 +223,7 @@ _AUTH_WORDS = (
 
 def _refused(text: str, config: DatabaseConfig) -> ConnectorError:
     """A refused connection, which libpq tells only in words."""
-    reason = text.strip().splitlines()[-1].strip()
+    reason = " ".join(text.split())
     where = config.redacted
     unknown_role = "role" in text and "does not exist" in text
     if unknown_role or any(word in text for word in _AUTH_WORDS):

@@ -22,7 +22,7 @@ from connectors.errors import ConfigError, ConnectorError
 from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName, listed, literal, quoted
-from connectors.sql.postgres import ingest
+from connectors.sql.postgres import ingest, statements
 from connectors.sql.postgres.session import (
     DEFAULT_SCHEMA,
     PostgresSession,
@@ -248,7 +248,7 @@ class PostgresStore:
         """Whether nothing but its own key hangs on the present table, and it is ours."""
         if present is None:
             return True
-        return not self.rows(_ATTACHED.format(table=literal(present.name.sql)))
+        return not self.rows(statements.attached(present.name))
 
     def add_key(self, name: TableName, key: Sequence[str]) -> bool:
         """Add a primary key; its name is the table's and unique, as the table's is."""
@@ -286,25 +286,7 @@ class PostgresStore:
 
     def upsert(self, name: TableName, staging: Staging, match: Match) -> Merged:
         """One INSERT ... ON CONFLICT; a row that it has inserted has no xmax."""
-        sets = merge.assignments(staging, match, source="excluded")
-        overwrites = merge.overwrites(self.spelling, staging, match, "t", "excluded")
-        update = f"DO UPDATE SET {sets} WHERE {overwrites}" if sets else "DO NOTHING"
-        unchanged = ""
-        if match.mostly_same and sets:
-            # ON CONFLICT locks, that is writes, every row that it meets.
-            again = merge.overwrites(self.spelling, staging, match, "o", "s")
-            unchanged = (
-                f" WHERE NOT EXISTS (SELECT FROM {name.sql} AS o WHERE "
-                f"{merge.same_key(match.key, 'o', 's')} AND NOT ({again}))"
-            )
-        columns = ", ".join(f"s.{quoted(column)}" for column in staging.columns)
-        found = self.rows(
-            f"WITH merged AS (INSERT INTO {name.sql} AS t ({listed(staging.columns)}) "
-            f"SELECT {columns} FROM {staging.name.sql} AS s{unchanged} "
-            f"ON CONFLICT ({listed(match.key)}) {update} RETURNING t.xmax = 0 AS created) "
-            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) "
-            "FROM merged"
-        )
+        found = self.rows(statements.upsert(self.spelling, name, staging, match))
         created, updated = found[0]
         return Merged(created=int(created), updated=int(updated))
 
@@ -313,18 +295,13 @@ class PostgresStore:
         column = next((one for one in staging.plan if one.name == wanted.column), None)
         if column is None:
             raise ConfigError(f"cursor column {wanted.column!r} is not among the columns written")
-        name = quoted(column.name)
-        value = f"max({name}) FILTER (WHERE {ingest.placed(name, column.type)})"
-        if wanted.ceiling is not None:
-            value = (
-                f"CASE WHEN {value} IS NOT NULL "
-                f"THEN least({value}, {literal(wanted.ceiling)}::{column.type}) END"
-            )
-        mark = known.watermark if known is not None and known.version == wanted.version else None
-        if mark is not None:
-            value = f"greatest({value}, {literal(mark)}::{column.type})"
-        query = f"SELECT {value} AS mark FROM {staging.name.sql}"
-        row = self.rows(f"SELECT {ingest.spelled_mark(column.type)} FROM ({query}) AS found")[0]
+        self.execute("SAVEPOINT compared")
+        try:
+            row = self.rows(statements.greatest(staging, column, wanted, known))[0]
+        except ConfigError:
+            # A state of another cursor is no state: the source has read from the beginning.
+            self.execute("ROLLBACK TO SAVEPOINT compared")
+            row = self.rows(statements.greatest(staging, column, wanted, None))[0]
         if row[0] is None:
             return known
         return State(version=wanted.version, value={"watermark": str(row[0])})
@@ -337,22 +314,3 @@ class PostgresStore:
             self._worker.shutdown()
             self._worker = None
         self._session.close()
-
-
-_ATTACHED = """
-SELECT 1 FROM pg_class c WHERE c.oid = {table}::regclass AND (
-  c.relkind <> 'r' OR c.relacl IS NOT NULL OR c.reloptions IS NOT NULL OR c.relrowsecurity
-  OR c.relhastriggers OR c.relhasrules OR c.relhassubclass OR c.relreplident <> 'd'
-  OR c.relpersistence <> 'p' OR c.reltablespace <> 0
-  OR pg_get_userbyid(c.relowner) <> current_user
-  OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND (
-       a.attacl IS NOT NULL OR a.atthasdef OR a.attidentity <> '' OR a.attstattarget >= 0))
-  OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisprimary)
-  OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype NOT IN ('p', 'n'))
-  OR EXISTS (SELECT FROM pg_description d
-              WHERE d.classoid = 'pg_class'::regclass AND d.objoid = c.oid)
-  OR EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)
-  OR EXISTS (SELECT FROM pg_publication_rel p WHERE p.prrelid = c.oid)
-  OR EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass
-              AND d.refobjid = c.oid AND d.deptype = 'n'))
-"""

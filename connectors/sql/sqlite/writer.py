@@ -260,7 +260,8 @@ def _without_nan(data: pa.Table) -> pa.Table:
     mask: Any = None
     for column in data.columns:
         if pa.types.is_floating(column.type):
-            nan: Any = pc.fill_null(pc.is_nan(column), False)
+            found: Any = pc.is_nan(column)
+            nan: Any = pc.fill_null(found, False)
             mask = nan if mask is None else pc.or_(mask, nan)
     if mask is None or not pc.any(mask).as_py():
         return data

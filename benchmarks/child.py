@@ -1,0 +1,73 @@
+"""One measured piece of work, in a process of its own that has imported what it needs.
+
+That is how a run finds itself in the product: started from a warm process. The clock
+runs from before the first connection is opened until after the last is closed.
+"""
+
+import logging
+import resource
+import sys
+from collections.abc import Callable
+from time import perf_counter
+
+from benchmarks.task import Measure, Task, Work, peak_mb
+from sync_pipelines.logs import configure_logging
+
+WARMING = 5
+"""Repetitions before the first one that counts, of work that is repeated."""
+
+
+def perform(task: Task) -> Measure:
+    """Do the work, and measure it. Each kind imports only what it needs itself."""
+    if task.work is Work.PSQL_TO_DUCKDB:
+        from benchmarks.peers import read_as_csv
+
+        return measured(lambda: read_as_csv(task))
+    from benchmarks.moving import copied, warm_up
+
+    warm_up(task)
+    if task.work is Work.COPY:
+        return measured(lambda: copied(task))
+    if task.work is Work.PASS:
+        return measured(lambda: copied(task), times=task.times)
+    from benchmarks.executing import executing
+
+    with executing(task, times=WARMING + task.times) as run:
+        return measured(run, times=task.times)
+
+
+def measured(work: Callable[[], int], *, times: int = 1) -> Measure:
+    """Time the work; if it is done more than once, after it has warmed up."""
+    for _ in range(WARMING if times > 1 else 0):
+        work()
+    samples = []
+    before = cpu_seconds()
+    for _ in range(times):
+        started = perf_counter()
+        processed = work()
+        samples.append(perf_counter() - started)
+    return Measure(
+        seconds=sum(samples) / times,
+        cpu_seconds=(cpu_seconds() - before) / times,
+        peak_mb=peak_mb(),
+        processed=processed,
+        samples=samples if times > 1 else (),
+    )
+
+
+def cpu_seconds() -> float:
+    """Of this process and of children it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def main() -> None:
+    """Read a task from standard input, write its measure to standard output."""
+    configure_logging(level=logging.WARNING)
+    task = Task.parse(sys.stdin.read())
+    measure = perform(task)
+    sys.stdout.write(measure.text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What is measured, and what came out: the words between the parent and its children."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Work(StrEnum):
+    """What a child process does.
+
+    ``copy`` moves one stream once; ``pass`` moves it again and again with nothing new,
+    through the connectors alone, and ``execution`` through the engine and its catalog.
+    ``psql_to_duckdb`` is a peer: CSV out of psql, read by DuckDB.
+    """
+
+    COPY = "copy"
+    PASS = "pass"
+    EXECUTION = "execution"
+    PSQL_TO_DUCKDB = "psql_to_duckdb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One piece of work for a child process."""
+
+    work: Work
+    source: str
+    destination: str
+    dataset: str = ""
+    incremental: bool = False
+    arrow: bool = False
+    row_filter: str | None = None
+    times: int = 1
+    catalog: str = ""
+    psql: str = ""
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Task":
+        """What `text` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "work": Work(values["work"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What one run took.
+
+    ``peak_mb`` counts shared libraries, ``own_mb`` only what no other process shares;
+    ``samples`` are the seconds of each repetition of work that is done many times.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    own_mb: float | None = None
+    processed: int = 0
+    samples: Sequence[float] = field(default_factory=tuple)
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Measure":
+        """What `text` wrote."""
+        return cls(**json.loads(text))
+
+
+def peak_mb(pid: int | str = "self") -> float:
+    """The most memory a process has held; 0 once it has ended.
+
+    Not ``ru_maxrss``: that of a child begins with its parent's.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0]) / 1024 if found else 0.0

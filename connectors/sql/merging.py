@@ -1,0 +1,221 @@
+"""What a commit does to the target, under the lock: fit, merge or adopt, delete.
+
+Laws: counts tell what has changed, not what was written; a read that came back empty
+empties nothing unless the tenant has allowed it.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.contract import Counts, Deletes, Target, WriteMode
+from connectors.errors import ConfigError, EmptySourceError
+from connectors.sql import merge
+from connectors.sql.names import TableName
+from connectors.sql.store import (
+    DELETED_AT,
+    Kind,
+    Match,
+    Merged,
+    Plan,
+    Staging,
+    Store,
+    chosen,
+    plan_of,
+)
+from connectors.sql.tables import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """What follows from a target once and for all.
+
+    ``once`` says that one commit, the finishing one, must bring everything.
+    """
+
+    replaces: bool
+    deletes: bool
+    soft: bool
+    keyed: bool
+    once: bool
+
+    @classmethod
+    def of(cls, target: Target) -> "Manner":
+        """`ConfigError` when the target lacks what its write mode needs."""
+        upserts = target.write_mode is WriteMode.UPSERT
+        replaces = target.write_mode is WriteMode.REPLACE
+        if upserts and not target.primary_key:
+            raise ConfigError(
+                f"{target.stream!r} has no primary key, so records cannot be upserted; "
+                "name key columns, or write with append or replace"
+            )
+        deletes = upserts and target.complete and target.deletes is not Deletes.KEEP
+        appends = target.write_mode is WriteMode.APPEND
+        return cls(
+            replaces=replaces,
+            deletes=deletes,
+            soft=deletes and target.deletes is Deletes.SOFT,
+            keyed=bool(target.primary_key) and not appends,
+            once=replaces or (appends and not target.distinct),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What a commit finds: what was staged, the table as it is, and its columns to be.
+
+    ``any_staged`` looks back over the whole read, ``processed`` over this commit only.
+    """
+
+    staging: Staging | None
+    present: Table | None
+    plan: Plan
+    processed: int
+    any_staged: bool
+    at: datetime
+
+
+class Merger:
+    """Brings one target from one commit to the next; remembers the keys it has seen."""
+
+    def __init__(self, store: Store, target: Target, manner: Manner, name: TableName) -> None:
+        self._store = store
+        self._target = target
+        self._manner = manner
+        self._name = name
+        self._seen: TableName | None = None
+
+    def apply(self, now: Situation, *, finished: bool) -> Counts:
+        """Make the staged records the target's; what that created, updated, deleted, rejected."""
+        staging = now.staging
+        if staging is None and not finished:
+            return Counts()
+        if finished:
+            self._refuse_emptying(now)
+        if staging is None:
+            self._shape(now)
+            if self._manner.replaces and now.present is not None:
+                self._store.execute(f"DELETE FROM {self._name.sql}")
+            return self._delete(now, None, finished=finished)
+        keyless, repeated = self._fit(staging)
+        kept = now.processed - keyless
+        if staging.direct and self._store.loads_directly(now.present):
+            replacing = now.present is not None
+            self._store.adopt(staging, self._name, replacing=replacing)
+            done = Counts(created=kept - repeated)
+            done += self._delete(now, self._name, finished=finished)
+        else:
+            self._shape(now)
+            merged = self._merge(now, staging)
+            done = Counts(created=merged.created, updated=merged.updated)
+            done += self._delete(now, staging.name, finished=finished)
+            if staging.direct:
+                self._store.execute(f"DROP TABLE {staging.name.sql}")
+        return done + Counts(processed=-keyless, rejected=keyless)
+
+    def _refuse_emptying(self, now: Situation) -> None:
+        empties = self._manner.replaces or self._manner.deletes
+        if not empties or now.any_staged or self._target.allow_empty or now.present is None:
+            return
+        marked = now.present.column(DELETED_AT) is not None
+        if self._store.rows(merge.any_row(self._name, marked=marked)):
+            raise EmptySourceError(
+                f"{self._target.stream!r} came back empty, and writing that would empty "
+                f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
+            )
+
+    def _fit(self, staging: Staging) -> tuple[int, int]:
+        """Make the key hold in what was staged: rows without one, and rows that repeat one."""
+        key, cursor = self._target.primary_key, self._target.cursor_field
+        cursor = cursor if cursor in staging.columns else None
+        if self._manner.keyed:
+            self._require_staged(key, staging)
+            if self._has_key(staging):
+                return 0, 0
+            keyless = self._store.execute(merge.drop_keyless(staging, key))
+            older = merge.drop_older(self._store.spelling, staging, key, cursor=cursor)
+            repeated = self._store.execute(older)
+            if staging.direct:
+                self._store.add_key(staging.name, key)
+            return keyless, repeated
+        if not (staging.direct and self._target.distinct and key):
+            return 0, 0
+        same = (*key, cursor) if cursor else staging.columns
+        repeats = merge.repeats(self._store.spelling, staging, same)
+        if not self._store.rows(repeats):
+            return 0, 0
+        older = merge.drop_older(self._store.spelling, staging, same, cursor=None)
+        return 0, self._store.execute(older)
+
+    def _require_staged(self, key: tuple[str, ...], staging: Staging) -> None:
+        for name in key:
+            if name not in staging.columns:
+                known = ", ".join(staging.columns)
+                raise ConfigError(
+                    f"key column {name!r} is not among the columns of {self._target.stream!r}; "
+                    f"there are: {known}"
+                )
+
+    def _has_key(self, staging: Staging) -> bool:
+        if staging.direct:
+            return self._store.add_key(staging.name, self._target.primary_key)
+        return not self._store.rows(merge.misfits(staging, self._target.primary_key))
+
+    def _shape(self, now: Situation) -> None:
+        """Create the target, or add to and widen its columns."""
+        plan = now.plan
+        if now.present is None:
+            if plan:
+                self._store.ensure_dataset(self._target.dataset)
+                key = self._target.primary_key if self._manner.keyed else ()
+                self._store.create(self._name, plan, key, kind=Kind.REAL)
+            return
+        self._store.evolve(self._name, plan_of(now.present), plan)
+        if self._target.write_mode is WriteMode.UPSERT:
+            self._store.require_key(now.present, self._target.primary_key)
+
+    def _merge(self, now: Situation, staging: Staging) -> Merged:
+        spelling, mode = self._store.spelling, self._target.write_mode
+        if mode is WriteMode.UPSERT:
+            return self._store.upsert(self._name, staging, self._match(now, staging))
+        if mode is WriteMode.REPLACE:
+            self._store.execute(f"DELETE FROM {self._name.sql}")
+        elif self._target.distinct:
+            match = self._match(now, staging)
+            distinct = merge.insert_distinct(spelling, self._name, staging, match=match)
+            return Merged(created=self._store.execute(distinct))
+        return Merged(created=self._store.execute(merge.insert_all(self._name, staging)))
+
+    def _match(self, now: Situation, staging: Staging) -> Match:
+        cursor = self._target.cursor_field
+        marked = any(column.name == DELETED_AT for column in now.plan)
+        return Match(
+            key=self._target.primary_key,
+            cursor=cursor if cursor in staging.columns else None,
+            clears=marked and DELETED_AT not in staging.columns,
+            mostly_same=self._target.complete,
+        )
+
+    def _delete(self, now: Situation, staged: TableName | None, *, finished: bool) -> Counts:
+        """Remember which keys came; at the end, delete or mark all others."""
+        key = self._target.primary_key
+        if not self._manner.deletes:
+            return Counts()
+        if staged is not None and (self._seen is not None or not finished):
+            self._remember(now, staged)
+        if not finished or now.present is None:
+            return Counts()
+        seen = self._seen or staged
+        if self._manner.soft:
+            at = now.at.isoformat(sep=" ", timespec="microseconds")
+            statement = merge.mark_unseen(self._name, seen, key, at=at)
+        else:
+            statement = merge.delete_unseen(self._name, seen, key)
+        return Counts(deleted=self._store.execute(statement))
+
+    def _remember(self, now: Situation, staged: TableName) -> None:
+        key = self._target.primary_key
+        if self._seen is None:
+            self._seen = TableName(table=f"_seen_{secrets.token_hex(4)}")
+            self._store.create(self._seen, chosen(now.plan, key), (), kind=Kind.KEPT)
+        self._store.execute(merge.remember_keys(self._seen, staged, key))

@@ -1,0 +1,48 @@
+"""The newcomer's first command, as a process of its own in a home of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from sync_pipelines.runtime.postgres import discard
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def home():
+    with tempfile.TemporaryDirectory(prefix="sync-demo-") as directory:
+        yield Path(directory)
+        discard(Path(directory))
+
+
+def demo(home):
+    environment = {name: value for name, value in os.environ.items() if "SYNC_" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "sync_pipelines.cli", "demo", "--json"],
+        env=environment | {"SYNC_HOME": str(home), "SYNC_DAGSTER_PORT": "3900"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_demo_moves_real_data_through_dagster_and_a_second_one_only_what_is_new(home):
+    first = demo(home)
+    second = demo(home)
+
+    moved = {stream["stream"]: stream for stream in first["streams"]}
+    again = {stream["stream"]: stream for stream in second["streams"]}
+    assert first["status"] == second["status"] == "completed"
+    assert moved["public.flights"]["records_created"] > 300_000
+    assert moved["public.flights"]["encoding"] == "pgcopy"
+    assert again["public.flights"]["records_created"] == 0
+    assert moved["public.flights"]["watermark"] == again["public.flights"]["watermark"]
