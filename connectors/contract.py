@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
@@ -291,6 +291,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release connections; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What a source may be besides: one whose read can be ended while it waits."""
+
+    def interrupt(self) -> None:
+        """Make a read that waits in another thread end soon, in an error; else do nothing."""
         ...
 
 

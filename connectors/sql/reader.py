@@ -97,6 +97,10 @@ class Reader(Protocol):
         """The rows, in pieces of at most ``batch_rows``."""
         ...
 
+    def interrupt(self) -> None:
+        """End a statement that another thread waits for; else do nothing."""
+        ...
+
     def close(self) -> None:
         """Release connections; safe to call twice."""
         ...

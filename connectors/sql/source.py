@@ -187,6 +187,10 @@ class SqlSource:
         except ValueError:
             return None  # a year before Christ, which Python's dates do not know
 
+    def interrupt(self) -> None:
+        """Make a read that waits in another thread end in an error."""
+        self.reader.interrupt()
+
     def close(self) -> None:
         """Release connections."""
         self.reader.close()

@@ -22,7 +22,7 @@ class Feature(StrEnum):
     NOT_A_NUMBER = "not_a_number"
     UNSIGNED = "unsigned"
     JSON_BYTES = "json_bytes"
-    ZERO_BYTE = "zero_byte"
+    ENDLESS_DECIMALS = "endless_decimals"
     DROP = "drop"
 
 

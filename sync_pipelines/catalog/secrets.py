@@ -7,7 +7,7 @@ may go.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -20,11 +20,25 @@ from connectors.errors import ConfigError
 KEY_FILE = "secret.key"
 
 
-class SecretBox:
-    """Encrypts under the first key, decrypts under any."""
+class KeyMissingError(ConfigError):
+    """Secrets were encrypted under a key that is not here."""
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
+
+class SecretBox:
+    """Encrypts under the first key, decrypts under any.
+
+    ``reload`` reads the keys again: a process that lives through a rotation meets
+    secrets under a key that it has not seen yet.
+    """
+
+    def __init__(
+        self, keys: tuple[str, ...], *, reload: Callable[[], tuple[str, ...]] | None = None
+    ) -> None:
         """``keys`` are Fernet keys, newest first."""
+        self._reload = reload
+        self._use(keys)
+
+    def _use(self, keys: tuple[str, ...]) -> None:
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError as error:
@@ -39,15 +53,44 @@ class SecretBox:
         return self._fernet.encrypt(json.dumps(secrets, sort_keys=True).encode()).decode()
 
     def open(self, token: str) -> Mapping[str, object]:
-        """Decrypt what `seal` made; `ConfigError` when none of the keys fits."""
+        """Decrypt what `seal` made; `KeyMissingError` when none of the keys fits."""
         try:
-            opened: dict[str, object] = json.loads(self._fernet.decrypt(token.encode()))
+            opened: dict[str, object] = json.loads(self._decrypted(token.encode()))
         except InvalidToken as error:
-            raise ConfigError(
+            raise KeyMissingError(
                 "a connection's secrets were encrypted under a key that is not here; "
-                "add the old key to SYNC_SECRET_KEY (newest first) or to the key file"
+                "add the old key to SYNC_SECRET_KEY (newest first) or to the key file, "
+                "or apply the connection again"
             ) from error
         return opened
+
+    def forgiving(self) -> "SecretBox":
+        """A box that opens what it has no key for as nothing: for those who will replace it."""
+        return _ForgivingBox(self)
+
+    def _decrypted(self, token: bytes) -> bytes:
+        try:
+            return self._fernet.decrypt(token)
+        except InvalidToken:
+            if self._reload is None:
+                raise
+            self._use(self._reload())
+            return self._fernet.decrypt(token)
+
+
+class _ForgivingBox(SecretBox):
+    def __init__(self, box: SecretBox) -> None:
+        self._box = box
+        self.key_id = box.key_id
+
+    def seal(self, secrets: Mapping[str, object]) -> str:
+        return self._box.seal(secrets)
+
+    def open(self, token: str) -> Mapping[str, object]:
+        try:
+            return self._box.open(token)
+        except KeyMissingError:
+            return {}
 
 
 def key_id(key: str) -> str:

@@ -31,6 +31,10 @@ def _engine() -> Engine:
             "with `sync-pipelines up`, which brings its own PostgreSQL"
         )
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
-    box = SecretBox(load_keys(settings.home_path, key))
+
+    def keys() -> tuple[str, ...]:
+        return load_keys(settings.home_path, key)
+
+    box = SecretBox(keys(), reload=keys)
     catalog = open_catalog(settings.database_url.get_secret_value(), box)
     return Engine(catalog=catalog, rng=Random())

@@ -1,6 +1,7 @@
 """Moves one stream: reads batches, writes them, commits data, counts and state together."""
 
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
@@ -11,6 +12,7 @@ from connectors.contract import (
     Counts,
     Destination,
     Encoding,
+    Interruptible,
     PgCopy,
     Source,
     Writer,
@@ -101,7 +103,10 @@ class _Mover:
         self.moved_before = self.progress.counts
         batches = source.read(self.plan.selection, self.writer.committed.state, encoding)
         # Raw bytes are streamed as they are written; only decoded batches are read ahead.
-        reading = read_ahead(batches) if encoding is Encoding.ARROW else nullcontext(batches)
+        reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
+        if encoding is Encoding.ARROW:
+            interrupt = source.interrupt if isinstance(source, Interruptible) else None
+            reading = read_ahead(batches, interrupt=interrupt)
         last: Batch | None = None
         self.progress.note(phase="reading")
         with reading as found:

@@ -1,9 +1,10 @@
 """Reads ahead in one thread, so that the source works while the destination writes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -11,11 +12,19 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1
 """How soon a reader notices that nobody wants its batches any more."""
 
+PATIENCE_SECONDS = 10.0
+"""How long a reader that cannot be interrupted is waited for; it ends with the process."""
+
 
 @contextmanager
-def read_ahead(items: Iterator[T], *, depth: int = 2) -> Iterator[Iterator[T]]:
-    """The same items, up to ``depth`` of them taken ahead while the block runs."""
-    prefetch = Prefetch(items, depth=depth)
+def read_ahead(
+    items: Iterator[T], *, depth: int = 2, interrupt: Callable[[], None] | None = None
+) -> Iterator[Iterator[T]]:
+    """The same items, up to ``depth`` of them taken ahead while the block runs.
+
+    ``interrupt`` ends an item that is still waited for when the block is left early.
+    """
+    prefetch = Prefetch(items, depth=depth, interrupt=interrupt)
     try:
         yield iter(prefetch)
     finally:
@@ -36,8 +45,11 @@ class Prefetch(Generic[T]):
     stops the thread and closes the iterator, in the thread that owns it.
     """
 
-    def __init__(self, items: Iterator[T], *, depth: int = 2) -> None:
+    def __init__(
+        self, items: Iterator[T], *, depth: int = 2, interrupt: Callable[[], None] | None = None
+    ) -> None:
         self._items = items
+        self._interrupt = interrupt
         self._queue: Queue[T | _End] = Queue(maxsize=depth)
         self._closed = Event()
         self._thread = Thread(target=self._read, name="prefetch", daemon=True)
@@ -53,13 +65,14 @@ class Prefetch(Generic[T]):
             yield item
 
     def close(self) -> None:
-        """Stop reading; returns when the thread has ended."""
+        """Stop reading; returns when the thread has ended, or will not in `PATIENCE_SECONDS`."""
         self._closed.set()
-        while self._thread.is_alive():
-            try:
+        since = monotonic()
+        while self._thread.is_alive() and monotonic() - since < PATIENCE_SECONDS:
+            if self._interrupt is not None and monotonic() - since > POLL_SECONDS:
+                self._interrupt()
+            with suppress(Empty):
                 self._queue.get(timeout=POLL_SECONDS)
-            except Empty:
-                continue
 
     def _read(self) -> None:
         end = _End(None)

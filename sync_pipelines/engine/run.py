@@ -4,7 +4,7 @@ Laws: an attempt starts once, whoever asks; a stream that fails does not stop th
 others; whatever happens in between, the attempt is settled in one transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,10 +21,10 @@ from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.clock import Clock, system_clock
 from sync_pipelines.engine.move import move_stream
-from sync_pipelines.engine.outcome import Failure, Outcome, StreamResult, decide
+from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
 from sync_pipelines.engine.progress import Progress, Reporter
-from sync_pipelines.engine.settle import settle, settle_lost
+from sync_pipelines.engine.settle import settle
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import Sync, SyncStream
@@ -34,6 +34,11 @@ log = structlog.get_logger()
 
 POSTPONEMENT = timedelta(seconds=5)
 """How soon an execution whose sync was busy asks again."""
+
+
+_INTERRUPTION = Failure(
+    error_class=ErrorClass.CANCELLED, message="interrupted; what was committed stays"
+)
 
 
 class NotStartedError(Exception):
@@ -72,21 +77,16 @@ class Engine:
         """
         execution = self._start(execution_id, attempt, run_id)
         progress = Progress(changed=on_progress)
+        results: list[StreamResult] = []
         try:
             with Reporter(self.catalog, execution, progress, self.clock):
-                sync, results = self._move_all(execution, progress)
+                policy = self._move_all(execution, progress, results)
         except BaseException:
-            settle_lost(
-                self.catalog,
-                execution_id,
-                attempt=attempt,
-                now=self.clock(),
-                rng=self.rng,
-                cancelled=True,
-                reason="interrupted; what was committed stays",
-            )
+            if not any(result.failure is _INTERRUPTION for result in results):
+                results.append(StreamResult(stream="", failure=_INTERRUPTION))
+            self._settle(execution, RetryPolicy(), results)
             raise
-        return self._settle(execution, sync, results)
+        return self._settle(execution, policy, results)
 
     def _start(self, execution_id: UUID, attempt: int, run_id: str | None) -> Execution:
         now = self.clock()
@@ -109,25 +109,29 @@ class Engine:
         )
 
     def _move_all(
-        self, execution: Execution, progress: Progress
-    ) -> tuple[Sync | None, tuple[StreamResult, ...]]:
-        """Move every stream that was asked for; one result each, in order."""
-        sync = None
+        self, execution: Execution, progress: Progress, results: list[StreamResult]
+    ) -> RetryPolicy:
+        """Move every stream that was asked for; one result each, in order. The sync's policy."""
         try:
             with self.catalog.begin() as db:
                 sync = find_sync(db, self.catalog.secrets, execution.sync_key)
             streams = chosen_streams(sync, execution.request)
         except ConfigError as error:
-            return sync, (StreamResult(stream="", failure=Failure.of(error)),)
+            results.append(StreamResult(stream="", failure=Failure.of(error)))
+            return RetryPolicy()
         progress.streams_total = len(streams)
-        results = []
         with ExitStack() as opened:
             ends = _Ends(sync, opened)
             for stream in streams:
                 progress.stream = stream.name
-                results.append(self._move_one(execution, sync, stream, ends, progress))
+                mirror = _Mirror(self.catalog, execution, stream.name)
+                try:
+                    results.append(self._move_one(execution, sync, stream, ends, progress, mirror))
+                except BaseException:
+                    results.append(mirror.result(_INTERRUPTION))
+                    raise
                 progress.streams_done += 1
-        return sync, tuple(results)
+        return sync.retry
 
     def _move_one(
         self,
@@ -136,8 +140,8 @@ class Engine:
         stream: SyncStream,
         ends: "_Ends",
         progress: Progress,
+        mirror: "_Mirror",
     ) -> StreamResult:
-        mirror = _Mirror(self.catalog, execution, stream.name)
         try:
             progress.note(phase="opening")
             plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
@@ -154,23 +158,16 @@ class Engine:
                 error=failure.message,
                 exc_info=not failure.is_understood,
             )
-            return StreamResult(
-                stream=stream.name,
-                counts=mirror.last.counts,
-                state=mirror.last.state,
-                committed_at=mirror.last.committed_at,
-                failure=failure,
-            )
+            return mirror.result(failure)
 
     def _settle(
-        self, execution: Execution, sync: Sync | None, results: tuple[StreamResult, ...]
+        self, execution: Execution, policy: RetryPolicy, results: Sequence[StreamResult]
     ) -> Report:
         now = self.clock()
-        policy = sync.retry if sync else RetryPolicy()
         outcome = decide(results, attempt=execution.attempt, policy=policy, now=now, rng=self.rng)
         with self.catalog.begin() as db:
             settled = settle(db, execution, outcome, results, now=now)
-        return Report(execution=settled, results=results, outcome=outcome)
+        return Report(execution=settled, results=tuple(results), outcome=outcome)
 
 
 class _Mirror:
@@ -181,6 +178,16 @@ class _Mirror:
         self._execution = execution
         self._stream = stream
         self.last = Committed()
+
+    def result(self, failure: Failure) -> StreamResult:
+        """The stream as far as it came."""
+        return StreamResult(
+            stream=self._stream,
+            counts=self.last.counts,
+            state=self.last.state,
+            committed_at=self.last.committed_at,
+            failure=failure,
+        )
 
     def opened(self, committed: Committed) -> None:
         """What was there before this attempt."""

@@ -57,10 +57,12 @@ def settle(
         }
     if after.status.is_final:
         columns["duration_ms"] = int(duration.total_seconds() * 1000)
+    if not executions.save(db, execution, after, **columns):
+        log.warning("execution.settled_by_another", execution=str(execution.id))
+        return executions.lock_for_all_tenants(db, execution.id) or after
     for result in results:
         held = Committed(state=result.state, committed_at=result.committed_at)
         executions.mirror_state(db, execution, result.stream, held)
-    executions.save(db, execution, after, **columns)
     log.info(
         "execution.settled",
         execution=str(execution.id),

@@ -39,8 +39,10 @@ class RetryPolicy:
         """
         if attempt >= self.max_attempts:
             return None
-        # Beyond 64 doublings every delay is the ceiling; the bound keeps floats finite.
-        grown = self.initial.total_seconds() * self.factor ** min(attempt - 1, 64)
+        try:
+            grown = self.initial.total_seconds() * self.factor ** (attempt - 1)
+        except OverflowError:
+            grown = self.ceiling.total_seconds()
         base = min(self.ceiling.total_seconds(), grown)
         wait = timedelta(seconds=base * (1 + self.jitter * rng.uniform(-1, 1)))
         return max(wait, retry_after) if retry_after is not None else wait

@@ -1,5 +1,6 @@
 """A sync: which streams move from which connection to which, and how."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -7,6 +8,9 @@ from uuid import UUID
 
 from connectors.contract import Deletes, SyncMode, WriteMode
 from sync_pipelines.model.retry import RetryPolicy
+
+_LAST_PART = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))$')
+"""What stands after the last dot of a name; a part with a dot inside is in double quotes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,10 @@ class SyncStream:
     @property
     def table_name(self) -> str:
         """The destination table: ``table``, else the stream's name without its schema."""
-        return self.table or self.name.rsplit(".", 1)[-1]
+        if self.table:
+            return self.table
+        last = _LAST_PART.search(self.name)
+        return (last["quoted"] or last["plain"]).replace('""', '"') if last else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,9 +33,9 @@ from sync_pipelines.runtime.errors import HomeInUseError, StartError
 from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Service, Supervisor
+from sync_pipelines.runtime.session import DATABASE
 from sync_pipelines.settings import Settings
 
-DATABASE = "sync_pipelines"
 DEFINITIONS = "sync_pipelines.definitions"
 LOCATION = "sync_pipelines"
 START_SECONDS = 120.0

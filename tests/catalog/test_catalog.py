@@ -21,7 +21,7 @@ from sync_pipelines.catalog.tables import (
     StateRow,
     SyncRow,
 )
-from sync_pipelines.model.execution import Request, Trigger
+from sync_pipelines.model.execution import Request, Status, Trigger
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import START, World, make_catalog
@@ -176,6 +176,24 @@ def test_a_transition_decided_on_an_old_row_changes_nothing(world):
     assert found.run_id == "run-1"
 
 
+def test_an_outcome_is_stored_once(world):
+    sync = world.sync()
+    with world.catalog.begin() as db:
+        identity = executions.create(
+            db, tenant_id=sync.tenant_id, sync_id=sync.id, trigger=Trigger.MANUAL, now=START
+        )
+        waiting = executions.lock_for_all_tenants(db, identity)
+        running = waiting.started(START, "run-1")
+        executions.save(db, waiting, running)
+        executions.save(db, running, running.ended(Status.COMPLETED, START))
+
+        late = executions.save(db, running, running.ended(Status.FAILED, START))
+        found = executions.lock_for_all_tenants(db, identity)
+
+    assert late is False
+    assert found.status is Status.COMPLETED
+
+
 def test_history_is_paged_newest_first_and_belongs_to_its_tenant(world):
     """R106."""
     sync = world.sync()
@@ -281,6 +299,17 @@ def test_rotation_re_encrypts_every_secret_and_frees_the_old_key(empty_postgres_
     world.catalog.close()
     assert rotated == 2
     assert found.source.config["url"] == "s3cret"
+
+
+def test_a_process_that_lives_through_a_rotation_learns_the_new_key():
+    old, new = new_key(), new_key()
+    keys: list[tuple[str, ...]] = [(old,)]
+    living = SecretBox(keys[0], reload=lambda: keys[-1])
+
+    keys.append((new, old))
+    opened = living.open(SecretBox((new,)).seal({"url": "x"}))
+
+    assert opened == {"url": "x"}
 
 
 def test_the_key_file_is_for_its_owner_only_and_survives_a_second_start(tmp_path):

@@ -2,6 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "connectors.testing.source_suite", "connectors.testing.destination_suite"
-)
+LAWS = ("read_laws", "state_laws", "commit_laws", "merge_laws", "column_laws")
+
+pytest.register_assert_rewrite(*(f"connectors.testing.{laws}" for laws in LAWS))

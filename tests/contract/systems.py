@@ -172,7 +172,8 @@ class Duckdb:
         for source in self.reading:
             source.close()
         with self.connect() as connection:
-            connection.executemany(PUT.format(*"???"), [(r.id, r.changed_at, r.note) for r in rows])
+            for row in rows:
+                connection.execute(PUT.format(*"???"), [row.id, row.changed_at, row.note])
 
     def records(self, dataset: str, table: str) -> list[Mapping[str, Any]] | None:
         with self.connect() as connection:

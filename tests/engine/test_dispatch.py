@@ -81,14 +81,16 @@ def test_two_dispatchers_at_once_claim_a_due_time_once(world):
 def test_instants_missed_while_nobody_dispatched_become_one_catch_up_that_says_so(world):
     """R92, T14."""
     world.schedule(world.sync(), {"type": "every", "minutes": 15})
-    world.clock.advance(hours=2)
+    world.clock.advance(hours=2, minutes=7)
 
     (launch,) = claim_due(world.catalog, "database", world.clock(), tick="one")
+    end(world, launch.execution_id)
 
+    assert claim_due(world.catalog, "database", world.clock(), tick="two") == []
     with world.catalog.begin() as db:
         metadata = db.scalar(select(ExecutionRow.execution_metadata))
     assert launch.trigger is Trigger.CATCHUP
-    assert statuses(world) == [(START + timedelta(hours=2), Status.QUEUED)]
+    assert statuses(world) == [(START + timedelta(hours=2), Status.COMPLETED)]
     assert metadata["missed"]["instants"] == 8
     assert metadata["missed"]["first"] == START.isoformat()
 

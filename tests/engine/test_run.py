@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from connectors import registry
+from connectors.arrow import field as column
 from connectors.contract import Counts, Stream, SyncMode, WriteMode
 from connectors.errors import ConfigError, RateLimitedError, TransientError
 from connectors.testing.memory import (
@@ -33,7 +34,9 @@ from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import World, make_catalog
 
-SCHEMA = pa.schema({"id": pa.int64(), "seq": pa.int64(), "note": pa.string()})
+SCHEMA = pa.schema(
+    [column("id", pa.int64()), column("seq", pa.int64()), column("note", pa.string())]
+)
 
 UPSERT = SyncStream(
     name="orders",
@@ -160,6 +163,15 @@ def test_an_attempt_starts_once(world, engine, systems):
 
     with pytest.raises(NotStartedError, match="completed"):
         engine.run(identity, attempt=1, run_id="run-2")
+
+
+def test_a_run_of_an_attempt_that_is_over_does_nothing(world, engine, systems):
+    sync = world.sync(streams=[UPSERT])
+    systems.reading.at(Point.READ, 1, failing(TransientError("down")))
+    report = run(world, engine, sync)
+
+    with pytest.raises(NotStartedError, match="attempt 1 has nothing to do"):
+        engine.run(report.execution.id, attempt=1, run_id="run-2")
 
 
 def test_an_execution_whose_sync_is_busy_waits_and_comes_again(world, engine, systems):
@@ -330,10 +342,15 @@ def test_an_attempt_whose_process_died_is_settled_once_and_retried(world, engine
 
     first = settle_lost(world.catalog, identity, **lost)
     second = settle_lost(world.catalog, identity, **lost)
+    with world.catalog.begin() as db:
+        executions.save(db, first, first.started(world.clock(), "run-2"))
+    third = settle_lost(world.catalog, identity, **lost)
 
     assert first.status is Status.PENDING
     assert first.attempt == 2
     assert second is None
+    assert third is None
+    assert entry(world, sync).execution.status is Status.RUNNING
     assert entry(world, sync).attempts[0]["error_class"] == str(ErrorClass.LOST)
 
 
@@ -344,7 +361,28 @@ def test_an_interruption_from_outside_settles_the_execution_and_goes_on(world, e
     with pytest.raises(KeyboardInterrupt):
         run(world, engine, sync)
 
-    assert entry(world, sync).execution.status is Status.CANCELLED
+    found = entry(world, sync)
+    assert found.execution.status is Status.CANCELLED
+    assert found.error_details["streams"]["orders"]["error_class"] == "cancelled"
+
+
+def test_cancelling_ends_a_read_that_waits(world, engine, systems, monkeypatch):
+    """R82: a source that can be interrupted is, and the execution ends at once."""
+    waits, interrupted = Pause(), []
+
+    def interrupt(self):
+        interrupted.append(True)
+        waits.go_on.set()
+
+    monkeypatch.setattr(MemorySource, "interrupt", interrupt, raising=False)
+    systems.streams = [stream(rows=120_000, ordered=True)]
+    systems.reading.at(Point.READ, 3, waits)
+    systems.writing.at(Point.WRITE, 2, failing(TransientError("the disk is full")))
+
+    report = run(world, engine, world.sync(streams=[UPSERT]))
+
+    assert interrupted
+    assert report.outcome.failure.message == "the disk is full"
 
 
 def test_a_full_resync_reads_everything_again_and_doubles_nothing(world, engine, systems):

@@ -43,6 +43,12 @@ def test_a_delay_never_passes_the_ceiling_by_more_than_the_jitter(policy, attemp
         assert timedelta(0) <= wait <= policy.ceiling * (1 + policy.jitter) + slack
 
 
+def test_a_delay_that_no_float_holds_is_the_ceiling():
+    policy = RetryPolicy(max_attempts=100, factor=1e6, jitter=0)
+
+    assert policy.delay(90, Random(1)) == policy.ceiling
+
+
 @given(policies(), seconds, st.integers())
 def test_a_rate_limit_longer_than_the_ceiling_is_obeyed(policy, retry_after, seed):
     """R78."""

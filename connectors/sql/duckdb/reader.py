@@ -108,6 +108,10 @@ class DuckdbReader:
                     fit = sifted(_exact(batch, schema), query.key)
                     yield Records(data=fit.data.cast(schema), rejected=fit.rejected)
 
+    def interrupt(self) -> None:
+        """End a statement that another thread waits for."""
+        self.session.interrupt()
+
     def close(self) -> None:
         """Close the file."""
         self.session.close()

@@ -100,6 +100,11 @@ class DuckdbSession:
             rows = self.connection.execute(_CATALOG + _ALL).fetchall()
         return [self._table(*row) for row in rows]
 
+    def interrupt(self) -> None:
+        """End the statement that runs."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
     def close(self) -> None:
         """Close the connection; safe to call twice."""
         if self._connection is not None:

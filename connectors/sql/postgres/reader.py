@@ -185,6 +185,10 @@ class PostgresReader:
             ends = self._scalar(f"SELECT min({name})::text FROM {query.table.sql}{joined}")
         return None if ends is None else f"{literal(ends)}{cast}"
 
+    def interrupt(self) -> None:
+        """End a statement that another thread waits for."""
+        self.session.interrupt()
+
     def close(self) -> None:
         """Close the connections."""
         self.session.close()

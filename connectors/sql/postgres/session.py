@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as AdbcConnection
 
 DEFAULT_SCHEMA = "public"
+CANCEL_SECONDS = 5.0
+"""How long a server may take to accept that we cancel."""
 
 _CATALOG: LiteralString = """
 SELECT n.nspname, c.relname, c.relkind IN ('v', 'm') AS is_view,
@@ -100,6 +102,13 @@ class PostgresSession:
         with translated("reading the catalog"):
             rows = self.connection.execute(query, names).fetchall()
         return [_table(row) for row in rows]
+
+    def interrupt(self) -> None:
+        """Ask the server to cancel what it is doing for us."""
+        if self._connection is not None:
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+        if self._adbc is not None:
+            self._adbc.adbc_cancel()
 
     def close(self) -> None:
         """Close both connections; safe to call twice."""

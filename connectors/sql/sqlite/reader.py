@@ -111,6 +111,10 @@ class SqliteReader:
                     return
                 yield _records(list(zip(*rows, strict=True)), query)
 
+    def interrupt(self) -> None:
+        """End a statement that another thread waits for."""
+        self.session.interrupt()
+
     def close(self) -> None:
         """Close the file."""
         self.session.close()

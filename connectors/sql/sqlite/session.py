@@ -91,6 +91,11 @@ class SqliteSession:
                    AND x.name IS NOT NULL"""
         return frozenset(row[0] for row in self.connection.execute(query, (table,)))
 
+    def interrupt(self) -> None:
+        """End the statement that runs."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
     def close(self) -> None:
         """Close the file; safe to call twice."""
         if self._connection is not None:
