@@ -14,6 +14,7 @@ from connectors.arrow import Logical, logical_of, native_of
 from connectors.contract import Destination, Encoding, Selection, SyncMode, Target, Writer
 from connectors.errors import ConfigError
 from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.names import TableName
 from connectors.sql.source import open_source
 from connectors.sql.store import Store
 from connectors.sql.tables import Table
@@ -40,6 +41,7 @@ class SqlDestination:
         self._config = config
         self._clock = clock
         self._idle: list[Store] = []
+        self._seen: dict[TableName, Table | None] = {}
 
     def check(self) -> str:
         """Connect, and say in one line to what."""
@@ -52,8 +54,9 @@ class SqlDestination:
         if not self._copies(target):
             return (Encoding.ARROW,)
         store = self._store()
-        present = store.describe(store.table_name(target.dataset, target.table))
         self._idle.append(store)
+        name = store.table_name(target.dataset, target.table)
+        present = self._seen[name] = store.describe(name)
         if present is not None and not _same_types(present, target.schema):
             return (Encoding.ARROW,)
         return (Encoding.PGCOPY, Encoding.ARROW)
@@ -65,12 +68,17 @@ class SqlDestination:
         store = self._store()
         opened = False
         try:
-            writer = SqlWriter(store, target, self._clock)
+            writer = SqlWriter(store, target, self._clock, self._present(store, target))
             opened = True
         finally:
             if not opened:
                 store.close()
         return writer
+
+    def _present(self, store: Store, target: Target) -> Table | None:
+        """The table as it is, or was when `encodings` looked: each commit looks again."""
+        name = store.table_name(target.dataset, target.table)
+        return self._seen.pop(name) if name in self._seen else store.describe(name)
 
     def _copies(self, target: Target) -> bool:
         return self._config.dialect is Dialect.POSTGRESQL and _all_native(target.schema)

@@ -9,8 +9,14 @@ nor lets an older version overwrite a newer one.
 
 from collections.abc import Sequence
 
+from connectors.errors import ConfigError
 from connectors.sql.names import TableName, listed, literal, quoted
 from connectors.sql.store import DELETED_AT, Match, Plan, Spelling, Staging, chosen
+
+# Names of our own beside a tenant's columns: no column is likely to be called like these.
+_SIDE, _ARRIVED, _PRESENT, _NTH = (
+    quoted(f"_sync_{name}") for name in ("side", "arrived", "present", "nth")
+)
 
 
 def misfits(staging: Staging, key: Sequence[str]) -> str:
@@ -40,12 +46,13 @@ def drop_older(
     """Keeps one staged row of each that agree in ``same``: the newest, then the last to arrive."""
     newest = f"{quoted(cursor)} DESC NULLS LAST, " if cursor else ""
     identity = _identity(spelling, chosen(staging.plan, same))
+    arrival = _arrival(spelling, staging)
     ranked = (
-        f"SELECT {spelling.arrival} AS a, row_number() OVER (PARTITION BY {identity} "
-        f"ORDER BY {newest}{spelling.arrival} DESC) AS n FROM {staging.name.sql}"
+        f"SELECT {arrival} AS a, row_number() OVER (PARTITION BY {identity} "
+        f"ORDER BY {newest}{arrival} DESC) AS n FROM {staging.name.sql}"
     )
     return (
-        f"DELETE FROM {staging.name.sql} WHERE {spelling.arrival} IN "
+        f"DELETE FROM {staging.name.sql} WHERE {arrival} IN "
         f"(SELECT a FROM ({ranked}) AS ranked WHERE n > 1)"
     )
 
@@ -65,27 +72,38 @@ def insert_distinct(spelling: Spelling, name: TableName, staging: Staging, *, ma
     """
     same = (*match.key, match.cursor) if match.key and match.cursor else staging.columns
     identity = _identity(spelling, chosen(staging.plan, [one for one in same if one]))
-    columns = listed(staging.columns)
-    limit = "1" if match.key else "0"
+    columns, arrival = listed(staging.columns), _arrival(spelling, staging)
     both = (
-        f"SELECT 0 AS side, {columns}, 0 AS arrived FROM {name.sql} AS t"
+        f"SELECT 0 AS {_SIDE}, {columns}, 0 AS {_ARRIVED} FROM {name.sql} AS t"
         f"{_range(staging, match.cursor)} UNION ALL "
-        f"SELECT 1 AS side, {columns}, row_number() OVER (ORDER BY {spelling.arrival}) AS arrived "
-        f"FROM {staging.name.sql}"
+        f"SELECT 1 AS {_SIDE}, {columns}, "
+        f"row_number() OVER (ORDER BY {arrival}) AS {_ARRIVED} FROM {staging.name.sql}"
     )
     ranked = (
-        f"SELECT side, {columns}, "
-        f"sum(1 - side) OVER (PARTITION BY {identity}) AS present, "
-        f"row_number() OVER (PARTITION BY {identity} ORDER BY side DESC, arrived DESC) AS n "
+        f"SELECT {_SIDE}, {columns}, "
+        f"sum(1 - {_SIDE}) OVER (PARTITION BY {identity}) AS {_PRESENT}, row_number() OVER "
+        f"(PARTITION BY {identity} ORDER BY {_SIDE} DESC, {_ARRIVED} DESC) AS {_NTH} "
         f"FROM ({both}) AS both_sides"
     )
     # Staged rows are numbered first: 1..k. With a key the first is enough, and only if
     # none is present; without, as many as the target has are taken away.
-    wanted = f"n = {limit} AND present = 0" if match.key else "n > present"
+    wanted = f"{_NTH} = 1 AND {_PRESENT} = 0" if match.key else f"{_NTH} > {_PRESENT}"
     return (
         f"INSERT INTO {name.sql} ({columns}) SELECT {columns} FROM ({ranked}) AS ranked "
-        f"WHERE side = 1 AND {wanted}"
+        f"WHERE {_SIDE} = 1 AND {wanted}"
     )
+
+
+def _arrival(spelling: Spelling, staging: Staging) -> str:
+    """What orders the staged rows as they came; a column of that name would hide it."""
+    taken = {name.lower() for name in staging.columns}
+    free = next((name for name in spelling.arrivals if name not in taken), None)
+    if free is None:
+        raise ConfigError(
+            f"a column called {spelling.arrivals[0]!r} cannot be written to this database, which "
+            "uses the name itself; leave the column out, or rename it in a view at the source"
+        )
+    return free
 
 
 def _range(staging: Staging, cursor: str | None) -> str:

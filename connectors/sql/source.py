@@ -11,6 +11,7 @@ Laws:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow.compute as pc
 import structlog
 
 from connectors.contract import (
@@ -30,7 +31,7 @@ from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.cursor import STATE_VERSION, Mark
 from connectors.sql.names import nearest, split
 from connectors.sql.plan import Plan, planned, stream_of
-from connectors.sql.reader import Copier, Reader
+from connectors.sql.reader import Copier, Reader, Records
 from connectors.sql.tables import Table
 
 log = structlog.get_logger()
@@ -134,12 +135,12 @@ class SqlSource:
         reached = self._greatest_now(plan, prior) or prior
         told: State | None = None
         for query, moves in plan.queries(self.reader, prior):
-            for records in self.reader.records(query):
+            for records, complete in _cut(plan, self.reader.records(query)):
                 if plan.counts:
                     column = records.data.column(plan.cursor_name)
                     seen = cursors.greatest(plan.counted, column, limit)
                     reached = seen if reached is None else reached.or_later(seen)
-                told = reached.state() if moves and plan.ordered and reached else None
+                told = reached.state() if moves and complete and reached else None
                 yield Batch(data=records.data, state=told, rejected=records.rejected)
         final = _final(plan, reached, state)
         if final is not None and told is None:
@@ -194,6 +195,25 @@ class SqlSource:
     def close(self) -> None:
         """Release connections."""
         self.reader.close()
+
+
+def _cut(plan: Plan, batches: Iterator[Records]) -> Iterator[tuple[Records, bool]]:
+    """The batches, and after which of them the watermark may be told.
+
+    Without a key, a row and its twin on the other side of a checkpoint look like one
+    row that was read twice. So the rows of a batch's last cursor value, which may go on
+    in the next batch, are handed over apart, and nothing is told after them.
+    """
+    for records in batches:
+        if not plan.ordered or plan.selection.stream.primary_key or not records.data.num_rows:
+            yield records, plan.ordered
+            continue
+        cursor = records.data.column(plan.cursor_name)
+        is_last = pc.equal(cursor, cursor[-1])
+        before = records.data.filter(pc.invert(is_last))
+        if before.num_rows:
+            yield Records(data=before), True
+        yield Records(data=records.data.filter(is_last), rejected=records.rejected), False
 
 
 def _final(plan: Plan, reached: Mark | None, state: State | None) -> State | None:

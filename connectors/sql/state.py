@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import structlog
 
 from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError, TransientError
 from connectors.sql.names import TableName, listed, literal
 from connectors.sql.store import Kind, Planned, Store, transaction
+
+_log = structlog.get_logger(__name__)
 
 _KEY = ("owner", "stream")
 _COLUMNS: dict[str, pa.DataType] = {
@@ -130,13 +133,31 @@ _COUNTS = fields(Counts)
 
 def _stored(row: Sequence[Any]) -> Stored:
     execution, finished, version, value, counts, at, token = row
+    position = _object(value)
     return Stored(
         committed=Committed(
-            state=None if value is None else State(version=version, value=json.loads(value)),
+            state=None if position is None else State(version=version, value=position),
             execution=execution,
             finished=bool(finished),
-            counts=Counts(**json.loads(counts)),
+            counts=Counts(**(_object(counts) or {})),
             committed_at=datetime.fromisoformat(at).astimezone(UTC),
         ),
         token=token,
     )
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """A JSON object; None for NULL, and for text that somebody has spoilt.
+
+    A lost position costs a read from the beginning, which doubles nothing.
+    """
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        _log.warning("state.unreadable", length=len(text))
+        return None
+    return found

@@ -79,12 +79,13 @@ class Merged:
 class Spelling:
     """What our SQL cannot say alike in every dialect.
 
-    ``arrival`` orders the rows of a staging table as they came. ``differs`` compares
+    ``arrivals`` are names, each of which orders the rows of a staging table as they came
+    unless a column of it is called the same. ``differs`` compares
     columns of two aliases so that NULL equals NULL and nothing else is taken for equal.
     ``identity`` is a column as something that can be grouped by.
     """
 
-    arrival: str
+    arrivals: tuple[str, ...]
     differs: Callable[[Sequence[str], str, str], str]
     identity: Callable[[Planned], str]
 

@@ -50,7 +50,13 @@ _log = structlog.get_logger(__name__)
 class SqlWriter:
     """One stream being written through one store; see `connectors.contract.Writer`."""
 
-    def __init__(self, store: Store, target: Target, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        clock: Callable[[], datetime],
+        present: Table | None,
+    ) -> None:
         self._store = store
         self._target = target
         self._clock = clock
@@ -65,7 +71,8 @@ class SqlWriter:
         self._usable = True
         self._any_staged = False
         self._arrived = self._storable(plain_schema(target.schema))
-        self._present: Table | None = None
+        self._present = present
+        self._looked = True
         self._known: Stored | None = None
         self._committed = self._open()
 
@@ -76,7 +83,6 @@ class SqlWriter:
 
     def _open(self) -> Committed:
         self._known = self._states.open()
-        self._present = self._store.describe(self._name)
         fresh = Committed(execution=self._target.execution)
         if self._known is None:
             return fresh
@@ -132,6 +138,7 @@ class SqlWriter:
             )
             self._known = self._states.write(committed)
         self._committed = committed
+        self._looked = False
         self._staging = None
         self._pending = Counts()
         self._usable = True
@@ -150,8 +157,8 @@ class SqlWriter:
 
     def _staging_for(self, schema: pa.Schema) -> Staging:
         """The staging table, with room for every column seen so far."""
-        if self._staging is None:
-            self._present = self._store.describe(self._name)
+        if not self._looked:
+            self._present, self._looked = self._store.describe(self._name), True
         self._arrived = evolved(self._arrived, self._storable(schema))
         direct = self._staging.direct if self._staging else self._may_load_directly()
         whole = self._plan()

@@ -220,6 +220,30 @@ class ColumnLaws(Opened):
         found = [dict(record) for record in system.records(DATASET, TABLE) or []]
         assert sorted(found, key=lambda r: int(r["n"])) == [first, *[second] * twins]
 
+    @pytest.mark.parametrize("usual", [APPEND, UPSERT], ids=["append", "upsert"])
+    def test_a_column_that_the_system_calls_its_own_is_kept_or_refused_but_not_confused(
+        self, system: DestinationSystem, destination: Destination, usual: Target
+    ) -> None:
+        schema = SCHEMA.append(field("rowid", pa.int64()))
+        to = replace(usual, schema=schema)
+        batches = [
+            pa.Table.from_pylist(
+                [{"id": 1, "changed_at": at(second), "note": "x", "rowid": 7} for _ in "12"],
+                schema=schema,
+            )
+            for second in (1, 2)
+        ]
+
+        try:
+            for number, batch in enumerate(batches):
+                put_tables(destination, replace(to, execution=str(number)), batch)
+        except ConfigError as error:
+            assert "rowid" in str(error)
+            return
+
+        times = [found.changed_at for found in stored(system) or []]
+        assert times == ([at(2)] if usual is UPSERT else [at(1), at(2)])
+
     # Values
 
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -110,6 +110,26 @@ def test_a_tenant_does_not_find_another_tenants_sync(world):
         syncs.find_sync(db, world.catalog.secrets, "zeta/orders")
 
 
+def test_a_stranger_finds_cancels_and_lists_nothing_of_a_tenants(world):
+    """R127: whatever ids a stranger knows."""
+    sync, stranger = world.sync("acme/orders"), world.sync("zeta/orders").tenant_id
+    world.schedule(sync, {"type": "daily", "at": "02:00"})
+    with world.catalog.begin() as db:
+        identity = executions.create(
+            db, tenant_id=sync.tenant_id, sync_id=sync.id, trigger=Trigger.MANUAL, now=START
+        )
+        waiting = executions.lock_for_all_tenants(db, identity)
+        executions.save(db, waiting, waiting.started(START, "run-1"))
+
+        found = executions.find(db, identity, tenant_id=stranger)
+        cancelled = executions.request_cancel(db, identity, tenant_id=stranger, now=START)
+        running = executions.running(db, sync.id, tenant_id=stranger)
+        active = executions.has_active(db, sync.id, tenant_id=stranger)
+        schedules = syncs.list_schedules(db, sync.id, tenant_id=stranger)
+
+    assert (found, cancelled, running, active, schedules) == (None, False, None, False, [])
+
+
 def test_a_sync_cannot_use_another_tenants_connection(world):
     """R128: refused by a key of the database, whatever the code does."""
     mine, other = world.sync("acme/orders"), world.sync("zeta/orders")

@@ -599,6 +599,25 @@ def test_a_state_whose_table_is_gone_is_void(house: House) -> None:
     assert house.rows() == [(1, "a")]
 
 
+def test_a_state_that_somebody_spoilt_is_void_and_mended_by_the_next_commit(house: House) -> None:
+    """R66, R152."""
+    with closing(house.open(house.target())) as writer:
+        writer.write(house.batch([row(1, "a")]))
+        writer.commit(State(version=1, value={"watermark": "1"}), finished=True)
+    house.query(f"UPDATE {_states(house)} SET value = 'no json', counts = '['")
+
+    with closing(house.open(house.target(execution="second"))) as writer:
+        spoilt = writer.committed.state
+        writer.write(house.batch([row(1, "a"), row(2, "b")]))
+        mended = writer.commit(State(version=1, value={"watermark": "2"}), finished=True)
+
+    assert spoilt is None
+    assert (mended.state, mended.counts.created) == (
+        State(version=1, value={"watermark": "2"}),
+        1,
+    )
+
+
 def test_a_restart_begins_at_the_beginning_but_goes_on_with_its_own_work(house: House) -> None:
     house.sync(house.target(), row(1, "a"))
     with closing(house.open(house.target(execution="second"))) as writer:

@@ -226,6 +226,7 @@ def tell(*words: object) -> None:
 
 def attempt(order: Order) -> None:
     """Run the attempt as a run process does; tells how it ended, and after how many steps."""
+    tell("pid", os.getpid())
     steps = Steps(order)
 
     def moved(
@@ -257,7 +258,7 @@ def main() -> None:
     for module in WARM:
         import_module(module)
     source.RANGE_BATCHES = 1
-    warm = False
+    warm, pid = False, 0
     tell("ready")
     for line in sys.stdin:
         order = Order.read(line)
@@ -265,6 +266,8 @@ def main() -> None:
             # What opening a catalog imports, the children find imported; it is closed again.
             open_catalog(order.catalog, SecretBox((order.key,))).close()
             warm = True
+        if pid:
+            os.waitpid(pid, 0)
         pid = os.fork()
         if pid == 0:
             code = 1
@@ -276,9 +279,13 @@ def main() -> None:
             finally:
                 sys.stderr.flush()
                 os._exit(code)
-        tell("pid", pid)
-        _, status = os.waitpid(pid, 0)
-        tell("end", os.waitstatus_to_exitcode(status))
+        # The child stays unburied until the next order, so that nobody else gets its number
+        # while somebody outside may still be about to kill it.
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        tell("end", "killed" if ended.si_code == os.CLD_KILLED else ended.si_status)
+    if pid:
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,6 @@ gets through when it is run again; then the destination holds what the source
 holds, no row lost or doubled, and the execution's counts are exact.
 """
 
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from time import sleep
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,7 +27,8 @@ from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import Sync
 from tests.contract.systems import Duckdb, Postgres, Sqlite
-from tests.crash.child import ROOT, Order
+from tests.crash.child import Order
+from tests.crash.children import Children, End
 from tests.crash.orders import Manner, Orders, Values, spelled
 from tests.world import World
 
@@ -64,71 +60,6 @@ COMBINATIONS = tuple(
     for destination in destinations
     for manner in Manner
 )
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """How a child ended. ``steps`` are all it took, and those within commits."""
-
-    killed: bool
-    status: str = ""
-    why: str = ""
-    steps: tuple[int, int] = (0, 0)
-
-
-class Children:
-    """The warm parent of all children; see `tests.crash.child`."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        with log.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.child"],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        assert self._hear() == ["ready"]
-
-    def run(self, order: Order, *, kill_after: tuple[int, float] | None = None) -> End:
-        """Run one attempt. ``kill_after``: so many seconds after its n-th commit has begun."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(order.line())
-        self._process.stdin.flush()
-        pid, commits, status, why, steps = 0, 0, "", "", (0, 0)
-        while True:
-            word, *rest = self._hear()
-            if word == "pid":
-                pid = int(rest[0])
-            elif word == "commit":
-                commits += 1
-                if kill_after is not None and kill_after[0] == commits:
-                    sleep(kill_after[1])
-                    os.kill(pid, signal.SIGKILL)
-            elif word == "outcome":
-                status, why = rest[0], " ".join(rest[1:])
-            elif word == "steps":
-                steps = (int(rest[0]), int(rest[1]))
-            elif word == "end":
-                killed = int(rest[0]) == -signal.SIGKILL
-                assert killed or rest[0] == "0", f"the child failed: {self._log.read_text()}"
-                return End(killed, status, why, steps)
-
-    def _hear(self) -> list[str]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the parent of all children ended: {self._log.read_text()}"
-        return line.split()
-
-    def close(self) -> None:
-        """No more children."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -238,19 +169,20 @@ class _Case:
         before, sources = self.stored(), [self.orders.rows()]
         execution = trigger(self.harness.catalog, self.sync, now=datetime.now(UTC), queued=True)
         kills = self.rng.randint(1, MOST_KILLS) if killed else 0
-        number: int | None = 1
+        number = 1
         for tries in range(MOST_ATTEMPTS):
             end = self.attempt(execution, number, kill=tries < kills)
-            number = self.settled(execution, end)
-            if number is None:
-                break
+            following = self.settled(execution, end)
+            if following is None:
+                self.check(execution, before, sources)
+                return
+            number = following
             if self.rng.random() < 0.3:
                 self.orders.change()
                 sources.append(self.orders.rows())
-        assert number is None, self.told(f"did not get through in {MOST_ATTEMPTS} attempts")
-        self.check(execution, before, sources)
+        raise AssertionError(self.told(f"did not get through in {MOST_ATTEMPTS} attempts"))
 
-    def attempt(self, execution: UUID, number: int | None, *, kill: bool) -> End:
+    def attempt(self, execution: UUID, number: int, *, kill: bool) -> End:
         """One process, which may be killed at some moment."""
         total, within = self.harness.steps(self.combination)
         die_at, in_commit, kill_after = 0, False, None
@@ -265,7 +197,7 @@ class _Case:
             catalog=self.harness.server,
             key=self.harness.key,
             execution=str(execution),
-            attempt=number or 1,
+            attempt=number,
             encoding=self.combination.encoding,
             batch_rows=self.rng.randint(5, 25),
             die_at=die_at,

@@ -24,6 +24,8 @@ CASES = [(CHOSEN[number % len(CHOSEN)], FIRST + number // len(CHOSEN)) for numbe
 def proof(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     with harness(postgres_url, tmp_path_factory.mktemp("crash")) as proof:
         yield proof
+        if proof.kills.total() > 50:
+            assert proof.kills.keys() == {"step", "commit", "outside"}, "some kills never land"
 
 
 @pytest.mark.parametrize(("combination", "seed"), CASES, ids=str)

@@ -307,6 +307,27 @@ def test_cancelling_keeps_what_was_committed_and_says_so(world, engine, systems,
     assert 0 < len(systems.rows()) < 120_000
 
 
+def test_an_incremental_append_doubles_nothing_at_the_edge_and_a_full_one_keeps_snapshots(
+    world, engine, systems
+):
+    """R55, R70."""
+    edge = SyncStream(
+        name="orders",
+        sync_mode=SyncMode.INCREMENTAL,
+        write_mode=WriteMode.APPEND,
+        cursor_field="seq",
+        table="edge",
+    )
+    snapshots = SyncStream(name="orders", write_mode=WriteMode.APPEND, table="snapshots")
+    for stream in (edge, snapshots):
+        sync = world.sync(streams=[stream])
+        run(world, engine, sync)
+        run(world, engine, sync)
+
+    assert len(systems.rows("edge")) == 3
+    assert len(systems.rows("snapshots")) == 6
+
+
 def test_live_progress_is_written_to_the_execution(world, engine, systems, monkeypatch):
     """R108."""
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)

@@ -48,7 +48,7 @@ class DuckdbStore:
     """See `connectors.sql.store.Store`."""
 
     spelling = Spelling(
-        arrival="rowid", differs=_differs, identity=lambda column: quoted(column.name)
+        arrivals=("rowid",), differs=_differs, identity=lambda column: quoted(column.name)
     )
 
     def __init__(self, config: DatabaseConfig) -> None:

@@ -47,7 +47,7 @@ _TYPES: tuple[tuple[DataType, str], ...] = (
     *((kind, name) for name, kind in _BINARY.items() if name not in ("character", "json")),
 )
 _MEANINGS = {
-    Logical.JSON: "jsonb",
+    Logical.JSON: "json",  # jsonb would drop spaces, order and doubled keys
     Logical.UUID: "uuid",
     Logical.TIME_TZ: "time with time zone",
     Logical.INTERVAL: "interval",

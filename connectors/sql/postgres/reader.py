@@ -27,6 +27,9 @@ from connectors.sql.tables import Column, Table
 
 BATCH_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
+_TRAILER = b"\xff\xff"
+"""What a stream ends with, and perhaps a row: after it psycopg is to see whether more comes."""
+
 _GUARD = "__unfit"
 _QUOTED = re.compile(r'"[^"]*"')
 _CASTS = {
@@ -152,7 +155,11 @@ class PostgresReader:
         return bool(columns) and all(column.built_in for column in columns)
 
     def copy(self, query: Query) -> Iterator[bytes]:
-        """COPY BINARY, gathered into pieces worth a system call."""
+        """COPY BINARY, gathered into pieces worth a system call.
+
+        What libpq has received already is taken from it without asking whether to wait:
+        for each row that question costs more than the row.
+        """
         sql = query.sql([quoted(column.name) for column in query.columns])
         statement = f"COPY ({sql}) TO STDOUT (FORMAT binary)".encode()
         gathered = bytearray()
@@ -161,8 +168,14 @@ class PostgresReader:
             self.session.connection.cursor() as cursor,
             cursor.copy(statement) as copy,
         ):
-            for piece in copy:
+            received = self.session.connection.pgconn.get_copy_data
+            while piece := copy.read():
                 gathered += piece
+                while piece[-2:] != _TRAILER:
+                    size, piece = received(1)
+                    if size <= 0:
+                        break
+                    gathered += piece
                 if len(gathered) >= CHUNK_BYTES:
                     yield bytes(gathered)
                     gathered.clear()
@@ -173,10 +186,10 @@ class PostgresReader:
         """The cursor ``rows`` rows on; the next greater one if all of these are equal."""
         name = quoted(column.name)
         ordered = f"{query.sql([name])} ORDER BY {name}"
-        first = self._scalar(f"SELECT {name}::text FROM ({ordered} LIMIT 1) AS r")
         ends = self._scalar(f"SELECT {name}::text FROM ({ordered} OFFSET {rows} LIMIT 1) AS r")
         if ends is None:
             return None
+        first = self._scalar(f"SELECT {name}::text FROM ({ordered} LIMIT 1) AS r")
         kind = kind_of(column.field)
         cast = _CASTS.get(kind, "") if kind else ""
         if ends == first:

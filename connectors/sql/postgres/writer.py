@@ -45,6 +45,10 @@ from connectors.sql.store import (
 from connectors.sql.tables import Table
 
 LOCK_SECONDS = 10
+_PATIENCE = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '0', true), "
+    f"set_config('lock_timeout', '{LOCK_SECONDS}s', true)"
+)
 _BEHIND = 2
 """Batches on their way to the server while the source reads the next."""
 
@@ -72,7 +76,7 @@ def _identity(column: Planned) -> str:
 class PostgresStore:
     """See `connectors.sql.store.Store`."""
 
-    spelling = Spelling(arrival="ctid", differs=_differs, identity=_identity)
+    spelling = Spelling(arrivals=("ctid",), differs=_differs, identity=_identity)
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._session = PostgresSession(config)
@@ -120,14 +124,16 @@ class PostgresStore:
         self._adbc = self._adbc or arrow
         self.execute("BEGIN")
         self._begun = True
-        self.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        self.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        self.rows(_PATIENCE)
 
     def lock(self, names: Sequence[str]) -> None:
         """Advisory locks, held to the transaction's end."""
-        for name in names:
-            number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-            self.rows(f"SELECT pg_advisory_xact_lock({number})::text")
+        numbers = (
+            int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+            for name in names
+        )
+        taken = ", ".join(f"pg_advisory_xact_lock({number})::text" for number in numbers)
+        self.rows(f"SELECT {taken}")
 
     def commit(self) -> None:
         """Commit; temporary tables go with it."""

@@ -7,7 +7,6 @@ Texts with a zone other than UTC have no place in that order; they are read ever
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -103,13 +102,19 @@ class SqliteReader:
             # The standard one fails for all of a batch when one text is not UTF-8.
             connection.text_factory = _decoded
             cursor = connection.execute(sql)
-        with closing(cursor):
+        self.session.reading.add(cursor)
+        try:
             while True:
                 with lite.translated("reading"):
                     rows = cursor.fetchmany(query.batch_rows)
                 if not rows:
                     return
                 yield _records(list(zip(*rows, strict=True)), query)
+        finally:
+            # The session may have been closed meanwhile, and the cursor with it.
+            if cursor in self.session.reading:
+                self.session.reading.remove(cursor)
+                cursor.close()
 
     def interrupt(self) -> None:
         """End a statement that another thread waits for."""

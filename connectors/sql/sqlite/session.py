@@ -6,7 +6,7 @@ Law: a source opens its file read-only; only a destination may create one.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,10 +23,15 @@ _TYPE_OF_VALUE = {"integer": "INTEGER", "real": "REAL", "text": "TEXT", "blob": 
 
 @dataclass(slots=True)
 class SqliteSession:
-    """A connection in autocommit, opened when first needed and kept until `close`."""
+    """A connection in autocommit, opened when first needed and kept until `close`.
+
+    ``reading`` are the cursors that have rows to come: the file stays locked until they
+    are closed, and a connection that is closed before them closes none.
+    """
 
     config: DatabaseConfig
     read_only: bool = False
+    reading: set[sqlite3.Cursor] = field(default_factory=set)
     _connection: sqlite3.Connection | None = None
 
     @property
@@ -98,6 +103,8 @@ class SqliteSession:
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
+        while self.reading:
+            self.reading.pop().close()
         if self._connection is not None:
             self._connection.close()
         self._connection = None

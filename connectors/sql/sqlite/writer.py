@@ -67,7 +67,9 @@ class SqliteStore:
     """See `connectors.sql.store.Store`."""
 
     spelling = Spelling(
-        arrival="rowid", differs=_differs, identity=lambda column: quoted(column.name)
+        arrivals=("rowid", "_rowid_", "oid"),
+        differs=_differs,
+        identity=lambda column: quoted(column.name),
     )
 
     def __init__(self, config: DatabaseConfig) -> None:
