@@ -235,11 +235,11 @@ class Target:
     ``owner`` ("tenant/sync") and ``stream`` name the state; ``execution`` names the
     occurrence, so that one which died after its last commit is not done twice.
     ``complete`` says that the read brings every record there is: only then may
-    missing ones be taken for deleted. ``distinct`` says that a repeated record
-    (same key and cursor, or the same row where there is no key) is one record, as
-    it is for every incremental read. ``cursor_field`` decides which of two records
-    with one key is newer. ``restart`` begins at the beginning, whatever another
-    execution has committed.
+    missing ones be taken for deleted. ``distinct`` says that a record which
+    comes again was read again, as in every incremental read: the same key and cursor
+    are one record, and without a key a row is there as often as the source has it.
+    ``cursor_field`` decides which of two records with one key is newer. ``restart``
+    begins at the beginning, whatever another execution has committed.
     """
 
     owner: str

@@ -135,12 +135,13 @@ class SqlSource:
         reached = self._greatest_now(plan, prior) or prior
         told: State | None = None
         for query, moves in plan.queries(self.reader, prior):
-            for records, complete in _cut(plan, self.reader.records(query)):
+            found = self.reader.records(query)
+            for records, tells in _checkpoints(plan, found, moves=moves):
                 if plan.counts:
                     column = records.data.column(plan.cursor_name)
                     seen = cursors.greatest(plan.counted, column, limit)
                     reached = seen if reached is None else reached.or_later(seen)
-                told = reached.state() if moves and complete and reached else None
+                told = reached.state() if tells and reached else None
                 yield Batch(data=records.data, state=told, rejected=records.rejected)
         final = _final(plan, reached, state)
         if final is not None and told is None:
@@ -197,16 +198,20 @@ class SqlSource:
         self.reader.close()
 
 
-def _cut(plan: Plan, batches: Iterator[Records]) -> Iterator[tuple[Records, bool]]:
+def _checkpoints(
+    plan: Plan, batches: Iterator[Records], *, moves: bool
+) -> Iterator[tuple[Records, bool]]:
     """The batches, and after which of them the watermark may be told.
 
     Without a key, a row and its twin on the other side of a checkpoint look like one
     row that was read twice. So the rows of a batch's last cursor value, which may go on
     in the next batch, are handed over apart, and nothing is told after them.
     """
+    tells = moves and plan.ordered
+    cuts = tells and not plan.selection.stream.primary_key
     for records in batches:
-        if not plan.ordered or plan.selection.stream.primary_key or not records.data.num_rows:
-            yield records, plan.ordered
+        if not cuts or not records.data.num_rows:
+            yield records, tells
             continue
         cursor = records.data.column(plan.cursor_name)
         is_last = pc.equal(cursor, cursor[-1])

@@ -86,7 +86,7 @@ class SqlWriter:
         fresh = Committed(execution=self._target.execution)
         if self._known is None:
             return fresh
-        if self._present is None and self._known.committed.state is not None:
+        if self._present is None:
             _log.warning("state.void", stream=self._target.stream, table=self._target.table)
             return fresh
         return self._known.committed.resumed_by(

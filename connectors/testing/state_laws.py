@@ -124,16 +124,18 @@ class StateLaws(Opened):
         assert [record.id for record in found.rows] == [2, 3]
         assert read(source, lagging, found.state).rows == found.rows
 
+    @pytest.mark.parametrize("key", [("id",), ()], ids=["keyed", "without a key"])
     def test_a_record_without_a_cursor_is_never_lost(
-        self, system: SourceSystem, source: Source
+        self, system: SourceSystem, source: Source, key: tuple[str, ...]
     ) -> None:
         self.needs(Feature.INCREMENTAL, Feature.EMPTY_CURSOR)
         system.put([row(1), row(2, seconds=1)])
-        state = read(source, incremental(source, system)).state
-
+        selection = incremental(source, system, batch_rows=1)
+        selection = replace(selection, stream=replace(selection.stream, primary_key=key))
+        state = read(source, selection).state
         system.put([Row(id=7, changed_at=None), Row(id=8, changed_at=None), row(9, seconds=9)])
 
-        found = read(source, incremental(source, system, batch_rows=1), state)
+        found = read(source, selection, state)
 
         assert {7, 8, 9} <= {record.id for record in found.rows}
 

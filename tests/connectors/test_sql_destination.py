@@ -941,3 +941,15 @@ def test_a_sqlite_table_that_is_widened_keeps_its_index_and_its_view(tmp_path: P
 
     assert house.query("SELECT amount FROM seen ORDER BY 1") == [("1.10",), ("7",)]
     assert house.query("SELECT count(*) FROM sqlite_master WHERE name = 'mine'") == [(1,)]
+
+
+def test_a_stream_whose_table_is_gone_is_not_taken_for_finished(house: House) -> None:
+    """R66: also where there is no position to lose."""
+    target = house.target(write_mode=WriteMode.REPLACE, complete=True)
+    with closing(house.open(target)) as writer:
+        writer.write(house.batch([row(1, "a")]))
+        writer.commit(None, finished=True)
+    house.query(f"DROP TABLE {house.table()}")
+
+    with closing(house.open(target)) as writer:
+        assert not writer.committed.finished

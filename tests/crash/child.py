@@ -283,7 +283,8 @@ def main() -> None:
         # while somebody outside may still be about to kill it.
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
-        tell("end", "killed" if ended.si_code == os.CLD_KILLED else ended.si_status)
+        killed = ended.si_code == os.CLD_KILLED and ended.si_status == signal.SIGKILL
+        tell("end", "killed" if killed else ended.si_status)
     if pid:
         os.waitpid(pid, 0)
 
