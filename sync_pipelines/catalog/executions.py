@@ -1,13 +1,12 @@
-"""Executions: claiming them, moving them on, and reading their history.
+"""Executions: claiming them and moving them on.
 
 Law: a transition is decided by the model and saved here only if the row is still
 what the decision was made on (status, attempt and run). Whoever comes second
 finds that out, and does nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,21 +30,8 @@ from sync_pipelines.model.execution import Execution, Request, Status, Trigger
 ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
-    """One execution as its tenant sees it, with what it moved."""
-
-    execution: Execution
-    counts: Counts
-    duration: timedelta | None
-    error_message: str | None
-    error_details: Mapping[str, Any] | None
-    attempts: Sequence[Mapping[str, Any]]
-    progress: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-
-
-def _select() -> Select[Any]:
+def selected() -> Select[Any]:
+    """Executions with the names that they are known by; `from_row` reads what it brings."""
     return (
         select(
             ExecutionRow.__table__,
@@ -59,7 +45,8 @@ def _select() -> Select[Any]:
     )
 
 
-def _execution(row: RowMapping) -> Execution:
+def from_row(row: RowMapping) -> Execution:
+    """A row that `selected` brought, as the model's execution."""
     return Execution(
         id=row["id"],
         tenant_id=row["tenant_id"],
@@ -128,9 +115,9 @@ def lock_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:
     For all tenants, because the engine acts for each of them; an execution's id
     comes from the catalog itself or from a Dagster run's tag.
     """
-    query = _select().where(ExecutionRow.id == execution_id).with_for_update(of=ExecutionRow)
+    query = selected().where(ExecutionRow.id == execution_id).with_for_update(of=ExecutionRow)
     row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _execution(row)
+    return None if row is None else from_row(row)
 
 
 def of_run_for_all_tenants(db: Db, run_id: str) -> Execution | None:
@@ -138,26 +125,26 @@ def of_run_for_all_tenants(db: Db, run_id: str) -> Execution | None:
 
     For all tenants, because a run tells only its own id.
     """
-    query = _select().where(ExecutionRow.run_id == run_id)
+    query = selected().where(ExecutionRow.run_id == run_id)
     row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _execution(row)
+    return None if row is None else from_row(row)
 
 
 def running(db: Db, sync_id: UUID, *, tenant_id: UUID) -> Execution | None:
     """The running execution of a sync, if there is one."""
-    query = _select().where(
+    query = selected().where(
         ExecutionRow.tenant_id == tenant_id,
         ExecutionRow.sync_id == sync_id,
         ExecutionRow.status == Status.RUNNING,
     )
     row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _execution(row)
+    return None if row is None else from_row(row)
 
 
 def waiting(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
     """A sync's pending executions, oldest first."""
     query = (
-        _select()
+        selected()
         .where(
             ExecutionRow.tenant_id == tenant_id,
             ExecutionRow.sync_id == sync_id,
@@ -165,7 +152,7 @@ def waiting(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
         )
         .order_by(ExecutionRow.created_at)
     )
-    return [_execution(row) for row in db.execute(query).mappings()]
+    return [from_row(row) for row in db.execute(query).mappings()]
 
 
 def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
@@ -212,7 +199,7 @@ def launchable_for_all_tenants(db: Db, now: datetime, *, limit: int) -> list[Exe
         other.sync_id == ExecutionRow.sync_id, other.status.in_((Status.QUEUED, Status.RUNNING))
     )
     query = (
-        _select()
+        selected()
         .where(
             ExecutionRow.status == Status.PENDING,
             ExecutionRow.next_attempt_at <= now,
@@ -222,7 +209,7 @@ def launchable_for_all_tenants(db: Db, now: datetime, *, limit: int) -> list[Exe
         .limit(limit)
         .with_for_update(of=ExecutionRow, skip_locked=True)
     )
-    return [_execution(row) for row in db.execute(query).mappings()]
+    return [from_row(row) for row in db.execute(query).mappings()]
 
 
 def claimed_in_tick_for_all_tenants(db: Db, tick: str, connector: str) -> list[Execution]:
@@ -230,13 +217,13 @@ def claimed_in_tick_for_all_tenants(db: Db, tick: str, connector: str) -> list[E
 
     For all tenants, because a turn serves all of a connector's tenants.
     """
-    query = _select().where(
+    query = selected().where(
         SyncRow.connector == connector,
         ExecutionRow.status.in_((Status.PENDING, Status.QUEUED)),
         ExecutionRow.attempt == 1,
         ExecutionRow.execution_metadata["tick"].astext == tick,
     )
-    return [_execution(row) for row in db.execute(query).mappings()]
+    return [from_row(row) for row in db.execute(query).mappings()]
 
 
 def has_active(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:
@@ -324,8 +311,8 @@ def silent_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
     For all tenants, because whoever looks after the dead looks after all of them.
     """
     alive_at = func.coalesce(ExecutionRow.heartbeat_at, ExecutionRow.started_at)
-    query = _select().where(ExecutionRow.status == Status.RUNNING, alive_at < before)
-    return [_execution(row) for row in db.execute(query).mappings()]
+    query = selected().where(ExecutionRow.status == Status.RUNNING, alive_at < before)
+    return [from_row(row) for row in db.execute(query).mappings()]
 
 
 def queued_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
@@ -333,48 +320,7 @@ def queued_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
 
     For all tenants, because a lost hand-over is found by one look at all.
     """
-    query = _select().where(
+    query = selected().where(
         ExecutionRow.status == Status.QUEUED, ExecutionRow.queued_at < before
     )  # fmt: skip
-    return [_execution(row) for row in db.execute(query).mappings()]
-
-
-def history(
-    db: Db, sync_id: UUID, *, tenant_id: UUID, limit: int = 20, before: datetime | None = None
-) -> list[HistoryEntry]:
-    """A sync's executions, newest first; ``before`` pages on by ``created_at``."""
-    query = _select().where(ExecutionRow.tenant_id == tenant_id, ExecutionRow.sync_id == sync_id)
-    if before is not None:
-        query = query.where(ExecutionRow.created_at < before)
-    query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
-    return [_entry(row) for row in db.execute(query).mappings()]
-
-
-def find(db: Db, execution_id: UUID, *, tenant_id: UUID) -> HistoryEntry | None:
-    """One execution of a tenant, or None."""
-    query = _select().where(
-        ExecutionRow.id == execution_id, ExecutionRow.tenant_id == tenant_id
-    )  # fmt: skip
-    row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _entry(row)
-
-
-def _entry(row: RowMapping) -> HistoryEntry:
-    milliseconds = row["duration_ms"]
-    return HistoryEntry(
-        execution=_execution(row),
-        counts=Counts(
-            processed=row["records_processed"],
-            created=row["records_created"],
-            updated=row["records_updated"],
-            deleted=row["records_deleted"],
-            rejected=row["records_rejected"],
-            bytes=row["bytes_moved"],
-        ),
-        duration=None if milliseconds is None else timedelta(milliseconds=milliseconds),
-        error_message=row["error_message"],
-        error_details=row["error_details"],
-        attempts=row["attempts"],
-        progress=row["progress"],
-        metadata=row["execution_metadata"],
-    )
+    return [from_row(row) for row in db.execute(query).mappings()]

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from connectors.contract import Json
-from sync_pipelines.catalog import executions
-from sync_pipelines.catalog.executions import HistoryEntry
+from sync_pipelines.catalog import history as histories
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.cli.doors import AsJson, SyncKey, session
 from sync_pipelines.cli.output import (
@@ -40,7 +40,7 @@ def history(
     """What became of a sync's executions, newest first."""
     with session() as opened, opened.catalog.begin() as db:
         found = find_sync(db, opened.catalog.secrets, sync)
-        entries = executions.history(db, found.id, tenant_id=found.tenant_id, limit=limit)
+        entries = histories.history(db, found.id, tenant_id=found.tenant_id, limit=limit)
     if as_json:
         print_json([_json(entry) for entry in entries])
     else:

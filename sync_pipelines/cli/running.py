@@ -8,8 +8,8 @@ from uuid import UUID
 import typer
 
 from connectors.contract import Json
-from sync_pipelines.catalog import executions
-from sync_pipelines.catalog.executions import HistoryEntry
+from sync_pipelines.catalog import history as histories
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.cli.doors import AsJson, Full, Streams, SyncKey, engine_of, session
 from sync_pipelines.cli.history import why
@@ -173,7 +173,7 @@ def _asked(
 
 def _entry(opened: Session, sync: Sync, execution_id: UUID) -> HistoryEntry:
     with opened.catalog.begin() as db:
-        entry = executions.find(db, execution_id, tenant_id=sync.tenant_id)
+        entry = histories.find(db, execution_id, tenant_id=sync.tenant_id)
     assert entry is not None, "it has just run"
     return entry
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync_pipelines.catalog.executions import HistoryEntry
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.syncs import find_tenant_id, list_schedules
 from sync_pipelines.cli.doors import AsJson, read_settings
 from sync_pipelines.cli.output import tell

@@ -12,8 +12,8 @@ from sqlalchemy import make_url
 from connectors.errors import ConfigError, ConnectorError
 from sync_pipelines.apply.act import apply
 from sync_pipelines.apply.parse import parse_manifest
-from sync_pipelines.catalog import executions
-from sync_pipelines.catalog.executions import HistoryEntry
+from sync_pipelines.catalog import history as histories
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.clock import system_clock
@@ -54,7 +54,7 @@ def first_sync(catalog: Catalog, sync: Sync, watch: Callable[[HistoryEntry], Non
 def has_run(catalog: Catalog, sync: Sync) -> bool:
     """Whether the sync has been through at least once."""
     with catalog.begin() as db:
-        entries = executions.history(db, sync.id, tenant_id=sync.tenant_id, limit=100)
+        entries = histories.history(db, sync.id, tenant_id=sync.tenant_id, limit=100)
     return any(entry.execution.status is Status.COMPLETED for entry in entries)
 
 

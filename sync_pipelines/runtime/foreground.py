@@ -11,7 +11,8 @@ from uuid import UUID
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import executions
-from sync_pipelines.catalog.executions import HistoryEntry
+from sync_pipelines.catalog import history as histories
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.progress import Progress
@@ -112,7 +113,7 @@ def follow(
     """Look at an execution that runs elsewhere, until it has ended."""
     while True:
         with catalog.begin() as db:
-            entry = executions.find(db, execution_id, tenant_id=tenant_id)
+            entry = histories.find(db, execution_id, tenant_id=tenant_id)
         if entry is None:
             raise ConfigError(f"execution {execution_id} is gone; was its sync deleted?")
         if entry.execution.status.is_final:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from connectors.contract import Committed, State, SyncMode, WriteMode
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import audit, executions, syncs
+from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.secrets import SecretBox, add_key, load_keys, new_key
 from sync_pipelines.catalog.store import open_catalog
 from sync_pipelines.catalog.tables import (
@@ -121,7 +122,7 @@ def test_a_stranger_finds_cancels_and_lists_nothing_of_a_tenants(world):
         waiting = executions.lock_for_all_tenants(db, identity)
         executions.save(db, waiting, waiting.started(START, "run-1"))
 
-        found = executions.find(db, identity, tenant_id=stranger)
+        found = histories.find(db, identity, tenant_id=stranger)
         cancelled = executions.request_cancel(db, identity, tenant_id=stranger, now=START)
         running = executions.running(db, sync.id, tenant_id=stranger)
         active = executions.has_active(db, sync.id, tenant_id=stranger)
@@ -228,10 +229,10 @@ def test_history_is_paged_newest_first_and_belongs_to_its_tenant(world):
                 request=Request(full=True, streams=("orders",)),
             )
 
-        first = executions.history(db, sync.id, tenant_id=sync.tenant_id, limit=2)
+        first = histories.history(db, sync.id, tenant_id=sync.tenant_id, limit=2)
         oldest = first[-1].execution.created_at
-        rest = executions.history(db, sync.id, tenant_id=sync.tenant_id, before=oldest)
-        strangers = executions.history(db, sync.id, tenant_id=uuid4())
+        rest = histories.history(db, sync.id, tenant_id=sync.tenant_id, before=oldest)
+        strangers = histories.history(db, sync.id, tenant_id=uuid4())
 
     minutes = [entry.execution.created_at.minute for entry in (*first, *rest)]
     assert minutes == [4, 3, 2, 1, 0]
@@ -256,7 +257,7 @@ def test_deleting_a_schedule_keeps_the_history_it_made(world):
         )
         db.execute(delete(ScheduleRow).where(ScheduleRow.id == schedule_id))
 
-        (entry,) = executions.history(db, sync.id, tenant_id=sync.tenant_id)
+        (entry,) = histories.history(db, sync.id, tenant_id=sync.tenant_id)
 
     assert entry.execution.schedule_id is None
 

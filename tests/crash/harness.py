@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from connectors.contract import Counts, Encoding
-from sync_pipelines.catalog import executions
+from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.secrets import SecretBox, new_key
 from sync_pipelines.catalog.store import Catalog, open_catalog
 from sync_pipelines.engine.dispatch import trigger
@@ -217,7 +217,7 @@ class _Case:
             f"{end.status}: {end.why}"
         )
         with self.harness.catalog.begin() as db:
-            found = executions.find(db, execution, tenant_id=self.sync.tenant_id)
+            found = histories.find(db, execution, tenant_id=self.sync.tenant_id)
         assert found is not None
         there = found.execution
         if there.status is Status.RUNNING:
@@ -251,7 +251,7 @@ class _Case:
         assert not lost, self.told(f"lost: {lost}; and doubled or stale: {extra}")
         assert not extra, self.told(f"doubled or stale: {extra}")
         with self.harness.catalog.begin() as db:
-            entry = executions.find(db, execution, tenant_id=self.sync.tenant_id)
+            entry = histories.find(db, execution, tenant_id=self.sync.tenant_id)
         assert entry is not None
         self.check_counts(entry.counts, before, after, changed=len(sources) > 1)
 

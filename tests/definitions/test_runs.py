@@ -10,6 +10,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from connectors.contract import SyncMode, WriteMode
 from sync_pipelines.catalog import executions
+from sync_pipelines.catalog import history as histories
 from sync_pipelines.definitions import defs
 from sync_pipelines.defs import resources
 from sync_pipelines.engine.dispatch import trigger
@@ -82,7 +83,7 @@ def look(instance):
 
 def newest(world, sync):
     with world.catalog.begin() as db:
-        return executions.history(db, sync.id, tenant_id=sync.tenant_id)[0]
+        return histories.history(db, sync.id, tenant_id=sync.tenant_id)[0]
 
 
 def test_a_materialization_by_hand_creates_its_own_execution(world, instance, sync):

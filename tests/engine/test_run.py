@@ -23,6 +23,7 @@ from connectors.testing.memory import (
     failing,
 )
 from sync_pipelines.catalog import executions
+from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.tables import StateRow
 from sync_pipelines.engine import progress
 from sync_pipelines.engine.dispatch import ready, trigger
@@ -111,7 +112,7 @@ def run(world, engine, sync, **request):
 
 def entry(world, sync):
     with world.catalog.begin() as db:
-        (found, *_) = executions.history(db, sync.id, tenant_id=sync.tenant_id)
+        (found, *_) = histories.history(db, sync.id, tenant_id=sync.tenant_id)
     return found
 
 
