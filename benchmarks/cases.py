@@ -125,6 +125,7 @@ def upsert(place: Place, size: Size) -> Case:
     orders.drop(place.target, PEER)
     orders.create_empty(place.target, PEER)
     _run_psql(place, "COPY orders", "COPY psql.orders")
+    marks: list[str] = []
     return Case(
         name="upsert",
         title="Incremental upsert, PostgreSQL to PostgreSQL",
@@ -132,7 +133,7 @@ def upsert(place: Place, size: Size) -> Case:
         contenders=[
             Contender(
                 name=PEER,
-                run=partial(_upsert_by_psql, place),
+                run=partial(_upsert_by_psql, place, marks),
                 prepare=partial(orders.checkpoint, place.target),
             ),
             *(
@@ -145,7 +146,7 @@ def upsert(place: Place, size: Size) -> Case:
                 for name, task in ours.items()
             ),
         ],
-        before_round=partial(_change, place, size),
+        before_round=partial(_change, place, size, marks),
         check=partial(_compare, place, [PEER, *(task.dataset for task in ours.values())]),
     )
 
@@ -293,7 +294,13 @@ def _fresh(place: Place, schema: str, *, made: bool) -> None:
     orders.checkpoint(place.target)
 
 
-def _change(place: Place, size: Size) -> None:
+def _change(place: Place, size: Size, marks: list[str]) -> None:
+    """Change the source; ``marks`` says where all copies stood before.
+
+    Asked of the source, by its index: a look at a copy would bring it into memory, and
+    its turn would be measured warm.
+    """
+    marks[:] = [orders.watermark(place.source, "public")]
     orders.change(place.source, size.changed)
 
 
@@ -304,8 +311,8 @@ def _run_psql(place: Place, out: str, into: str, *more: str) -> Measure:
     return pipeline(read, [*write, *(part for one in statements for part in ("-c", one))])
 
 
-def _upsert_by_psql(place: Place) -> Measure:
-    mark = orders.watermark(place.target, PEER)
+def _upsert_by_psql(place: Place, marks: Sequence[str]) -> Measure:
+    (mark,) = marks
     return _run_psql(
         place,
         f"COPY (SELECT * FROM orders WHERE {orders.CURSOR} >= '{mark}')",

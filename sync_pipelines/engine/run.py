@@ -75,20 +75,24 @@ class Engine:
         Failures of the sync are not raised: they are the report's outcome. An
         interruption from outside settles the execution as cancelled, and goes on.
         """
-        execution = self._start(execution_id, attempt, run_id)
+        execution, sync = self._start(execution_id, attempt, run_id)
         progress = Progress(changed=on_progress)
         results: list[StreamResult] = []
         try:
             with Reporter(self.catalog, execution, progress, self.clock):
-                policy = self._move_all(execution, progress, results)
+                self._move_all(execution, sync, progress, results)
         except BaseException:
             if not any(result.failure is _INTERRUPTION for result in results):
                 results.append(StreamResult(stream="", failure=_INTERRUPTION))
             self._settle(execution, RetryPolicy(), results)
             raise
+        policy = sync.retry if isinstance(sync, Sync) else RetryPolicy()
         return self._settle(execution, policy, results)
 
-    def _start(self, execution_id: UUID, attempt: int, run_id: str | None) -> Execution:
+    def _start(
+        self, execution_id: UUID, attempt: int, run_id: str | None
+    ) -> tuple[Execution, Sync | ConfigError]:
+        """Claim the attempt; what it is to do, or why that cannot be read."""
         now = self.clock()
         with self.catalog.begin() as db:
             execution = executions.lock_for_all_tenants(db, execution_id)
@@ -101,7 +105,10 @@ class Engine:
                 )
             started = execution.started(now, run_id)
             if executions.save(db, execution, started, heartbeat_at=now, progress={}):
-                return started
+                try:
+                    return started, find_sync(db, self.catalog.secrets, started.sync_key)
+                except ConfigError as error:
+                    return started, error
             executions.save(db, execution, execution.postponed(now + POSTPONEMENT))
         raise NotStartedError(
             f"another execution of {execution.sync_key} is running; "
@@ -109,16 +116,20 @@ class Engine:
         )
 
     def _move_all(
-        self, execution: Execution, progress: Progress, results: list[StreamResult]
-    ) -> RetryPolicy:
-        """Move every stream that was asked for; one result each, in order. The sync's policy."""
+        self,
+        execution: Execution,
+        sync: Sync | ConfigError,
+        progress: Progress,
+        results: list[StreamResult],
+    ) -> None:
+        """Move every stream that was asked for; one result each, in order."""
         try:
-            with self.catalog.begin() as db:
-                sync = find_sync(db, self.catalog.secrets, execution.sync_key)
+            if isinstance(sync, ConfigError):
+                raise sync
             streams = chosen_streams(sync, execution.request)
         except ConfigError as error:
             results.append(StreamResult(stream="", failure=Failure.of(error)))
-            return RetryPolicy()
+            return
         progress.streams_total = len(streams)
         with ExitStack() as opened:
             ends = _Ends(sync, opened)
@@ -131,7 +142,6 @@ class Engine:
                     results.append(mirror.result(_INTERRUPTION))
                     raise
                 progress.streams_done += 1
-        return sync.retry
 
     def _move_one(
         self,

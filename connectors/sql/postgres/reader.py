@@ -27,6 +27,9 @@ from connectors.sql.tables import Column, Table
 
 BATCH_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
+ESTIMATED_ROWS = 100_000
+"""From so many rows a range, the planner's word that there are far fewer is taken for it."""
+
 _TRAILER = b"\xff\xff"
 """What a stream ends with, and perhaps a row: after it psycopg is to see whether more comes."""
 
@@ -185,6 +188,8 @@ class PostgresReader:
     def boundary(self, query: Query, column: Column, rows: int) -> str | None:
         """The cursor ``rows`` rows on; the next greater one if all of these are equal."""
         name = quoted(column.name)
+        if rows >= ESTIMATED_ROWS and 2 * self._estimated(query.sql([name])) < rows:
+            return None
         ordered = f"{query.sql([name])} ORDER BY {name}"
         ends = self._scalar(f"SELECT {name}::text FROM ({ordered} OFFSET {rows} LIMIT 1) AS r")
         if ends is None:
@@ -197,6 +202,12 @@ class PostgresReader:
             joined = f"{query.where} AND {later}" if query.conditions else f" WHERE {later}"
             ends = self._scalar(f"SELECT min({name})::text FROM {query.table.sql}{joined}")
         return None if ends is None else f"{literal(ends)}{cast}"
+
+    def _estimated(self, sql: str) -> float:
+        """How many rows the planner expects: walking an index to count them takes as long."""
+        (plan,) = self._scalar(f"EXPLAIN (FORMAT JSON) {sql}")
+        rows: float = plan["Plan"]["Plan Rows"]
+        return rows
 
     def interrupt(self) -> None:
         """End a statement that another thread waits for."""
