@@ -5,9 +5,12 @@ from sync_pipelines.apply.fields import NOT_A_WORD, WORD, Fields
 from sync_pipelines.apply.manifest import WantedSchedule
 from sync_pipelines.apply.problems import Problems
 from sync_pipelines.model.cadence import (
+    Adaptive,
+    After,
     Cadence,
     CadenceError,
     ClockChange,
+    Event,
     parse_cadence,
     parse_clock_change,
 )
@@ -48,10 +51,16 @@ def _cadence(table: Table, fields: Fields) -> Cadence | None:
     if any(is_broken(table.entries[key]) for key in written):
         return None
     try:
-        return parse_cadence(written)
+        cadence = parse_cadence(written)
     except CadenceError as error:
         fields.wrong(error.field, str(error))
         return None
+    if isinstance(cadence, Event | After | Adaptive):
+        # They are understood, but the dispatcher does not drive them: such a schedule
+        # would never fire, and nobody would be told.
+        fields.wrong("type", f"type {str(cadence.schedule_type)!r} cannot be scheduled yet")
+        return None
+    return cadence
 
 
 def _zone(fields: Fields) -> str:

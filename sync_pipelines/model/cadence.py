@@ -1,20 +1,34 @@
-"""When a sync should run, as data: the rule inside a schedule.
+"""A cadence as a tenant writes it: read from YAML or JSON, and written back.
 
-Laws:
+Law: ``parse_cadence(to_mapping(cadence)) == cadence``.
 
-* A cadence that exists is valid: its constructor refuses what could never run.
-* Equal cadences are equal values: times and days are kept sorted, each once.
-* Times are wall times. Which instants they are is ``timing``'s to say.
-* ``parse_cadence(to_mapping(cadence)) == cadence``.
+The kinds of cadence are ``model.kinds``'s; they are found here too.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import time
-from enum import StrEnum
-from typing import ClassVar, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
-from sync_pipelines.model.cron import CronError, expression_at, five_fields, listed
+from sync_pipelines.model.condition import Condition, parse_condition
+from sync_pipelines.model.kinds import (
+    DEFAULT_AT,
+    LONGEST_MINUTES,
+    Adaptive,
+    After,
+    Cadence,
+    Cron,
+    Daily,
+    Event,
+    EventTrigger,
+    Every,
+    Hourly,
+    Manual,
+    Monthly,
+    Realtime,
+    ScheduleType,
+    Weekly,
+)
 from sync_pipelines.model.wall import (
     CadenceError,
     ClockChange,
@@ -22,27 +36,36 @@ from sync_pipelines.model.wall import (
     Missing,
     Weekday,
     check_times,
+    read_choice,
     read_day_of_month,
     read_interval,
     read_time,
     read_weekday,
     read_whole,
     several,
+    write_interval,
 )
 
 __all__ = [
     "EVERY_PRESETS",
+    "PRESETS",
+    "Adaptive",
+    "After",
     "Cadence",
     "CadenceError",
     "ClockChange",
+    "Condition",
     "Cron",
     "Daily",
     "Doubled",
+    "Event",
+    "EventTrigger",
     "Every",
     "Hourly",
     "Manual",
     "Missing",
     "Monthly",
+    "Preset",
     "Realtime",
     "ScheduleType",
     "Weekday",
@@ -52,156 +75,26 @@ __all__ = [
     "to_mapping",
 ]
 
-LONGEST_MINUTES = 366 * 24 * 60
-"""The longest interval: a year, be it a long one."""
-
-EVERY_PRESETS = (15, 60, 360, 1440)
-"""Minutes a form offers: active user, standard, inactive, daily catch-up."""
-
-DEFAULT_AT = (time(2),)
-
-
-class ScheduleType(StrEnum):
-    """A cadence's kind, as ``sync_schedules.schedule_type`` stores it."""
-
-    REALTIME = "realtime"
-    EVERY = "every"
-    HOURLY = "hourly"
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
-    CUSTOM = "custom"
-    MANUAL = "manual"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Every:
-    """Every so many real minutes, counted from an anchor, whatever clocks show."""
+class Preset:
+    """An interval that a form offers by name, and whom it suits."""
 
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.EVERY
-    cron_expression: ClassVar[None] = None
+    name: str
     minutes: int
-
-    def __post_init__(self) -> None:
-        read_whole("minutes", self.minutes, least=1, most=LONGEST_MINUTES)
+    suits: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hourly:
-    """Once an hour, when the clock shows that minute."""
+PRESETS = (
+    Preset(name="active", minutes=15, suits="data in use all day"),
+    Preset(name="standard", minutes=60, suits="data looked at now and then"),
+    Preset(name="inactive", minutes=360, suits="data seldom looked at"),
+    Preset(name="catch-up", minutes=1440, suits="a daily catch-up"),
+)
+"""What may be written as ``every`` besides 15m, 6h or 1d."""
 
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.HOURLY
-    minute: int = 0
-
-    def __post_init__(self) -> None:
-        read_whole("minute", self.minute, least=0, most=59)
-
-    @property
-    def cron_expression(self) -> str:
-        """The same cadence as cron."""
-        return f"{self.minute} * * * *"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Daily:
-    """Every day at these times."""
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.DAILY
-    at: tuple[time, ...] = DEFAULT_AT
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "at", check_times(self.at))
-
-    @property
-    def cron_expression(self) -> str | None:
-        """The same cadence as cron; None when no one expression has just these times."""
-        return expression_at(self.at, "* * *")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weekly:
-    """On these days of the week at these times."""
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.WEEKLY
-    days: tuple[Weekday, ...] = (Weekday.SUN,)
-    at: tuple[time, ...] = DEFAULT_AT
-
-    def __post_init__(self) -> None:
-        days = sorted({read_weekday(day) for day in self.days}, key=lambda day: day.iso)
-        if not days:
-            raise CadenceError("days", "days is empty; name at least one, such as mon")
-        object.__setattr__(self, "days", tuple(days))
-        object.__setattr__(self, "at", check_times(self.at))
-
-    @property
-    def cron_expression(self) -> str | None:
-        """The same cadence as cron; None when no one expression has just these times."""
-        return expression_at(self.at, f"* * {listed(day.iso % 7 for day in self.days)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Monthly:
-    """On these days of the month, and on its last day if ``last``, at these times.
-
-    A month without a day, such as February without a 31st, skips it. Where the last
-    day is also one of ``days``, it counts once.
-    """
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.MONTHLY
-    days: tuple[int, ...] = (1,)
-    last: bool = False
-    at: tuple[time, ...] = DEFAULT_AT
-
-    def __post_init__(self) -> None:
-        if not self.days and not self.last:
-            raise CadenceError("days", "days is empty; name at least one, such as 1 or last")
-        days = {read_whole("days", day, least=1, most=31) for day in self.days}
-        object.__setattr__(self, "days", tuple(sorted(days)))
-        object.__setattr__(self, "at", check_times(self.at))
-
-    @property
-    def cron_expression(self) -> str | None:
-        """The same cadence as cron; None when no one expression has just these times."""
-        days = ",".join([*map(str, self.days), *["L"] * self.last])
-        return expression_at(self.at, f"{days} * *")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cron:
-    """As a cron expression says; ``expression`` is what the tenant wrote."""
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.CUSTOM
-    expression: str
-
-    def __post_init__(self) -> None:
-        try:
-            five_fields(self.expression)
-        except CronError as error:
-            raise CadenceError("cron", str(error)) from error
-
-    @property
-    def cron_expression(self) -> str:
-        """The expression in five fields."""
-        return five_fields(self.expression)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Realtime:
-    """Whenever the other system says that something changed; no clock drives it."""
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.REALTIME
-    cron_expression: ClassVar[None] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manual:
-    """Only when somebody asks; no clock drives it."""
-
-    schedule_type: ClassVar[ScheduleType] = ScheduleType.MANUAL
-    cron_expression: ClassVar[None] = None
-
-
-Cadence: TypeAlias = Every | Hourly | Daily | Weekly | Monthly | Cron | Realtime | Manual
+EVERY_PRESETS = tuple(preset.minutes for preset in PRESETS)
+"""The minutes of ``PRESETS``."""
 
 
 def parse_cadence(value: object) -> Cadence:
@@ -215,7 +108,7 @@ def parse_cadence(value: object) -> Cadence:
             "type", f"{value!r} is not a schedule; write it as {{type: daily, at: '02:00'}}"
         )
     if set(value) == {"every"}:
-        return Every(minutes=read_interval("every", value["every"], most=LONGEST_MINUTES))
+        return Every(minutes=_interval(value["every"]))
     kind = value.get("type")
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
@@ -249,6 +142,14 @@ def to_mapping(cadence: Cadence) -> Mapping[str, object]:
             return {"type": "monthly", "days": dates, "at": _written(cadence.at)}
         case Cron():
             return {"type": "cron", "cron": cadence.expression}
+        case Event():
+            conditions = [condition.to_mapping() for condition in cadence.conditions]
+            return {"type": "event", "trigger": str(cadence.trigger), "conditions": conditions}
+        case After():
+            return {"type": "after", "sync": cadence.sync}
+        case Adaptive():
+            least, most = write_interval(cadence.least), write_interval(cadence.most)
+            return {"type": "adaptive", "least": least, "most": most}
         case Realtime() | Manual():
             return {"type": str(cadence.schedule_type)}
     assert_never(cadence)
@@ -303,6 +204,51 @@ def _read_cron(value: Mapping[str, object]) -> Cron:
     return Cron(expression=expression)
 
 
+def _read_event(value: Mapping[str, object]) -> Event:
+    if "trigger" not in value:
+        right = ", ".join(EventTrigger)
+        raise CadenceError("trigger", f"trigger is missing; write one of {right}")
+    written = value.get("conditions", ())
+    if not isinstance(written, list | tuple):
+        raise CadenceError(
+            "conditions", "conditions is not a list; write [{field: status, equals: paid}]"
+        )
+    return Event(
+        trigger=read_choice("trigger", value["trigger"], EventTrigger),
+        conditions=tuple(
+            parse_condition(condition, number=number)
+            for number, condition in enumerate(written, start=1)
+        ),
+    )
+
+
+def _read_after(value: Mapping[str, object]) -> After:
+    sync = value.get("sync")
+    if not isinstance(sync, str):
+        raise CadenceError(
+            "sync", f"sync {sync!r} is not a sync's name; write the one to wait for, such as orders"
+        )
+    return After(sync=sync)
+
+
+def _read_adaptive(value: Mapping[str, object]) -> Adaptive:
+    for key in ("least", "most"):
+        if key not in value:
+            raise CadenceError(key, f"{key} is missing; write an interval, such as 15m or 6h")
+    return Adaptive(
+        least=read_interval("least", value["least"], most=LONGEST_MINUTES),
+        most=read_interval("most", value["most"], most=LONGEST_MINUTES),
+    )
+
+
+def _interval(written: object) -> int:
+    """Minutes of an interval, or of a preset by its name."""
+    for preset in PRESETS:
+        if written == preset.name:
+            return preset.minutes
+    return read_interval("every", written, most=LONGEST_MINUTES)
+
+
 def _at(value: Mapping[str, object]) -> tuple[time, ...]:
     if "at" not in value:
         return DEFAULT_AT
@@ -318,6 +264,9 @@ _READERS: Mapping[str, tuple[tuple[str, ...], _Reader]] = {
     "weekly": (("days", "at"), _read_weekly),
     "monthly": (("days", "at"), _read_monthly),
     "cron": (("cron",), _read_cron),
+    "event": (("trigger", "conditions"), _read_event),
+    "after": (("sync",), _read_after),
+    "adaptive": (("least", "most"), _read_adaptive),
     "manual": ((), lambda _: Manual()),
 }
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, time, timedelta
 from heapq import merge
 from zoneinfo import ZoneInfo
 
-from sync_pipelines.model.cadence import Cadence, ClockChange, Doubled, Every, Missing
+from sync_pipelines.model.cadence import Adaptive, Cadence, ClockChange, Doubled, Every, Missing
 from sync_pipelines.timing.patterns import KeepGoing, WallTimes, pattern_of
 from sync_pipelines.timing.zones import find_zone, instant_of, shift_between, start_of
 
@@ -41,14 +41,16 @@ def instants(
     """Every instant strictly after ``after`` and at most ``until``, in order.
 
     ``zone`` is an IANA name. ``anchor`` is what ``Every`` counts from: it fires there
-    and at each interval after it. Realtime and manual cadences have no instants.
+    and at each interval after it. An adaptive cadence fires at its least interval here;
+    ``timing.adaptive`` makes an ``Every`` of it as soon as there is something to go by.
+    What no clock drives has no instants.
     """
     for name, moment in (("after", after), ("until", until), ("anchor", anchor)):
         if moment.tzinfo is None:
             raise ValueError(f"{name} {moment.isoformat()} has no zone; times must be aware")
     after, until = after.astimezone(UTC), min(until.astimezone(UTC), _END)
-    if isinstance(cadence, Every):
-        step = timedelta(minutes=cadence.minutes)
+    if isinstance(cadence, Every | Adaptive):
+        step = interval_of(cadence)
         return _every(step, after=after, until=until, anchor=anchor.astimezone(UTC))
     pattern = pattern_of(cadence)
     if pattern is None:
@@ -65,6 +67,11 @@ def next_instant(
     """The first instant strictly after ``after``; None where no clock drives the cadence."""
     found = instants(cadence, zone, rules, after=after, until=horizon(after), anchor=anchor)
     return next(found, None)
+
+
+def interval_of(cadence: Every | Adaptive) -> timedelta:
+    """The real time from one firing to the next."""
+    return timedelta(minutes=cadence.minutes if isinstance(cadence, Every) else cadence.least)
 
 
 def horizon(after: datetime) -> datetime:

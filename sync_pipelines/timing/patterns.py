@@ -13,9 +13,12 @@ from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from sync_pipelines.model.cadence import (
+    Adaptive,
+    After,
     Cadence,
     Cron,
     Daily,
+    Event,
     Every,
     Hourly,
     Manual,
@@ -96,7 +99,7 @@ def pattern_of(cadence: Cadence) -> Pattern | None:
             return WallTimes(days=_days_of_month(cadence), times=cadence.at)
         case Cron():
             return _cron_pattern(cadence)
-        case Every() | Realtime() | Manual():
+        case Every() | Adaptive() | Realtime() | Event() | After() | Manual():
             return None
     assert_never(cadence)
 

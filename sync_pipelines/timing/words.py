@@ -21,9 +21,13 @@ from cron_descriptor import (  # type: ignore[import-untyped]
 )
 
 from sync_pipelines.model.cadence import (
+    Adaptive,
+    After,
     Cadence,
     Cron,
     Daily,
+    Event,
+    EventTrigger,
     Every,
     Hourly,
     Manual,
@@ -48,6 +52,11 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
+_EVENTS = {
+    EventTrigger.WEBHOOK: "On a webhook",
+    EventTrigger.API: "On an API call",
+    EventTrigger.USER_ACTION: "On a user's action",
+}
 _NTH = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -66,7 +75,7 @@ def place(zone: str) -> str:
 def _is_real_time(cadence: Cadence) -> bool:
     """Whether it would fire the same, or not at all, in any zone: the zone is no news."""
     if not isinstance(cadence, Cron):
-        return isinstance(cadence, Every | Realtime | Manual)
+        return isinstance(cadence, Every | Adaptive | Realtime | Event | After | Manual)
     read = read_cron(cadence.expression)
     return read.is_every_hour and read.is_every_day and _even(read.minutes, 60) in range(1, 60)
 
@@ -88,9 +97,25 @@ def _words(cadence: Cadence) -> str:
             return _cron(cadence) if isinstance(simple, Cron) else _words(simple)
         case Realtime():
             return "Realtime, on every change"
+        case Event():
+            return _event(cadence)
+        case After():
+            return f"After {cadence.sync} succeeded"
+        case Adaptive():
+            least, most = _interval(cadence.least), _interval(cadence.most)
+            return f"Adaptive, from every {least} to every {most}"
         case Manual():
             return "Manual only"
     assert_never(cadence)
+
+
+def _event(cadence: Event) -> str:
+    words = _EVENTS[cadence.trigger]
+    if not cadence.conditions:
+        return words
+    text = _and(str(condition) for condition in cadence.conditions)
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return f"{words}, if {' '.join(shown.split())}"
 
 
 def _interval(minutes: int) -> str:

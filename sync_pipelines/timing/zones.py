@@ -10,7 +10,7 @@ Laws:
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import SupportsIndex
 from zoneinfo import ZoneInfo
@@ -143,6 +143,7 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
     return start
 
 
+@lru_cache(maxsize=16_384)
 def shift_on(day: date, zone: ZoneInfo) -> Shift | None:
     """The clock change that a local day sees, its own first instant included."""
     tomorrow = start_of(day + timedelta(days=1), zone)

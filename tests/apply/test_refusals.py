@@ -309,3 +309,22 @@ def test_a_file_that_would_grow_without_bound_is_refused(bomb: str) -> None:
     error = refusal(f"tenant: acme\nsyncs: {bomb}" if bomb[0] == "[" else f"tenant: acme\n{bomb}")
 
     assert error.problems
+
+
+def test_a_cadence_that_nothing_drives_is_refused_instead_of_never_firing():
+    text = (
+        "tenant: acme\n"
+        "connections:\n"
+        "  db: {connector: database, config: {url: 'sqlite:////tmp/a.db'}}\n"
+        "syncs:\n"
+        "  orders:\n"
+        "    source: db\n"
+        "    destination: db\n"
+        "    streams: [orders]\n"
+        "    schedules:\n"
+        "      clever: {type: adaptive}\n"
+    )
+
+    parsed = parse_manifest(text, file="acme.yaml", environment={})
+
+    assert [problem.line for problem in parsed.problems] == [10]

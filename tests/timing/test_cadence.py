@@ -10,12 +10,18 @@ from hypothesis import given
 
 from sync_pipelines.model.cadence import (
     EVERY_PRESETS,
+    PRESETS,
+    Adaptive,
+    After,
     Cadence,
     CadenceError,
     ClockChange,
+    Condition,
     Cron,
     Daily,
     Doubled,
+    Event,
+    EventTrigger,
     Every,
     Hourly,
     Manual,
@@ -29,6 +35,7 @@ from sync_pipelines.model.cadence import (
     parse_clock_change,
     to_mapping,
 )
+from sync_pipelines.model.condition import Operator
 from tests.timing import strategies
 
 MIDNIGHT = time(0)
@@ -61,10 +68,25 @@ MIDNIGHT = time(0)
         ({"type": "monthly", "days": "last"}, Monthly(days=(), last=True)),
         ({"type": "monthly", "days": 31}, Monthly(days=(31,))),
         ({"type": "cron", "cron": "0 2 * * *"}, Cron(expression="0 2 * * *")),
+        ({"every": "inactive"}, Every(minutes=360)),
+        ({"type": "event", "trigger": "user-action"}, Event(trigger=EventTrigger.USER_ACTION)),
+        (
+            {
+                "type": "event",
+                "trigger": "webhook",
+                "conditions": [{"field": "a.b", "in": [1, None]}],
+            },
+            Event(
+                trigger=EventTrigger.WEBHOOK,
+                conditions=(Condition(field="a.b", operator=Operator.IN, value=(1, None)),),
+            ),
+        ),
+        ({"type": "after", "sync": "acme/orders"}, After(sync="acme/orders")),
+        ({"type": "adaptive", "least": "15m", "most": "6h"}, Adaptive(least=15, most=360)),
     ],
 )
 def test_a_cadence_is_read_as_written(written: dict[str, Any], cadence: Cadence):
-    """R2, R3, R4, R6, R7, R16."""
+    """R2, R3, R4, R5, R6, R7, R16, R18, R19, R80."""
     assert parse_cadence(written) == cadence
 
 
@@ -120,6 +142,9 @@ def test_every_kind_has_the_type_that_the_table_stores():
     assert stored == kinds
     assert Cron(expression="0 2 * * *").schedule_type is ScheduleType.CUSTOM
     assert Every(minutes=15).schedule_type is ScheduleType.EVERY
+    assert Event(trigger=EventTrigger.API).schedule_type is ScheduleType.EVENT
+    assert After(sync="orders").schedule_type is ScheduleType.AFTER
+    assert Adaptive(least=15, most=60).schedule_type is ScheduleType.ADAPTIVE
 
 
 @pytest.mark.parametrize(
@@ -160,6 +185,28 @@ def test_every_kind_has_the_type_that_the_table_stores():
         ({"every": 15}, "every", "every 15 is wrong"),
         ({"every": "0m"}, "every", "every '0m' is wrong"),
         ({"every": "367d"}, "every", "at most 366d"),
+        ({"every": "often"}, "every", "every 'often' is wrong"),
+        ({"type": "event"}, "trigger", "trigger is missing; write one of webhook, api"),
+        ({"type": "event", "trigger": "mail"}, "trigger", "trigger 'mail' is not known"),
+        (
+            {"type": "event", "trigger": "api", "conditions": {"field": "a", "equals": 1}},
+            "conditions",
+            "conditions is not a list",
+        ),
+        (
+            {"type": "event", "trigger": "api", "conditions": [{"field": "a", "equals": 1}] * 21},
+            "conditions",
+            "conditions has 21 of them; write at most 20",
+        ),
+        ({"type": "after"}, "sync", "sync None is not a sync's name"),
+        ({"type": "after", "sync": "a/b/c"}, "sync", "sync 'a/b/c' is not a sync's name"),
+        ({"type": "adaptive", "least": "15m"}, "most", "most is missing"),
+        ({"type": "adaptive", "least": 15, "most": "6h"}, "least", "least 15 is wrong"),
+        (
+            {"type": "adaptive", "least": "6h", "most": "6h"},
+            "most",
+            "most, 6h, is not longer than least, 6h; for a fixed interval write every",
+        ),
         ({"type": "cron"}, "cron", "cron None is not an expression"),
         ({"type": "cron", "cron": "61 * * * *"}, "cron", "minute '61' in cron '61 * * * *'"),
     ],
@@ -216,6 +263,20 @@ def test_the_presets_are_a_quarter_one_six_and_twenty_four_hours():
     assert [parse_cadence({"type": "every", "minutes": m}) for m in EVERY_PRESETS] == [
         parse_cadence({"every": text}) for text in ("15m", "1h", "6h", "24h")
     ]
+
+
+def test_a_preset_may_be_written_by_its_name():
+    """R15, R16."""
+    for preset in PRESETS:
+        assert parse_cadence({"every": preset.name}) == Every(minutes=preset.minutes)
+
+
+def test_a_sync_waits_only_for_one_of_its_own_tenant():
+    """R80, R127."""
+    assert After(sync="orders").key("acme") == "acme/orders"
+    assert After(sync="acme/orders").key("acme") == "acme/orders"
+    with pytest.raises(CadenceError, match="belongs to another tenant"):
+        After(sync="acme/orders").key("globex")
 
 
 def test_clock_change_rules_are_after_the_gap_and_the_first_unless_chosen():

@@ -7,13 +7,13 @@ import pytest
 
 from sync_pipelines.model.cadence import Cadence, ClockChange, Daily, Every, Realtime, parse_cadence
 from sync_pipelines.timing.instants import next_instant
-from sync_pipelines.timing.preview import Firing, preview
+from sync_pipelines.timing.preview import Preview, preview
 from sync_pipelines.timing.zones import find_zone
 
 
 def firings(
     cadence: Cadence, zone: str, after: str, *, count: int = 5, **rules: Any
-) -> tuple[Firing, ...]:
+) -> tuple[Preview, ...]:
     start = datetime.fromisoformat(after).replace(tzinfo=find_zone(zone))
     return preview(cadence, zone, ClockChange(**rules), after=start, anchor=start, count=count)
 

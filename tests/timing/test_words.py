@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given, settings
 
 from sync_pipelines.model.cadence import (
+    Adaptive,
+    After,
     Cadence,
+    Condition,
     Cron,
     Daily,
+    Event,
+    EventTrigger,
     Every,
     Hourly,
     Manual,
@@ -17,6 +22,7 @@ from sync_pipelines.model.cadence import (
     Weekday,
     Weekly,
 )
+from sync_pipelines.model.condition import Operator
 from sync_pipelines.timing.words import place, sentence
 from tests.timing import strategies
 
@@ -28,6 +34,21 @@ MON, TUE, WED, THU, SAT = Weekday.MON, Weekday.TUE, Weekday.WED, Weekday.THU, We
     [
         (Realtime(), "Realtime, on every change"),
         (Manual(), "Manual only"),
+        (After(sync="orders"), "After orders succeeded"),
+        (Adaptive(least=15, most=360), "Adaptive, from every 15 minutes to every 6 hours"),
+        (Event(trigger=EventTrigger.USER_ACTION), "On a user's action"),
+        (
+            Event(
+                trigger=EventTrigger.WEBHOOK,
+                conditions=(
+                    Condition(field="status", operator=Operator.IN, value=("paid", "sent")),
+                    Condition(field="total", operator=Operator.GREATER, value=100),
+                    Condition(field="note", operator=Operator.EXISTS, value=False),
+                ),
+            ),
+            "On a webhook, if status is 'paid' or 'sent', total is greater than 100"
+            " and note is missing",
+        ),
         (Every(minutes=15), "Every 15 minutes"),
         (Every(minutes=60), "Every hour"),
         (Every(minutes=90), "Every 90 minutes"),

@@ -1,0 +1,121 @@
+"""When a schedule's policies let nothing start: before it begins, after it ends, in a
+pause, in a blackout.
+
+Law: ``bar_at`` alone decides. ``pieces`` only tells where its answer may change, so
+that a year can be judged without looking at every instant in it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from sync_pipelines.model.policy import Policies
+from sync_pipelines.timing.zones import shift_between
+
+TICK = timedelta.resolution
+_DAY = timedelta(days=1)
+_MIDNIGHT = time()
+
+
+class Cause(StrEnum):
+    """Why a firing starts nothing of its own."""
+
+    NOT_STARTED = "not_started"
+    ENDED = "ended"
+    PAUSED = "paused"
+    BLACKOUT = "blackout"
+    MISSED = "missed"
+    TOO_OLD = "too_old"
+    TOO_MANY = "too_many"
+    OVERLAP = "overlap"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """What stands in the way, for machines and in words."""
+
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of time, after ``after`` up to and with ``until``, that one bar covers, or none."""
+
+    after: datetime
+    until: datetime
+    bar: Bar | None
+
+
+def bar_at(policies: Policies, zone: ZoneInfo, at: datetime) -> Bar | None:
+    """What keeps anything from starting at that instant; None if nothing does."""
+    if policies.ends_at is not None and at >= policies.ends_at:
+        return _bar(Cause.ENDED, f"the schedule ended on {_local(policies.ends_at, zone)}")
+    if policies.starts_at is not None and at < policies.starts_at:
+        return _bar(
+            Cause.NOT_STARTED, f"it does not begin before {_local(policies.starts_at, zone)}"
+        )
+    if (pause := policies.pause) is not None:
+        if pause.until is None:
+            return _bar(Cause.PAUSED, f"paused: {pause.reason}")
+        if at < pause.until:
+            return _bar(Cause.PAUSED, f"paused until {_local(pause.until, zone)}: {pause.reason}")
+    if policies.blackouts:
+        wall = at.astimezone(zone).replace(tzinfo=None)
+        for blackout in policies.blackouts:
+            if blackout.covers(wall):
+                return _bar(Cause.BLACKOUT, f"blackout: {blackout}")
+    return None
+
+
+def pieces(
+    policies: Policies, zone: ZoneInfo, *, after: datetime, until: datetime
+) -> Iterator[Piece]:
+    """The time after ``after`` up to and with ``until``, in order, in as few pieces as can be."""
+    current: Piece | None = None
+    start = after + TICK
+    while start <= until:
+        change = _next_change(policies, zone, start)
+        end = until if change is None else min(change - TICK, until)
+        bar = bar_at(policies, zone, start)
+        if current is not None and current.bar == bar:
+            current = Piece(after=current.after, until=end, bar=bar)
+        else:
+            if current is not None:
+                yield current
+            current = Piece(after=start - TICK, until=end, bar=bar)
+        start = end + TICK
+    if current is not None:
+        yield current
+
+
+def _next_change(policies: Policies, zone: ZoneInfo, at: datetime) -> datetime | None:
+    """An instant before which the answer stays what it is at ``at``; None if it stays so."""
+    pause_until = policies.pause.until if policies.pause else None
+    fixed = (policies.starts_at, policies.ends_at, pause_until)
+    changes = [change for change in fixed if change is not None and change > at]
+    if policies.blackouts:
+        changes.append(_next_edge(policies, zone, at))
+    return min(changes, default=None)
+
+
+def _next_edge(policies: Policies, zone: ZoneInfo, at: datetime) -> datetime:
+    """The next edge of any blackout, midnight, or clock change: whichever is first."""
+    wall = at.astimezone(zone).replace(tzinfo=None)
+    edges = [datetime.combine(wall.date() + _DAY, _MIDNIGHT)]
+    for blackout in policies.blackouts:
+        edges += (datetime.combine(wall.date(), edge) for edge in blackout.edges)
+    target = at + (min(edge for edge in edges if edge > wall) - wall)
+    shift = shift_between(at, target, zone)
+    return shift.at if shift else target
+
+
+def _bar(cause: Cause, reason: str) -> Bar:
+    return Bar(cause=cause, reason=reason)
+
+
+def _local(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
