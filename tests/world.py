@@ -1,13 +1,14 @@
 """A small world for tests of the catalog and the engine: a tenant with one sync."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from sync_pipelines.catalog import syncs
+from sync_pipelines.catalog import schedules, syncs
 from sync_pipelines.catalog.secrets import SecretBox, new_key
 from sync_pipelines.catalog.store import Catalog, open_catalog
+from sync_pipelines.engine.timetables import next_start, timetable_of
 from sync_pipelines.model.cadence import parse_cadence
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.schedule import Schedule
@@ -90,8 +91,14 @@ class World:
             "name": "main",
             "cadence": parse_cadence(cadence),
             "created_at": self.clock(),
-            "next_run_at": self.clock(),
+            "decided_until": self.clock() - timedelta(microseconds=1),
             **fields,
         }
+        schedule = Schedule(**values)  # type: ignore[arg-type]
+        timetable = timetable_of(schedule, pause=None if sync.is_active else "paused")
+        assert schedule.decided_until is not None
+        coming = next_start(timetable, after=schedule.decided_until)
         with self.catalog.begin() as db:
-            return syncs.put_schedule(db, Schedule(**values), now=self.clock())  # type: ignore[arg-type]
+            return schedules.put_schedule(
+                db, replace(schedule, next_run_at=coming), now=self.clock()
+            )

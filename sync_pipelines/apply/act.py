@@ -4,7 +4,7 @@ Law: the plan is made in the transaction that carries it out, under the tenant's
 lock, so it is still true when it is done. A change that fails undoes all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -17,14 +17,16 @@ from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.plan import make_plan
 from sync_pipelines.catalog import audit
+from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import (
     put_connection,
-    put_schedule,
     put_sync,
     put_tenant,
 )
+from sync_pipelines.engine.deciding import decide_before_change
+from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
 
 
@@ -44,11 +46,19 @@ def apply(catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str) -> Pla
         current = read_current(db, catalog.secrets, parsed.manifest.tenant, lock=True)
         plan = make_plan(parsed, current, now=now)
         if plan.changes:
+            decide_before_change(db, list(_schedules_changed(plan)), now)
             doer = _Doer(db, catalog.secrets, plan.tenant, current, now)
             for change in plan.changes:
                 doer.carry_out(change)
                 _record(db, change, doer.tenant_id, at=now, actor=actor)
     return plan
+
+
+def _schedules_changed(plan: Plan) -> Iterator[UUID]:
+    """Those that are there and become other."""
+    for change in plan.changes:
+        if isinstance(change.put, PutSchedule) and not change.is_new:
+            yield change.put.schedule.id
 
 
 class _Doer:
@@ -75,10 +85,14 @@ class _Doer:
             case PutSync() as put:
                 self._put_sync(put)
             case PutSchedule() as put:
-                schedule = replace(
-                    put.schedule, tenant_id=self.tenant_id, sync_id=self._syncs[put.sync]
-                )
-                put_schedule(self._db, schedule, now=self._now)
+                self._put_schedule(put)
+
+    def _put_schedule(self, put: PutSchedule) -> None:
+        schedule = replace(put.schedule, tenant_id=self.tenant_id, sync_id=self._syncs[put.sync])
+        identity = put_schedule(self._db, schedule, now=self._now)
+        if identity != schedule.id:  # a spread depends on the id, which is known only now
+            made = replace(schedule, id=identity)
+            put_schedule(self._db, rearmed(made, pause=put.pause, now=self._now), now=self._now)
 
     def _put_connection(self, wanted: WantedConnection) -> None:
         sealed = self._secrets.seal(wanted.secrets) if wanted.secrets else None

@@ -29,10 +29,14 @@ class PutSync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutSchedule:
-    """A schedule to be stored; its sync may not have an id yet."""
+    """A schedule to be stored; its sync may not have an id yet.
+
+    ``pause`` says why the whole sync is paused, if it is.
+    """
 
     sync: str
     schedule: Schedule
+    pause: str | None
 
 
 Put: TypeAlias = "str | WantedConnection | PutSync | PutSchedule"

@@ -7,8 +7,9 @@ from sqlalchemy import Connection as Db
 from sqlalchemy import func, select
 
 from sync_pipelines.catalog.overview import descriptions
+from sync_pipelines.catalog.schedules import list_schedules
 from sync_pipelines.catalog.secrets import SecretBox
-from sync_pipelines.catalog.syncs import list_connections, list_schedules, list_syncs
+from sync_pipelines.catalog.syncs import list_connections, list_syncs
 from sync_pipelines.catalog.tables import ScheduleRow, TenantRow
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Connection, Sync

@@ -1,5 +1,6 @@
 """Connections, syncs and schedules as plain data to compare, show and audit; no secrets."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,6 +9,7 @@ from connectors.contract import Json
 from sync_pipelines.apply.manifest import WantedSync
 from sync_pipelines.catalog.codec import retry_to_json, stream_to_json
 from sync_pipelines.model.cadence import to_mapping
+from sync_pipelines.model.policy import policies_mapping
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Sync
 
@@ -54,12 +56,13 @@ def described_sync(
 def described_schedule(schedule: Schedule) -> Described:
     """A schedule, without what it has come to by itself."""
     return {
-        "cadence": _json(to_mapping(schedule.cadence)),
+        "cadence": plain_json(to_mapping(schedule.cadence)),
         "timezone": schedule.timezone,
         "clock_change": {
             "missing": str(schedule.clock_change.missing),
             "doubled": str(schedule.clock_change.doubled),
         },
+        "policies": plain_json(policies_mapping(schedule.policies)),
         "is_active": schedule.is_active,
     }
 
@@ -85,9 +88,7 @@ def _differences(path: str, before: Json, after: Json) -> Iterator[FieldChange]:
         yield from _differences(inner, before.get(key), after.get(key))
 
 
-def _json(value: Mapping[str, object]) -> Json:
-    found: dict[str, Json] = {}
-    for key, item in value.items():
-        assert isinstance(item, str | int | list)
-        found[key] = item
+def plain_json(value: Mapping[str, object]) -> Json:
+    """A mapping of the model's, as JSON knows it."""
+    found: Json = json.loads(json.dumps(value))
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from connectors.contract import Json
 from sync_pipelines.model.cadence import Cadence, ClockChange
+from sync_pipelines.model.policy import Policies
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
@@ -33,6 +34,7 @@ class WantedSchedule:
     cadence: Cadence
     timezone: str = "UTC"
     clock_change: ClockChange = field(default_factory=ClockChange)
+    policies: Policies = field(default_factory=Policies)
     is_active: bool | None = None
 
 

@@ -31,9 +31,10 @@ from sync_pipelines.apply.manifest import (
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.problems import ManifestError, Problem, nearest, redacted
 from sync_pipelines.apply.secret_fields import split_config
+from sync_pipelines.catalog.due import PAUSED
+from sync_pipelines.engine.timetables import decided_at, rearmed
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Connection
-from sync_pipelines.timing.instants import next_instant
 
 NO_ID = UUID(int=0)
 """Stands for what the catalog will give an id to."""
@@ -174,21 +175,28 @@ def _sync_changes(
             fields=fields,
             put=PutSync(wanted=wanted, connector=connector, is_active=is_active),
         )
-    resumed = is_active and was_active is False
-    yield from _schedule_changes(key, wanted, there, now, resumed=resumed)
+    turned = was_active is not None and is_active is not was_active
+    pause = None if is_active else PAUSED
+    yield from _schedule_changes(key, wanted, there, now, pause=pause, turned=turned)
 
 
 def _schedule_changes(
-    key: str, wanted: WantedSync, there: CurrentSync | None, now: datetime, *, resumed: bool
+    key: str,
+    wanted: WantedSync,
+    there: CurrentSync | None,
+    now: datetime,
+    *,
+    pause: str | None,
+    turned: bool,
 ) -> Iterator[Change]:
-    """The file's schedules; and every active one of a sync that wakes up is armed anew."""
+    """The file's schedules; and every one of a sync that is paused or resumed is armed anew."""
     held = {schedule.name: schedule for schedule in there.schedules} if there else {}
     for schedule in wanted.schedules:
         old = held.pop(schedule.name, None)
         new = _as_wanted(schedule, old, now)
-        yield from _schedule_change(key, wanted.name, old, new, now, resumed=resumed)
-    for old in held.values() if resumed else ():
-        yield from _schedule_change(key, wanted.name, old, old, now, resumed=True)
+        yield from _schedule_change(key, wanted.name, old, new, now, pause=pause, turned=turned)
+    for old in held.values() if turned else ():
+        yield from _schedule_change(key, wanted.name, old, old, now, pause=pause, turned=True)
 
 
 def _as_wanted(wanted: WantedSchedule, old: Schedule | None, now: datetime) -> Schedule:
@@ -205,49 +213,54 @@ def _as_wanted(wanted: WantedSchedule, old: Schedule | None, now: datetime) -> S
         cadence=wanted.cadence,
         timezone=wanted.timezone,
         clock_change=wanted.clock_change,
+        policies=wanted.policies,
+        learned=old.learned if old and old.cadence == wanted.cadence else None,
         is_active=_decided(wanted.is_active, old.is_active if old else None),
     )
 
 
 def _schedule_change(
-    key: str, sync: str, old: Schedule | None, new: Schedule, now: datetime, *, resumed: bool
+    key: str,
+    sync: str,
+    old: Schedule | None,
+    new: Schedule,
+    now: datetime,
+    *,
+    pause: str | None,
+    turned: bool,
 ) -> Iterator[Change]:
     before, after = described_schedule(old) if old else None, described_schedule(new)
     fields = differences(before, after)
-    wakes = new.is_active and (old is None or resumed or not old.is_active)
-    if old is None or wakes or _timing(old) != _timing(new):
-        new = replace(new, next_run_at=_first_slot(new, now))
-    if old is not None and old.next_run_at != new.next_run_at:
-        slots = (_text(old.next_run_at), _text(new.next_run_at))
-        fields += (FieldChange(field="next_run_at", before=slots[0], after=slots[1]),)
+    if old is None or turned or _timing(old) != _timing(new):
+        until = decided_at(old, now) if old else None
+        new = rearmed(replace(new, decided_until=until), pause=pause, now=now)
+        if old is None or old.next_run_at != new.next_run_at:
+            slots = (_text(old.next_run_at if old else None), _text(new.next_run_at))
+            fields += (FieldChange(field="next_run_at", before=slots[0], after=slots[1]),)
     if old != new:
         yield Change(
             kind=Kind.SCHEDULE,
             name=f"{key}/{new.name}",
             before=before,
             after=after,
-            fields=fields,
-            put=PutSchedule(sync=sync, schedule=new),
+            fields=fields if old else (),
+            put=PutSchedule(sync=sync, schedule=new, pause=pause),
         )
 
 
 def _timing(schedule: Schedule) -> Sequence[object]:
-    """What decides its slots."""
-    return (schedule.cadence, schedule.timezone, schedule.clock_change)
+    """What decides its slots, and what becomes of them."""
+    return (
+        schedule.cadence,
+        schedule.timezone,
+        schedule.clock_change,
+        schedule.policies,
+        schedule.is_active,
+    )
 
 
 def _text(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
-
-
-def _first_slot(schedule: Schedule, now: datetime) -> datetime | None:
-    return next_instant(
-        schedule.cadence,
-        schedule.timezone,
-        schedule.clock_change,
-        after=now,
-        anchor=schedule.anchor,
-    )
 
 
 def _decided(wanted: bool | None, held: bool | None) -> bool:

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
-DURATIONS = ("initial", "ceiling")
+DURATIONS = ("initial", "ceiling", "stalled_after")
+PATIENCE = ("probe_after", "ceiling")
 
 
 def stream_to_json(stream: SyncStream) -> dict[str, Any]:
@@ -55,6 +57,18 @@ def retry_from_json(value: Mapping[str, Any]) -> RetryPolicy:
     """The inverse of `retry_to_json`; what is absent takes its default."""
     seconds = {name: timedelta(seconds=value[name]) for name in DURATIONS if name in value}
     return RetryPolicy(**{**value, **seconds})
+
+
+def breaker_to_json(breaker: BreakerPolicy) -> dict[str, Any]:
+    """Durations become seconds."""
+    value = {field.name: getattr(breaker, field.name) for field in fields(breaker)}
+    return value | {name: value[name].total_seconds() for name in PATIENCE}
+
+
+def breaker_from_json(value: Mapping[str, Any]) -> BreakerPolicy:
+    """The inverse of `breaker_to_json`; what is absent takes its default."""
+    seconds = {name: timedelta(seconds=value[name]) for name in PATIENCE if name in value}
+    return BreakerPolicy(**{**value, **seconds})
 
 
 def request_to_json(request: Request) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from sqlalchemy import Connection as Db
 from sqlalchemy import RowMapping, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
 
 from connectors.contract import Committed, Counts
 from sync_pipelines.catalog.codec import request_from_json, request_to_json
@@ -25,7 +24,7 @@ from sync_pipelines.catalog.tables import (
     SyncRow,
     TenantRow,
 )
-from sync_pipelines.model.execution import Execution, Request, Status, Trigger
+from sync_pipelines.model.execution import PRIORITY, Execution, Request, Status, Trigger
 
 ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
@@ -57,6 +56,8 @@ def from_row(row: RowMapping) -> Execution:
         trigger=Trigger(row["trigger"]),
         status=Status(row["status"]),
         attempt=row["attempt"],
+        fruitless=row["fruitless_attempts"],
+        place=row["place"],
         schedule_id=row["schedule_id"],
         due_at=row["due_at"],
         created_at=row["created_at"],
@@ -77,16 +78,10 @@ def create(
     trigger: Trigger,
     now: datetime,
     status: Status = Status.PENDING,
-    schedule_id: UUID | None = None,
-    due_at: datetime | None = None,
     request: Request | None = None,
     metadata: Mapping[str, Any] | None = None,
-) -> UUID | None:
-    """A new execution's id, or None when its ``(schedule_id, due_at)`` was claimed before.
-
-    A ``skipped`` one is complete at birth; ``metadata`` says why.
-    """
-    final = status is Status.SKIPPED
+) -> UUID:
+    """A new execution that no schedule asked for; its id."""
     statement = (
         insert(ExecutionRow)
         .values(
@@ -94,19 +89,16 @@ def create(
             sync_id=sync_id,
             trigger=trigger,
             status=status,
-            schedule_id=schedule_id,
-            due_at=due_at,
+            priority=PRIORITY[trigger],
             request=request_to_json(request or Request()),
             execution_metadata=dict(metadata or {}),
-            next_attempt_at=None if final else now,
+            next_attempt_at=now,
             queued_at=now if status is Status.QUEUED else None,
-            completed_at=now if final else None,
             created_at=now,
         )
-        .on_conflict_do_nothing(index_elements=["schedule_id", "due_at"])
         .returning(ExecutionRow.id)
     )
-    return db.execute(statement).scalar_one_or_none()
+    return db.execute(statement).scalar_one()
 
 
 def lock_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:
@@ -141,6 +133,21 @@ def running(db: Db, sync_id: UUID, *, tenant_id: UUID) -> Execution | None:
     return None if row is None else from_row(row)
 
 
+def lock_active(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
+    """A sync's executions that have not ended, locked until the transaction ends."""
+    query = (
+        selected()
+        .where(
+            ExecutionRow.tenant_id == tenant_id,
+            ExecutionRow.sync_id == sync_id,
+            ExecutionRow.status.in_(ACTIVE),
+        )
+        .order_by(ExecutionRow.id)
+        .with_for_update(of=ExecutionRow)
+    )
+    return [from_row(row) for row in db.execute(query).mappings()]
+
+
 def waiting(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
     """A sync's pending executions, oldest first."""
     query = (
@@ -163,6 +170,7 @@ def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
     changed = {
         "status": after.status,
         "attempt": after.attempt,
+        "fruitless_attempts": after.fruitless,
         "next_attempt_at": after.next_attempt_at,
         "queued_at": after.queued_at,
         "started_at": after.started_at,
@@ -186,54 +194,6 @@ def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
         if "sync_executions_running_key" in str(error.orig):
             return False
         raise
-
-
-def launchable_for_all_tenants(db: Db, now: datetime, *, limit: int) -> list[Execution]:
-    """Pending executions whose time has come and whose sync is free, longest waiting first.
-
-    For all tenants, because fairness among them is decided on the whole. Locked
-    against other dispatchers, who skip them.
-    """
-    other = aliased(ExecutionRow)
-    busy = select(other.id).where(
-        other.sync_id == ExecutionRow.sync_id, other.status.in_((Status.QUEUED, Status.RUNNING))
-    )
-    query = (
-        selected()
-        .where(
-            ExecutionRow.status == Status.PENDING,
-            ExecutionRow.next_attempt_at <= now,
-            ~busy.exists(),
-        )
-        .order_by(ExecutionRow.next_attempt_at)
-        .limit(limit)
-        .with_for_update(of=ExecutionRow, skip_locked=True)
-    )
-    return [from_row(row) for row in db.execute(query).mappings()]
-
-
-def claimed_in_tick_for_all_tenants(db: Db, tick: str, connector: str) -> list[Execution]:
-    """What a dispatcher's turn claimed and no run has started yet.
-
-    For all tenants, because a turn serves all of a connector's tenants.
-    """
-    query = selected().where(
-        SyncRow.connector == connector,
-        ExecutionRow.status.in_((Status.PENDING, Status.QUEUED)),
-        ExecutionRow.attempt == 1,
-        ExecutionRow.execution_metadata["tick"].astext == tick,
-    )
-    return [from_row(row) for row in db.execute(query).mappings()]
-
-
-def has_active(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:
-    """Whether an execution of this sync waits, is queued, or runs."""
-    query = select(ExecutionRow.id).where(
-        ExecutionRow.tenant_id == tenant_id,
-        ExecutionRow.sync_id == sync_id,
-        ExecutionRow.status.in_(ACTIVE),
-    )
-    return db.scalar(query.limit(1)) is not None
 
 
 def beat(

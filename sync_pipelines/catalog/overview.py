@@ -89,7 +89,7 @@ def overview_for_all_tenants(db: Db) -> list[SyncOverview]:
         select(ExecutionRow.__table__)
         .where(
             ExecutionRow.sync_id == SyncRow.id,
-            ExecutionRow.status.in_(FINAL - {Status.SKIPPED}),
+            ExecutionRow.status.in_(FINAL),
         )
         .order_by(ExecutionRow.created_at.desc())
         .limit(1)

@@ -1,4 +1,4 @@
-"""Tenants, connections, syncs and schedules: reading and writing what was configured."""
+"""Tenants, connections and syncs: reading and writing what was configured."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,15 +13,16 @@ from sqlalchemy.orm import aliased
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog.codec import (
+    breaker_from_json,
+    breaker_to_json,
     retry_from_json,
     retry_to_json,
     stream_from_json,
     stream_to_json,
 )
 from sync_pipelines.catalog.secrets import SecretBox
-from sync_pipelines.catalog.tables import ConnectionRow, ScheduleRow, SyncRow, TenantRow
-from sync_pipelines.model.cadence import parse_cadence, parse_clock_change, to_mapping
-from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.catalog.tables import ConnectionRow, SyncRow, TenantRow
+from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.sync import Connection, Sync
 
 
@@ -29,7 +30,8 @@ class NotFoundError(ConfigError):
     """Nothing of that name belongs to that tenant."""
 
 
-def _missing(kind: str, name: str, known: Sequence[str]) -> NotFoundError:
+def missing(kind: str, name: str, known: Sequence[str]) -> NotFoundError:
+    """The error that says so, with the nearest name there is."""
     near = get_close_matches(name, known, n=1)
     if near:
         hint = f"did you mean {near[0]!r}?"
@@ -77,7 +79,7 @@ def find_connection(db: Db, secrets: SecretBox, key: str) -> Connection:
     )
     row = db.execute(query).mappings().one_or_none()
     if row is None:
-        raise _missing("connection", name, _names(db, ConnectionRow, tenant_id))
+        raise missing("connection", name, _names(db, ConnectionRow, tenant_id))
     return _connection(row, tenant, secrets)
 
 
@@ -177,7 +179,7 @@ def find_sync(db: Db, secrets: SecretBox, key: str) -> Sync:
     query = _select_syncs().where(TenantRow.name == tenant, SyncRow.name == name)
     row = db.execute(query).mappings().one_or_none()
     if row is None:
-        raise _missing("sync", name, _names(db, SyncRow, find_tenant_id(db, tenant)))
+        raise missing("sync", name, _names(db, SyncRow, find_tenant_id(db, tenant)))
     return _sync(row, secrets)
 
 
@@ -220,7 +222,9 @@ def put_sync(
         "dataset": sync.dataset,
         "streams": [stream_to_json(stream) for stream in sync.streams],
         "retry": retry_to_json(sync.retry),
+        "breaker": breaker_to_json(sync.breaker),
         "is_active": sync.is_active,
+        "pause_reason": None if sync.is_active else sync.pause_reason,
         "updated_at": now,
     }
     statement = (
@@ -230,6 +234,25 @@ def put_sync(
         .returning(SyncRow.id)
     )
     return db.execute(statement).scalar_one()
+
+
+def breaker_policy(db: Db, sync_id: UUID, *, tenant_id: UUID) -> BreakerPolicy:
+    """When a sync that keeps failing is left alone."""
+    query = select(SyncRow.breaker).where(SyncRow.id == sync_id, SyncRow.tenant_id == tenant_id)
+    return breaker_from_json(db.execute(query).scalar_one())
+
+
+def set_active(
+    db: Db, sync_id: UUID, *, tenant_id: UUID, is_active: bool, reason: str | None, now: datetime
+) -> None:
+    """Pause or resume a sync; ``reason`` says why it is paused."""
+    values = {
+        "is_active": is_active,
+        "pause_reason": None if is_active else reason,
+        "updated_at": now,
+    }
+    mine = (SyncRow.id == sync_id, SyncRow.tenant_id == tenant_id)
+    db.execute(update(SyncRow).where(*mine).values(values))
 
 
 def _sync(row: RowMapping, secrets: SecretBox) -> Sync:
@@ -252,70 +275,9 @@ def _sync(row: RowMapping, secrets: SecretBox) -> Sync:
         dataset=row["dataset"],
         streams=tuple(stream_from_json(stream) for stream in row["streams"]),
         retry=retry_from_json(row["retry"]),
+        breaker=breaker_from_json(row["breaker"]),
         is_active=row["is_active"],
-    )
-
-
-# --- schedules -------------------------------------------------------------------
-
-
-def list_schedules(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Schedule]:
-    """A sync's schedules by name."""
-    query = (
-        select(ScheduleRow.__table__)
-        .where(ScheduleRow.tenant_id == tenant_id, ScheduleRow.sync_id == sync_id)
-        .order_by(ScheduleRow.name)
-    )
-    return [schedule_from_row(row) for row in db.execute(query).mappings()]
-
-
-def put_schedule(db: Db, schedule: Schedule, *, now: datetime) -> UUID:
-    """Create or change a schedule by its name; ``id`` and ``created_at`` of an old one stay."""
-    values = {
-        "schedule_type": schedule.cadence.schedule_type,
-        "cron_expression": schedule.cadence.cron_expression,
-        "timezone": schedule.timezone,
-        "is_active": schedule.is_active,
-        "config": {
-            "cadence": to_mapping(schedule.cadence),
-            "clock_change": {
-                "missing": str(schedule.clock_change.missing),
-                "doubled": str(schedule.clock_change.doubled),
-            },
-        },
-        "next_run_at": schedule.next_run_at,
-        "updated_at": now,
-    }
-    statement = (
-        insert(ScheduleRow)
-        .values(
-            tenant_id=schedule.tenant_id,
-            sync_id=schedule.sync_id,
-            name=schedule.name,
-            created_at=schedule.created_at,
-            **values,
-        )
-        .on_conflict_do_update(index_elements=["sync_id", "name"], set_=values)
-        .returning(ScheduleRow.id)
-    )
-    return db.execute(statement).scalar_one()
-
-
-def schedule_from_row(row: RowMapping) -> Schedule:
-    """A row of ``sync_schedules`` as the model's schedule."""
-    config = row["config"]
-    return Schedule(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        sync_id=row["sync_id"],
-        name=row["name"],
-        cadence=parse_cadence(config["cadence"]),
-        timezone=row["timezone"],
-        clock_change=parse_clock_change(config.get("clock_change", {})),
-        is_active=row["is_active"],
-        created_at=row["created_at"],
-        next_run_at=row["next_run_at"],
-        last_run_at=row["last_run_at"],
+        pause_reason=row["pause_reason"],
     )
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from sync_pipelines.catalog.history import HistoryEntry
-from sync_pipelines.catalog.syncs import find_tenant_id, list_schedules
+from sync_pipelines.catalog.schedules import list_schedules
+from sync_pipelines.catalog.syncs import find_tenant_id
 from sync_pipelines.cli.doors import AsJson, read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.cli.progress import watching

@@ -9,6 +9,7 @@ from sync_pipelines.catalog import executions
 from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import LAUNCH, Claim, register_partitions, run_request
+from sync_pipelines.engine.aftermath import follow_up_left_behind
 from sync_pipelines.engine.dispatch import Launch, forgotten, ready
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.engine.settle import settle_lost, silent
@@ -42,6 +43,7 @@ def dispatch_sensor(
                 keys = sync_keys_for_all_tenants(db, connector)
             register_partitions(context.instance, connector, keys)
         _settle_silent(context.instance, opened)
+        follow_up_left_behind(opened.catalog, opened.clock())
         launches = ready(opened.catalog, opened.clock())
         launches += [
             launch

@@ -4,29 +4,35 @@ Law: a due instant is claimed by inserting its key ``(schedule_id, due_at)``. A
 duplicate key means another dispatcher was first, and that is not an error.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import select, update
 
-from sync_pipelines.catalog import executions
+from connectors.errors import TransientError
+from sync_pipelines.catalog import claims, executions
+from sync_pipelines.catalog.due import (
+    due_ids_for_all_tenants,
+    executions_since_for_all_tenants,
+    lock_due_for_all_tenants,
+)
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.syncs import schedule_from_row
-from sync_pipelines.catalog.tables import ScheduleRow, SyncRow
-from sync_pipelines.model.execution import PRIORITY, Execution, Request, Status, Trigger
-from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.catalog.tenants import find_tenant
+from sync_pipelines.engine.admission import admit
+from sync_pipelines.engine.deciding import HOUR, decide_before_change, decide_up_to
+from sync_pipelines.model.execution import Execution, Request, Status, Trigger
 from sync_pipelines.model.sync import Sync
-from sync_pipelines.timing.instants import instants, next_instant
 
 BATCH = 500
-"""Schedules or executions that one pass of a dispatcher takes."""
+"""Schedules that are decided on in one transaction."""
 
-MANY = 100_000
-"""Missed instants beyond this are counted as this many: the count is for people."""
+TURN = "events"
+"""What a turn is called that belongs to no connector."""
+
+
+class LimitReachedError(TransientError):
+    """The tenant has used up what it may have for now; waiting helps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +47,8 @@ class Launch:
     connection: str
     trigger: Trigger
     schedule_id: UUID | None
-
     queued_at: datetime
+    place: int
 
     @property
     def key(self) -> str:
@@ -51,114 +57,49 @@ class Launch:
 
     @property
     def priority(self) -> int:
-        """Dagster's queue priority, higher first."""
-        return PRIORITY[self.trigger]
+        """Dagster's queue priority, higher first: the first of every tenant's line leads."""
+        return -self.place
 
 
 def claim_due(catalog: Catalog, connector: str, now: datetime, *, tick: str) -> list[Launch]:
-    """Claim what is due on a connector's schedules, and queue it.
+    """Decide on what is due on a connector's schedules; the launches that this turn makes.
 
     ``tick`` names the dispatcher's turn: asked again with the same name, after a
     crash, it returns the same launches and claims nothing twice.
     """
+    while _decide_some(catalog, connector, now):
+        pass
+    _decide_rest(catalog, connector, now)
     with catalog.begin() as db:
-        for schedule in _due(db, connector, now):
-            _decide(db, schedule, now, tick)
-        return list(_claimed_in(db, connector, tick, now))
+        admit(db, now, turn=tick, connector=connector)
+        waiting = claims.handed_over_in_turn_for_all_tenants(db, tick)
+    return [_launch(execution) for execution in waiting]
 
 
-def _due(db: Db, connector: str, now: datetime) -> Iterator[Schedule]:
-    query = (
-        select(ScheduleRow.__table__)
-        .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
-        .where(
-            SyncRow.connector == connector,
-            SyncRow.is_active,
-            ScheduleRow.is_active,
-            ScheduleRow.next_run_at <= now,
-        )
-        .order_by(ScheduleRow.next_run_at)
-        .limit(BATCH)
-        .with_for_update(of=ScheduleRow, skip_locked=True)
-    )
-    return (schedule_from_row(row) for row in db.execute(query).mappings().all())
+def _decide_some(catalog: Catalog, connector: str, now: datetime) -> bool:
+    """Decide on a batch of due schedules; whether there may be more."""
+    with catalog.begin() as db:
+        armed = lock_due_for_all_tenants(db, connector, now, limit=BATCH)
+        decide_up_to(db, armed, now)
+    return len(armed) == BATCH
 
 
-def _decide(db: Db, schedule: Schedule, now: datetime, tick: str) -> None:
-    """One execution for the latest due instant; those missed before it are recorded on it."""
-    assert schedule.next_run_at is not None
-    due = [schedule.next_run_at]
-    due += islice(
-        instants(
-            schedule.cadence,
-            schedule.timezone,
-            schedule.clock_change,
-            after=schedule.next_run_at,
-            until=now,
-            anchor=schedule.anchor,
-        ),
-        MANY,
-    )
-    metadata: dict[str, object] = {"tick": tick}
-    if len(due) > 1:
-        metadata["missed"] = {
-            "instants": len(due) - 1,
-            "first": due[0].isoformat(),
-            "last": due[-2].isoformat(),
-        }
-    overlaps = executions.has_active(db, schedule.sync_id, tenant_id=schedule.tenant_id)
-    if overlaps:
-        metadata["reason"] = "overlap: the execution before it had not ended"
-    executions.create(
-        db,
-        tenant_id=schedule.tenant_id,
-        sync_id=schedule.sync_id,
-        schedule_id=schedule.id,
-        due_at=due[-1],
-        trigger=Trigger.CATCHUP if len(due) > 1 else Trigger.SCHEDULED,
-        status=Status.SKIPPED if overlaps else Status.PENDING,
-        now=now,
-        metadata=metadata,
-    )
-    following = next_instant(
-        schedule.cadence,
-        schedule.timezone,
-        schedule.clock_change,
-        after=max(now, due[-1]),
-        anchor=schedule.anchor,
-    )
-    db.execute(
-        update(ScheduleRow)
-        .where(ScheduleRow.id == schedule.id)
-        .values(next_run_at=following, last_run_at=due[-1])
-    )
-
-
-def _claimed_in(db: Db, connector: str, tick: str, now: datetime) -> Iterator[Launch]:
-    """What this tick claimed and no run has started yet, queued if it was not."""
-    for execution in executions.claimed_in_tick_for_all_tenants(db, tick, connector):
-        yield _launch(_queued(db, execution, now))
+def _decide_rest(catalog: Catalog, connector: str, now: datetime) -> None:
+    """Wait for those that somebody else holds: what they leave due is due now, not next turn."""
+    with catalog.begin() as db:
+        ids = due_ids_for_all_tenants(db, connector, now)
+        if ids:
+            decide_before_change(db, ids, now)
 
 
 def ready(catalog: Catalog, now: datetime) -> list[Launch]:
-    """Queue the executions that wait for nothing but a run: manual ones and due retries.
+    """Queue what waits for nothing but a run: manual executions, due retries, events'.
 
     At most one of a sync: the next follows when it has ended.
     """
     with catalog.begin() as db:
-        chosen: dict[UUID, Execution] = {}
-        for execution in executions.launchable_for_all_tenants(db, now, limit=BATCH):
-            chosen.setdefault(execution.sync_id, execution)
-        return [_launch(_queued(db, execution, now)) for execution in chosen.values()]
-
-
-def _queued(db: Db, execution: Execution, now: datetime) -> Execution:
-    """The execution in Dagster's queue; one that was there already stays as it is."""
-    if execution.status is Status.QUEUED:
-        return execution
-    queued = execution.queued(now)
-    executions.save(db, execution, queued)
-    return queued
+        waiting = claims.of_ids_for_all_tenants(db, admit(db, now, turn=TURN))
+    return [_launch(execution) for execution in waiting]
 
 
 def trigger(
@@ -173,9 +114,11 @@ def trigger(
     """Ask for an execution now. A paused sync runs too when a person asks (trap T10).
 
     ``queued`` is for a caller who runs it at once: no dispatcher will.
+    `LimitReachedError` when the tenant has had its executions of this hour.
     """
     with catalog.begin() as db:
-        made = executions.create(
+        _check_hour(db, sync, now)
+        return executions.create(
             db,
             tenant_id=sync.tenant_id,
             sync_id=sync.id,
@@ -184,8 +127,18 @@ def trigger(
             now=now,
             request=request,
         )
-    assert made is not None, "only a due instant can have been claimed before"
-    return made
+
+
+def _check_hour(db: Db, sync: Sync, now: datetime) -> None:
+    most = find_tenant(db, sync.tenant).limits.executions_per_hour
+    if most is None:
+        return
+    used = executions_since_for_all_tenants(db, [sync.tenant_id], now - HOUR)
+    if used.get(sync.tenant_id, 0) >= most:
+        raise LimitReachedError(
+            f"tenant {sync.tenant!r} may have {most} executions an hour, and has had them; "
+            "try again later, or ask for a higher limit"
+        )
 
 
 def _launch(execution: Execution) -> Launch:
@@ -200,6 +153,7 @@ def _launch(execution: Execution) -> Launch:
         connection=execution.connection,
         schedule_id=execution.schedule_id,
         trigger=execution.trigger,
+        place=execution.place,
     )
 
 

@@ -20,6 +20,7 @@ from sync_pipelines.catalog import executions
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.clock import Clock, system_clock
+from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.move import move_stream
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
@@ -177,6 +178,8 @@ class Engine:
         outcome = decide(results, attempt=execution.attempt, policy=policy, now=now, rng=self.rng)
         with self.catalog.begin() as db:
             settled = settle(db, execution, outcome, results, now=now)
+        if settled.status.is_final:
+            follow_up(self.catalog, settled.id, now)
         return Report(execution=settled, results=tuple(results), outcome=outcome)
 
 

@@ -17,6 +17,8 @@ from connectors.contract import Committed, Counts
 from sync_pipelines.catalog import executions
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
+from sync_pipelines.engine.aftermath import follow_up
+from sync_pipelines.engine.cancelling import cancel_one
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
 from sync_pipelines.model.execution import Execution, Status
 
@@ -104,7 +106,10 @@ def settle_lost(
         lost = StreamResult(stream="", failure=Failure(error_class=kind, message=message))
         policy = find_sync(db, catalog.secrets, execution.sync_key).retry
         outcome = decide([lost], attempt=attempt, policy=policy, now=now, rng=rng)
-        return settle(db, execution, outcome, (), now=now)
+        settled = settle(db, execution, outcome, (), now=now)
+    if settled.status.is_final:
+        follow_up(catalog, settled.id, now)
+    return settled
 
 
 def cancel(
@@ -125,11 +130,7 @@ def cancel(
             return None
         if tenant_id is not None and execution.tenant_id != tenant_id:
             return None
-        if execution.status is Status.RUNNING:
-            executions.request_cancel(db, execution_id, tenant_id=execution.tenant_id, now=now)
-            return execution
-        failure = Failure(error_class=ErrorClass.CANCELLED, message=reason)
-        return settle(db, execution, Outcome(status=Status.CANCELLED, failure=failure), (), now=now)
+        return cancel_one(db, execution, now=now, reason=reason)
 
 
 def silent(catalog: Catalog, now: datetime) -> list[Execution]:

@@ -5,7 +5,6 @@
     pending ──► queued ──► running ──► completed | partial | failed | cancelled
        ▲  └────────┴──────────┼──► cancelled
        └─ postponed, retry ───┘
-    skipped (decided at birth: this instant does not run, and why)
 
 Law: a final status never changes again, and an attempt starts once.
 """
@@ -17,7 +16,7 @@ from uuid import UUID
 
 
 class Status(StrEnum):
-    """Where an execution stands; the last five are final."""
+    """Where an execution stands; the last four are final."""
 
     PENDING = "pending"
     QUEUED = "queued"
@@ -26,7 +25,6 @@ class Status(StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    SKIPPED = "skipped"
 
     @property
     def is_final(self) -> bool:
@@ -34,9 +32,7 @@ class Status(StrEnum):
         return self in FINAL
 
 
-FINAL = frozenset(
-    {Status.COMPLETED, Status.PARTIAL, Status.FAILED, Status.CANCELLED, Status.SKIPPED}
-)
+FINAL = frozenset({Status.COMPLETED, Status.PARTIAL, Status.FAILED, Status.CANCELLED})
 
 
 class Trigger(StrEnum):
@@ -58,7 +54,7 @@ PRIORITY = {
     Trigger.CATCHUP: 5,
     Trigger.BACKFILL: 0,
 }
-"""Dagster's queue priority by trigger: higher first."""
+"""Which of a tenant's executions goes first, by trigger: higher first."""
 
 
 class IllegalTransition(Exception):  # noqa: N818 - reads as the event it is
@@ -86,7 +82,8 @@ class Execution:
     """One occurrence of a sync.
 
     ``attempt`` counts from 1 and ``run_id`` is its Dagster run's, if it has one;
-    ``connector`` and ``connection`` are the source's.
+    ``connector`` and ``connection`` are the source's. The last ``fruitless`` attempts
+    moved nothing. ``place`` is where it stood in its tenant's line when it was queued.
     """
 
     id: UUID
@@ -98,6 +95,8 @@ class Execution:
     trigger: Trigger
     status: Status = Status.PENDING
     attempt: int = 1
+    fruitless: int = 0
+    place: int = 0
     schedule_id: UUID | None = None
     due_at: datetime | None = None
     created_at: datetime
@@ -142,7 +141,7 @@ class Execution:
 
     def ended(self, status: Status, at: datetime) -> "Execution":
         """The outcome: completed, partial, failed or cancelled."""
-        if status not in FINAL - {Status.SKIPPED}:
+        if status not in FINAL:
             raise IllegalTransition(f"{status} is not an outcome")
         allowed = [Status.RUNNING]
         if status in (Status.CANCELLED, Status.FAILED):

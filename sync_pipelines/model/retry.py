@@ -4,13 +4,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
+PATIENCE = 10
+"""An execution that gets further each time has so many times its policy's attempts."""
+
+SHORTEST_STALL = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Exponential backoff with a ceiling and jitter.
 
-    ``max_attempts`` counts the first one. ``jitter`` is the share by which a delay
-    may be longer or shorter, 0 to 1.
+    ``max_attempts`` counts the first one, and those that moved nothing: an attempt that
+    brought data further gives the whole budget back, up to `PATIENCE` times as many in
+    all. ``jitter`` is the share by which a delay may be longer or shorter, 0 to 1. An
+    attempt that brings nothing further for ``stalled_after`` is ended, and retried.
     """
 
     max_attempts: int = 3
@@ -18,6 +25,7 @@ class RetryPolicy:
     factor: float = 2.0
     ceiling: timedelta = timedelta(minutes=15)
     jitter: float = 0.25
+    stalled_after: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
@@ -26,21 +34,30 @@ class RetryPolicy:
             raise ValueError(f"ceiling {self.ceiling} must not be below initial {self.initial}")
         if self.factor < 1:
             raise ValueError(f"factor {self.factor} must be at least 1")
+        if self.stalled_after < SHORTEST_STALL:
+            raise ValueError(f"stalled_after {self.stalled_after} must be at least a minute")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter {self.jitter} must lie between 0 and 1")
 
     def delay(
-        self, attempt: int, rng: Random, *, retry_after: timedelta | None = None
+        self,
+        attempt: int,
+        rng: Random,
+        *,
+        fruitless: int | None = None,
+        retry_after: timedelta | None = None,
     ) -> timedelta | None:
         """How long to wait after ``attempt`` failed, or None to give up.
 
-        ``attempt`` counts from 1. Never shorter than the provider's Retry-After
+        ``attempt`` counts from 1; the last ``fruitless`` of them, with this one, moved
+        nothing (all, if it is left out). Never shorter than the provider's Retry-After
         (RFC 9110, 10.2.3), never longer than ``ceiling`` plus jitter otherwise.
         """
-        if attempt >= self.max_attempts:
+        count = attempt if fruitless is None else fruitless
+        if count >= self.max_attempts or attempt >= self.max_attempts * PATIENCE:
             return None
         try:
-            grown = self.initial.total_seconds() * self.factor ** (attempt - 1)
+            grown = self.initial.total_seconds() * self.factor ** max(count - 1, 0)
         except OverflowError:
             grown = self.ceiling.total_seconds()
         base = min(self.ceiling.total_seconds(), grown)

@@ -1,18 +1,29 @@
-"""When a sync runs: a cadence in a time zone."""
+"""When a sync runs: a cadence in a time zone, under policies."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from sync_pipelines.model.cadence import Cadence, ClockChange
+from sync_pipelines.model.policy import Policies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """The interval that an adaptive cadence has come to, since when, and why."""
+
+    minutes: int
+    since: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """One schedule of one sync.
 
-    ``next_run_at`` is the first instant not yet decided on, None for cadences that no
-    clock drives.
+    Every instant due at or before ``decided_until`` has its decision. ``next_run_at`` is
+    when it may start something next; None where nothing is to come, or no clock drives
+    it. ``learned`` is an adaptive cadence's present interval.
     """
 
     id: UUID
@@ -22,8 +33,11 @@ class Schedule:
     cadence: Cadence
     timezone: str = "UTC"
     clock_change: ClockChange = field(default_factory=ClockChange)
+    policies: Policies = field(default_factory=Policies)
+    learned: Learned | None = None
     is_active: bool = True
     created_at: datetime
+    decided_until: datetime | None = None
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
 

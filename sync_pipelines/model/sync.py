@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.retry import RetryPolicy
 
 _LAST_PART = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))$')
@@ -80,7 +81,9 @@ class Sync:
     dataset: str
     streams: tuple[SyncStream, ...]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     is_active: bool = True
+    pause_reason: str | None = None
 
     @property
     def key(self) -> str:

@@ -31,6 +31,8 @@ class Cause(StrEnum):
     TOO_MANY = "too_many"
     OVERLAP = "overlap"
     WAITING = "waiting"
+    BREAKER = "breaker"
+    QUOTA = "quota"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,27 @@ def decide_missed(
     return _together(decisions)
 
 
+def refused(
+    decisions: Sequence[Decision], *, keep: int, cause: Cause, reason: str
+) -> tuple[Decision, ...]:
+    """The same, but only the latest ``keep`` that start something still do.
+
+    Those that were collapsed into one that does not are skipped with it.
+    """
+    starting = [decision.due_at for decision in decisions if decision.outcome.starts]
+    dropped = set(starting[: max(len(starting) - keep, 0)])
+    if not dropped:
+        return tuple(decisions)
+    return _together(
+        [
+            replace(decision, outcome=Outcome.SKIPPED, cause=cause, reason=reason, into=None)
+            if decision.due_at in dropped or decision.into in dropped
+            else decision
+            for decision in decisions
+        ]
+    )
+
+
 def _chosen(able: Sequence[Firing], policies: Policies, now: datetime) -> Sequence[Firing]:
     """Those that start, or would if none ran already; the latest is last."""
     if not able:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from connectors.contract import Committed, State, SyncMode, WriteMode
 from connectors.errors import ConfigError
-from sync_pipelines.catalog import audit, executions, syncs
+from sync_pipelines.catalog import audit, claims, executions, schedules, syncs
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.secrets import SecretBox, add_key, load_keys, new_key
 from sync_pipelines.catalog.store import open_catalog
@@ -26,6 +26,19 @@ from sync_pipelines.model.execution import Request, Status, Trigger
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import START, World, make_catalog
+
+
+def claimed(sync, schedule_id):
+    return claims.Claimed(
+        tenant_id=sync.tenant_id,
+        sync_id=sync.id,
+        schedule_id=schedule_id,
+        due_at=START,
+        at=START,
+        trigger=Trigger.SCHEDULED,
+        priority=0,
+        metadata={},
+    )
 
 
 @pytest.fixture
@@ -125,10 +138,11 @@ def test_a_stranger_finds_cancels_and_lists_nothing_of_a_tenants(world):
         found = histories.find(db, identity, tenant_id=stranger)
         cancelled = executions.request_cancel(db, identity, tenant_id=stranger, now=START)
         running = executions.running(db, sync.id, tenant_id=stranger)
-        active = executions.has_active(db, sync.id, tenant_id=stranger)
-        schedules = syncs.list_schedules(db, sync.id, tenant_id=stranger)
+        active = executions.lock_active(db, sync.id, tenant_id=stranger)
+        found_schedules = schedules.list_schedules(db, sync.id, tenant_id=stranger)
 
-    assert (found, cancelled, running, active, schedules) == (None, False, None, False, [])
+    assert (found, cancelled, running) == (None, False, None)
+    assert (active, found_schedules) == ([], [])
 
 
 def test_a_sync_cannot_use_another_tenants_connection(world):
@@ -142,20 +156,14 @@ def test_a_sync_cannot_use_another_tenants_connection(world):
 def test_a_due_instant_of_a_schedule_is_claimed_once(world):
     sync = world.sync()
     schedule_id = world.schedule(sync, {"type": "daily", "at": "02:00"})
-    claim = {
-        "tenant_id": sync.tenant_id,
-        "sync_id": sync.id,
-        "trigger": Trigger.SCHEDULED,
-        "schedule_id": schedule_id,
-        "due_at": START,
-        "now": START,
-    }
+    claim = claimed(sync, schedule_id)
 
     with world.catalog.begin() as db:
-        first, second = executions.create(db, **claim), executions.create(db, **claim)
+        first = claims.claim(db, [claim], now=START)
+        second = claims.claim(db, [claim], now=START)
 
-    assert first is not None
-    assert second is None
+    assert list(first) == [(schedule_id, START)]
+    assert second == {}
 
 
 def test_two_executions_of_one_sync_never_run_at_once(world):
@@ -246,15 +254,7 @@ def test_deleting_a_schedule_keeps_the_history_it_made(world):
     sync = world.sync()
     schedule_id = world.schedule(sync, {"type": "daily", "at": "02:00"})
     with world.catalog.begin() as db:
-        executions.create(
-            db,
-            tenant_id=sync.tenant_id,
-            sync_id=sync.id,
-            trigger=Trigger.SCHEDULED,
-            schedule_id=schedule_id,
-            due_at=START,
-            now=START,
-        )
+        claims.claim(db, [claimed(sync, schedule_id)], now=START)
         db.execute(delete(ScheduleRow).where(ScheduleRow.id == schedule_id))
 
         (entry,) = histories.history(db, sync.id, tenant_id=sync.tenant_id)

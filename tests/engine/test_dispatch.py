@@ -4,11 +4,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from sync_pipelines.catalog import executions, syncs
+from sync_pipelines.catalog import decisions, executions, schedules, syncs
 from sync_pipelines.catalog.tables import ExecutionRow, ScheduleRow
 from sync_pipelines.engine.dispatch import LOST_AFTER, claim_due, forgotten, ready, trigger
 from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Status, Trigger
+from sync_pipelines.timing.bars import Cause
+from sync_pipelines.timing.decisions import Outcome
 from tests.world import START, World, make_catalog
 
 
@@ -42,7 +44,7 @@ def test_a_due_schedule_becomes_one_queued_execution_and_moves_on(world):
     again = claim_due(world.catalog, "database", world.clock(), tick="two")
 
     with world.catalog.begin() as db:
-        (schedule,) = syncs.list_schedules(db, sync.id, tenant_id=sync.tenant_id)
+        (schedule,) = schedules.list_schedules(db, sync.id, tenant_id=sync.tenant_id)
     assert launch.sync_key == "acme/orders"
     assert launch.schedule_id == schedule_id
     assert launch.trigger is Trigger.SCHEDULED
@@ -97,17 +99,22 @@ def test_instants_missed_while_nobody_dispatched_become_one_catch_up_that_says_s
 
 def test_an_instant_while_the_one_before_still_runs_is_recorded_as_skipped(world):
     """R74: every expected instant has a recorded decision."""
-    world.schedule(world.sync(), {"type": "every", "minutes": 15})
+    sync = world.sync()
+    world.schedule(sync, {"type": "every", "minutes": 15})
     claim_due(world.catalog, "database", world.clock(), tick="one")
     world.clock.advance(minutes=15)
 
     launches = claim_due(world.catalog, "database", world.clock(), tick="two")
 
+    with world.catalog.begin() as db:
+        skipped, ran = decisions.of_sync(db, sync.id, tenant_id=sync.tenant_id)
     assert launches == []
-    assert statuses(world) == [
-        (START, Status.QUEUED),
-        (START + timedelta(minutes=15), Status.SKIPPED),
-    ]
+    assert statuses(world) == [(START, Status.QUEUED)]
+    assert ran.decision.outcome is Outcome.RUN
+    assert ran.execution_id is not None
+    assert skipped.decision.due_at == START + timedelta(minutes=15)
+    assert skipped.decision.outcome is Outcome.SKIPPED
+    assert skipped.decision.cause is Cause.OVERLAP
 
 
 @pytest.mark.parametrize("paused", ["schedule", "sync"])

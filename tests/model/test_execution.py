@@ -40,7 +40,6 @@ LEGAL = {
     Status.PARTIAL: {Status.RUNNING},
     Status.FAILED: {Status.PENDING, Status.QUEUED, Status.RUNNING},
     Status.CANCELLED: {Status.PENDING, Status.QUEUED, Status.RUNNING},
-    Status.SKIPPED: set(),
 }
 
 

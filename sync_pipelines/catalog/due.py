@@ -1,0 +1,160 @@
+"""Which schedules are due, and moving them on: what a dispatcher's turn reads and writes.
+
+Law: whoever decides on a schedule holds its row and its sync's. Others pass over it,
+so that nobody waits, and two schedules of one sync are never decided on at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+from sqlalchemy import Select, bindparam, func, select, update
+
+from sync_pipelines.catalog.codec import breaker_from_json
+from sync_pipelines.catalog.schedules import schedule_from_row
+from sync_pipelines.catalog.tables import ExecutionRow, ScheduleRow, SyncRow, TenantRow
+from sync_pipelines.catalog.tenants import limits_from_json
+from sync_pipelines.model.breaker import BreakerPolicy
+from sync_pipelines.model.limits import TenantLimits
+from sync_pipelines.model.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Armed:
+    """A schedule with all that decides whether it may start its sync.
+
+    ``pause`` says why the whole sync is paused; None if it is not.
+    """
+
+    schedule: Schedule
+    sync_key: str
+    pause: str | None
+    breaker: BreakerPolicy
+    limits: TenantLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """Where a schedule stands after a decision; ``last_run_at`` None leaves it as it was."""
+
+    schedule_id: UUID
+    decided_until: datetime
+    next_run_at: datetime | None
+    last_run_at: datetime | None
+
+
+PAUSED = "the sync is paused"
+
+
+def _select() -> Select[Any]:
+    return (
+        select(
+            ScheduleRow.__table__,
+            func.concat(TenantRow.name, "/", SyncRow.name).label("sync_key"),
+            SyncRow.is_active.label("sync_is_active"),
+            SyncRow.pause_reason,
+            SyncRow.breaker,
+            TenantRow.limits,
+        )
+        .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
+        .join(TenantRow, TenantRow.id == ScheduleRow.tenant_id)
+    )
+
+
+def lock_due_for_all_tenants(db: Db, connector: str, now: datetime, *, limit: int) -> list[Armed]:
+    """Schedules of a connector that may start something now, longest due first.
+
+    Without those that somebody else holds. For all tenants, because a turn serves all
+    of a connector's.
+    """
+    query = (
+        _select()
+        .where(
+            SyncRow.connector == connector,
+            ScheduleRow.next_run_at <= now,
+        )
+        .order_by(ScheduleRow.next_run_at, ScheduleRow.id)
+        .limit(limit)
+        .with_for_update(of=(ScheduleRow, SyncRow), key_share=True, skip_locked=True)
+    )
+    return [_armed(row) for row in db.execute(query).mappings().all()]
+
+
+def due_ids_for_all_tenants(db: Db, connector: str, now: datetime) -> list[UUID]:
+    """Schedules of a connector that may start something now, held by somebody or not.
+
+    For all tenants, because a turn serves all of a connector's.
+    """
+    query = (
+        select(ScheduleRow.id)
+        .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
+        .where(SyncRow.connector == connector, ScheduleRow.next_run_at <= now)
+    )
+    return list(db.scalars(query))
+
+
+def lock_armed_for_all_tenants(db: Db, ids: Iterable[UUID]) -> list[Armed]:
+    """These schedules, waiting for whoever holds them; in an order that never deadlocks.
+
+    For all tenants, because the engine acts for each of them.
+    """
+    query = (
+        _select()
+        .where(ScheduleRow.id.in_(set(ids)))
+        .order_by(SyncRow.id, ScheduleRow.id)
+        .with_for_update(of=(ScheduleRow, SyncRow), key_share=True)
+    )
+    return [_armed(row) for row in db.execute(query).mappings().all()]
+
+
+def move_on(db: Db, moved: Sequence[Moved]) -> None:
+    """Store where schedules stand now."""
+    if not moved:
+        return
+    statement = (
+        update(ScheduleRow)
+        .where(ScheduleRow.id == bindparam("schedule_id"))
+        .values(
+            decided_until=bindparam("until"),
+            next_run_at=bindparam("next_at"),
+            last_run_at=func.coalesce(bindparam("last_at"), ScheduleRow.last_run_at),
+        )
+    )
+    rows = [
+        {
+            "schedule_id": one.schedule_id,
+            "until": one.decided_until,
+            "next_at": one.next_run_at,
+            "last_at": one.last_run_at,
+        }
+        for one in moved
+    ]
+    db.execute(statement, rows)
+
+
+def executions_since_for_all_tenants(
+    db: Db, tenant_ids: Iterable[UUID], since: datetime
+) -> dict[UUID, int]:
+    """How many executions each tenant has been given since an instant.
+
+    For all tenants, because a dispatcher decides for many at once.
+    """
+    query = (
+        select(ExecutionRow.tenant_id, func.count())
+        .where(ExecutionRow.tenant_id.in_(set(tenant_ids)), ExecutionRow.created_at > since)
+        .group_by(ExecutionRow.tenant_id)
+    )
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def _armed(row: Any) -> Armed:
+    return Armed(
+        schedule=schedule_from_row(row),
+        sync_key=row["sync_key"],
+        pause=None if row["sync_is_active"] else row["pause_reason"] or PAUSED,
+        breaker=breaker_from_json(row["breaker"]),
+        limits=limits_from_json(row["limits"]),
+    )

@@ -1,0 +1,31 @@
+"""The catalog's tables, in PostgreSQL schema ``sync``."""
+
+from sync_pipelines.catalog.tables.base import SCHEMA, Base
+from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
+from sync_pipelines.catalog.tables.happened import AuditRow, EventRow, ExecutionRow, StateRow
+from sync_pipelines.catalog.tables.reasons import (
+    BreakerRow,
+    ConflictRow,
+    DeadLetterRow,
+    DecisionRow,
+)
+from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
+
+__all__ = [
+    "SCHEMA",
+    "AuditRow",
+    "Base",
+    "BreakerRow",
+    "ConflictRow",
+    "ConnectionRow",
+    "DeadLetterRow",
+    "DecisionRow",
+    "EventRow",
+    "ExecutionRow",
+    "HeartbeatRow",
+    "IncidentRow",
+    "ScheduleRow",
+    "StateRow",
+    "SyncRow",
+    "TenantRow",
+]

@@ -1,0 +1,65 @@
+"""Tenants: who there is, what each may use, and how much each weighs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+from sqlalchemy import RowMapping, select, update
+
+from sync_pipelines.catalog.syncs import missing
+from sync_pipelines.catalog.tables import TenantRow
+from sync_pipelines.model.limits import TenantLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A customer. Of two that both wait, one of twice the ``weight`` gets twice as much."""
+
+    id: UUID
+    name: str
+    limits: TenantLimits
+    weight: int = 1
+
+
+def find_tenant(db: Db, name: str) -> Tenant:
+    """The tenant of that name; `NotFoundError` names the nearest if there is none."""
+    row = db.execute(select(TenantRow.__table__).where(TenantRow.name == name)).mappings()
+    found = row.one_or_none()
+    if found is None:
+        raise missing("tenant", name, list(db.scalars(select(TenantRow.name))))
+    return _tenant(found)
+
+
+def list_tenants_for_all_tenants(db: Db) -> list[Tenant]:
+    """Every tenant by name, for whoever runs the installation."""
+    query = select(TenantRow.__table__).order_by(TenantRow.name)
+    return [_tenant(row) for row in db.execute(query).mappings()]
+
+
+def put_limits(db: Db, tenant: Tenant, *, now: datetime) -> None:
+    """Store a tenant's limits and weight."""
+    values = {"limits": limits_to_json(tenant.limits), "weight": tenant.weight, "updated_at": now}
+    db.execute(update(TenantRow).where(TenantRow.id == tenant.id).values(values))
+
+
+def limits_to_json(limits: TenantLimits) -> dict[str, Any]:
+    """Only what is limited."""
+    named = {field.name: getattr(limits, field.name) for field in fields(limits)}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def limits_from_json(value: Mapping[str, Any]) -> TenantLimits:
+    """The inverse of `limits_to_json`."""
+    return TenantLimits(**value)
+
+
+def _tenant(row: RowMapping) -> Tenant:
+    return Tenant(
+        id=row["id"],
+        name=row["name"],
+        limits=limits_from_json(row["limits"]),
+        weight=row["weight"],
+    )

@@ -1,0 +1,46 @@
+"""An event: somebody said that something changed, and what became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sync_pipelines.model.kinds import EventTrigger
+
+
+class EventStatus(StrEnum):
+    """Where an event stands. `PROCESSED` only once an execution it caused has succeeded."""
+
+    PENDING = "pending"
+    DISPATCHED = "dispatched"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One message that something changed.
+
+    ``platform`` names who sent it and ``event_id`` is the sender's own id: together
+    they make an event known again when it is sent twice. ``sync_id`` is set where it is
+    meant for one sync only.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    source: EventTrigger
+    platform: str
+    event_id: str
+    event_type: str
+    entity_type: str | None = None
+    entity_id: str | None = None
+    sync_id: UUID | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    status: EventStatus = EventStatus.PENDING
+    reason: str | None = None
+    execution_id: UUID | None = None
+    received_at: datetime
+    processed_at: datetime | None = None
