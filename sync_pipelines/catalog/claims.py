@@ -58,11 +58,10 @@ def claim(
     ]
     statement = (
         insert(ExecutionRow)
-        .values(rows)
         .on_conflict_do_nothing(index_elements=["schedule_id", "due_at"])
         .returning(ExecutionRow.id, ExecutionRow.schedule_id, ExecutionRow.due_at)
     )
-    return {(row.schedule_id, row.due_at): row.id for row in db.execute(statement)}
+    return {(row.schedule_id, row.due_at): row.id for row in db.execute(statement, rows)}
 
 
 def handed_over_in_turn_for_all_tenants(db: Db, turn: str) -> list[Execution]:

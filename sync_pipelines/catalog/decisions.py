@@ -18,9 +18,6 @@ from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Decision, Outcome
 
-AT_ONCE = 1000
-"""Rows of one statement: a parameter's number has 16 bits."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
@@ -60,9 +57,9 @@ def record(
         }
         for schedule, decision in decided
     ]
-    for start in range(0, len(rows), AT_ONCE):
-        statement = insert(DecisionRow).values(rows[start : start + AT_ONCE])
-        db.execute(statement.on_conflict_do_nothing(index_elements=["schedule_id", "due_at"]))
+    if rows:
+        statement = insert(DecisionRow)
+        db.execute(statement.on_conflict_do_nothing(index_elements=["schedule_id", "due_at"]), rows)
 
 
 def covering(db: Db, schedule_id: UUID, at: datetime, *, tenant_id: UUID) -> Decided | None:
