@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import orders
-from benchmarks.cases import CASES, Case, Size
+from benchmarks.case import Case, Size
+from benchmarks.cases import CASES
 from benchmarks.place import Place, prepared
 from benchmarks.report import RESULTS, Result, results_of, shown, written
 from benchmarks.task import Measure

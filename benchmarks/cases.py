@@ -5,71 +5,19 @@ turn is prepared, and how it is known that the data arrived whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import duckdb
 import psycopg
 
-from benchmarks import orders
+from benchmarks import orders, scheduling
+from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
 
 PEER = "psql"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What must not be exceeded: a ratio to the peer, milliseconds, or memory of its own."""
-
-    ratio: float | None = None
-    milliseconds: float | None = None
-    own_mb: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """One that takes turns with the others; ``prepare`` is not measured."""
-
-    name: str
-    run: Callable[[], Measure]
-    prepare: Callable[[], None]
-    budget: Budget = field(default_factory=Budget)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """Contenders that do the same work. ``check`` raises if their data differ.
-
-    ``rounds`` None: as many as were asked for.
-    """
-
-    name: str
-    title: str
-    rows: int
-    contenders: Sequence[Contender]
-    before_round: Callable[[], None]
-    check: Callable[[], None]
-    rounds: int | None = None
-
-
-class WrongDataError(Exception):
-    """A contender's copy is not its source."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How much is moved."""
-
-    rows: int
-    large: bool = False
-
-    @property
-    def changed(self) -> int:
-        """Rows of one incremental sync."""
-        return max(self.rows // 20, 5)
 
 
 def full(place: Place, size: Size) -> Case:
@@ -260,6 +208,8 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "nothing": nothing,
     "duckdb": to_duckdb,
     "memory": memory,
+    "turn": scheduling.turn,
+    "crowd": scheduling.crowd,
 }
 
 

@@ -8,6 +8,7 @@ import logging
 import resource
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 from benchmarks.task import Measure, Task, Work, peak_mb
@@ -23,6 +24,15 @@ def perform(task: Task) -> Measure:
         from benchmarks.peers import read_as_csv
 
         return measured(lambda: read_as_csv(task))
+    if task.work is Work.TURN:
+        from benchmarks.dispatching import dispatching
+
+        with dispatching(task) as turns:
+            return measured(turns.take, times=task.times, before=turns.rewind)
+    if task.work is Work.CROWD:
+        from benchmarks.crowding import quiet_wait
+
+        return replace(measured(lambda: 0), seconds=quiet_wait(task))
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)
@@ -36,19 +46,25 @@ def perform(task: Task) -> Measure:
         return measured(run, times=task.times)
 
 
-def measured(work: Callable[[], int], *, times: int = 1) -> Measure:
-    """Time the work; if it is done more than once, after it has warmed up."""
-    for _ in range(WARMING if times > 1 else 0):
-        work()
-    samples = []
-    before = cpu_seconds()
-    for _ in range(times):
-        started = perf_counter()
+def measured(
+    work: Callable[[], int], *, times: int = 1, before: Callable[[], None] | None = None
+) -> Measure:
+    """Time the work; if it is done more than once, after it has warmed up.
+
+    ``before`` is called before each time, and not counted.
+    """
+    samples, cpu = [], 0.0
+    for number in range(-WARMING if times > 1 else 0, times):
+        if before is not None:
+            before()
+        used, started = cpu_seconds(), perf_counter()
         processed = work()
-        samples.append(perf_counter() - started)
+        if number >= 0:
+            samples.append(perf_counter() - started)
+            cpu += cpu_seconds() - used
     return Measure(
         seconds=sum(samples) / times,
-        cpu_seconds=(cpu_seconds() - before) / times,
+        cpu_seconds=cpu / times,
         peak_mb=peak_mb(),
         processed=processed,
         samples=samples if times > 1 else (),

@@ -4,22 +4,32 @@ Everything is put into the catalog by plain SQL, as it would stand after months 
 what is measured is `claim_due` and nothing else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
-from sqlalchemy import Connection as Db
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from benchmarks.task import Task
 from sync_pipelines.catalog.secrets import SecretBox, new_key
 from sync_pipelines.catalog.store import Catalog, open_catalog
+from sync_pipelines.catalog.tables import ExecutionRow
 from sync_pipelines.engine.dispatch import claim_due
 
 TENANTS = 100
 SCHEDULES = 10_000
 DUE = 1_000
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+BEFORE = START - timedelta(microseconds=1)
+
+_REWIND = (
+    "DELETE FROM sync.sync_decisions",
+    "DELETE FROM sync.sync_executions",
+    "UPDATE sync.sync_schedules SET decided_until = :before, next_run_at = :now, "
+    "last_run_at = NULL WHERE last_run_at = :now",
+)
 
 _WIPE = "TRUNCATE sync.tenants, sync.sync_decisions CASCADE"
 
@@ -57,20 +67,31 @@ JOIN (VALUES
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """A dispatcher that takes one turn after the other, from the same stand."""
+
+    catalog: Catalog
+
+    def take(self) -> int:
+        """One turn; how many executions it claimed."""
+        claim_due(self.catalog, "database", START, tick=str(uuid4()))
+        with self.catalog.begin() as db:
+            return db.execute(select(func.count()).select_from(ExecutionRow)).scalar_one()
+
+    def rewind(self) -> None:
+        """As it stood before."""
+        with self.catalog.begin() as db:
+            for statement in _REWIND:
+                db.execute(text(statement), {"before": BEFORE, "now": START})
+
+
 @contextmanager
-def dispatching(task: Task, *, times: int) -> Iterator[Callable[[], int]]:
-    """A function that takes the next of so many turns, each with as many schedules due."""
+def dispatching(task: Task) -> Iterator[Turns]:
+    """A dispatcher with ``task.due`` schedules due of ten times as many."""
     with closing(open_catalog(task.catalog, SecretBox((new_key(),)))) as catalog:
-        furnish(catalog, schedules=task.times * 10, due=task.times)
-        turns = iter(range(times))
-
-        def run() -> int:
-            number = next(turns)
-            with catalog.begin() as db:
-                _rewind(db, task.times)
-            return len(claim_due(catalog, "database", START, tick=f"turn-{number}"))
-
-        yield run
+        furnish(catalog, schedules=max(task.due * 10, TENANTS), due=task.due)
+        yield Turns(catalog)
 
 
 def furnish(catalog: Catalog, *, schedules: int = SCHEDULES, due: int = DUE) -> None:
@@ -82,7 +103,7 @@ def furnish(catalog: Catalog, *, schedules: int = SCHEDULES, due: int = DUE) -> 
         db.execute(text(_SYNCS), {"each": schedules // TENANTS})
         values = {
             "made": START - timedelta(days=90),
-            "before": START - timedelta(microseconds=1),
+            "before": BEFORE,
             "now": START,
             "later": START + timedelta(hours=1),
             "due": due,
@@ -90,16 +111,3 @@ def furnish(catalog: Catalog, *, schedules: int = SCHEDULES, due: int = DUE) -> 
         db.execute(text(_SCHEDULES), values)
     with catalog.engine.connect() as db:
         db.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
-
-
-def _rewind(db: Db, due: int) -> None:
-    """As it stood before the turn."""
-    db.execute(text("DELETE FROM sync.sync_decisions"))
-    db.execute(text("DELETE FROM sync.sync_executions"))
-    db.execute(
-        text(
-            "UPDATE sync.sync_schedules SET decided_until = :before, next_run_at = :now "
-            "WHERE id IN (SELECT id FROM sync.sync_schedules WHERE last_run_at = :now)"
-        ),
-        {"before": START - timedelta(microseconds=1), "now": START},
-    )

@@ -15,7 +15,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import Budget, Case, Contender
+from benchmarks.case import Budget, Case, Contender
 from benchmarks.task import Measure
 
 RESULTS = Path(__file__).parent / "results"
@@ -84,6 +84,8 @@ def _judged(result: Result) -> Result:
     limits = (
         (budget.ratio, result.ratio),
         (budget.milliseconds, milliseconds),
+        (budget.slowest, max(result.seconds) * 1000),
+        (budget.cpu, result.cpu_seconds * 1000),
         (budget.own_mb, result.own_mb),
     )
     verdicts = [
@@ -122,11 +124,14 @@ def _duration(seconds: float | None) -> str:
 
 
 def _budget(budget: Budget) -> str:
-    if budget.ratio is not None:
-        return f"{budget.ratio:.2f}x"
-    if budget.milliseconds is not None:
-        return f"{budget.milliseconds:.0f} ms"
-    return "" if budget.own_mb is None else f"{budget.own_mb:.0f} MB own"
+    written = (
+        (budget.ratio, "{:.2f}x"),
+        (budget.milliseconds, "{:.0f} ms"),
+        (budget.slowest, "slowest {:.0f} ms"),
+        (budget.cpu, "CPU {:.0f} ms"),
+        (budget.own_mb, "{:.0f} MB own"),
+    )
+    return ", ".join(form.format(limit) for limit, form in written if limit is not None)
 
 
 def written(

@@ -12,13 +12,18 @@ class Work(StrEnum):
 
     ``copy`` moves one stream once; ``pass`` moves it again and again with nothing new,
     through the connectors alone, and ``execution`` through the engine and its catalog.
-    ``psql_to_duckdb`` is a peer: CSV out of psql, read by DuckDB.
+    ``psql_to_duckdb`` is a peer: CSV out of psql, read by DuckDB. ``turn`` is a
+    dispatcher's, with ``due`` schedules due of ten times as many; ``crowd`` plays ten
+    minutes of tenants beside one that has ``due`` executions waiting, and its seconds are
+    how long the others wait.
     """
 
     COPY = "copy"
     PASS = "pass"
     EXECUTION = "execution"
     PSQL_TO_DUCKDB = "psql_to_duckdb"
+    TURN = "turn"
+    CROWD = "crowd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Task:
     arrow: bool = False
     row_filter: str | None = None
     times: int = 1
+    due: int = 0
     catalog: str = ""
     psql: str = ""
 

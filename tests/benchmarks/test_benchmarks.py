@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from benchmarks.cases import CASES, Budget, Case, Contender
+from benchmarks.case import Budget, Case, Contender
+from benchmarks.cases import CASES
 from benchmarks.report import results_of
 from benchmarks.task import Measure
 
