@@ -4,7 +4,7 @@ Law: each firing is decided by ``decisions``, as the dispatcher's are; the simul
 only adds when executions would end. It knows no failures and no limits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -57,7 +57,14 @@ def simulate(
     Executions of one sync never overlap, whichever of its schedules they come from.
     A schedule that has ended does nothing more.
     """
-    return _Play(schedules, after=after, until=until).result()
+    return tuple(play(schedules, after=after, until=until))
+
+
+def play(
+    schedules: Sequence[Simulated], *, after: datetime, until: datetime
+) -> Iterator[Occurrence]:
+    """The same, one by one, each as soon as it is known when it ended: a year takes no room."""
+    return _Play(schedules, after=after, until=until).occurrences()
 
 
 class _Lane:
@@ -81,20 +88,25 @@ class _Play:
         }
         self._lanes = {schedule.sync: _Lane() for schedule in schedules}
         self._followers: dict[str, list[Simulated]] = {}
-        self._found: list[Occurrence] = []
+        self._numbers = count()
+        self._found: dict[int, Occurrence] = {}
+        self._open: set[int] = set()
         for schedule in schedules:
             self._await(schedule)
             if (awaited := schedule.waits_for) is not None:
                 self._followers.setdefault(awaited, []).append(schedule)
 
-    def result(self) -> tuple[Occurrence, ...]:
+    def occurrences(self) -> Iterator[Occurrence]:
+        first = 0
         while self._heap:
             at, _, _, schedule, what = heappop(self._heap)
             if isinstance(what, Firing):
                 self._fire(schedule, what, at)
             else:
                 self._end(schedule, what, at)
-        return tuple(self._found)
+            while first in self._found and first not in self._open:
+                yield self._found.pop(first)
+                first += 1
 
     def _push(self, at: datetime, schedule: Simulated, what: Firing | int) -> None:
         kind = 1 if isinstance(what, Firing) else 0
@@ -115,21 +127,22 @@ class _Play:
             active=lane.running is not None,
             waiting=bool(lane.waiting),
         )
-        number = len(self._found)
-        self._found.append(
-            Occurrence(
-                schedule_id=schedule.timetable.id,
-                sync=schedule.sync,
-                decision=decision,
-                note=firing.note,
-            )
+        number = next(self._numbers)
+        self._found[number] = Occurrence(
+            schedule_id=schedule.timetable.id,
+            sync=schedule.sync,
+            decision=decision,
+            note=firing.note,
         )
+        if decision.outcome.starts:
+            self._open.add(number)
         if decision.outcome is Outcome.QUEUED:
             lane.waiting.append((number, schedule.duration))
         elif decision.outcome.starts:
             if lane.running is not None:
                 cut = self._found[lane.running]
                 self._found[lane.running] = replace(cut, ended_at=now, is_cancelled=True)
+                self._open.discard(lane.running)
             self._start(lane, schedule, number, now, schedule.duration)
         if schedule.waits_for is None:
             self._await(schedule)
@@ -147,6 +160,7 @@ class _Play:
         if lane.running != number:
             return  # it was cancelled before
         lane.running = None
+        self._open.discard(number)
         if lane.waiting:
             following, duration = lane.waiting.pop(0)
             self._start(lane, schedule, following, at, duration)
@@ -157,7 +171,7 @@ class _Play:
                 self._push(start, follower, replace(firing, at=start))
 
 
-def busy(occurrences: Sequence[Occurrence]) -> Iterator[tuple[datetime, datetime]]:
+def busy(occurrences: Iterable[Occurrence]) -> Iterator[tuple[datetime, datetime]]:
     """From when to when each execution would run."""
     for occurrence in occurrences:
         if occurrence.started_at is not None and occurrence.ended_at is not None:

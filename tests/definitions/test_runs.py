@@ -168,7 +168,7 @@ def test_the_schedule_requests_one_run_for_what_is_due(world, instance, sync):
     (request,) = first.run_requests
     assert request.partition_key == "acme/orders"
     assert request.tags["tenant"] == "acme"
-    assert request.tags["dagster/priority"] == "10"
+    assert request.tags["dagster/priority"] == "-1"  # the first of its tenant's line
     assert [again.run_key for again in repeated.run_requests] == [request.run_key]
     assert instance.get_dynamic_partitions("database_syncs") == ["acme/orders"]
 
