@@ -1,16 +1,32 @@
 """Executions on their way out: those that have ended, and whether that was followed up."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from sync_pipelines.catalog.executions import from_row, selected
-from sync_pipelines.catalog.tables import ExecutionRow
+from sync_pipelines.catalog.tables import ExecutionRow, ScheduleRow, StateRow, SyncRow
 from sync_pipelines.model.execution import Execution
 
 _UNFOLLOWED = (ExecutionRow.completed_at.is_not(None), ExecutionRow.followed_up_at.is_(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """How an execution failed: the last error, the streams' own, and every attempt's.
+
+    ``schedule`` is the name of the one that asked for it, if there is such still.
+    """
+
+    message: str | None
+    details: Mapping[str, Any]
+    attempts: Sequence[Mapping[str, Any]]
+    schedule: str | None
 
 
 def find_ended_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:
@@ -45,3 +61,59 @@ def mark_followed_up(db: Db, execution: Execution, *, now: datetime) -> bool:
         .values(followed_up_at=now)
     )
     return db.execute(statement).rowcount == 1
+
+
+def hold_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:
+    """Keep others from following up a sync's ends meanwhile; whether it is active.
+
+    To be held after its schedules, as dispatchers do.
+    """
+    query = (
+        select(SyncRow.is_active)
+        .where(SyncRow.id == sync_id, SyncRow.tenant_id == tenant_id)
+        .with_for_update(key_share=True)
+    )
+    return bool(db.execute(query).scalar_one_or_none())
+
+
+def not_followed_up_of_sync(db: Db, ended: Execution) -> list[Execution]:
+    """A sync's executions that ended no later than one of them, in the order they ended in."""
+    query = (
+        selected()
+        .where(
+            ExecutionRow.tenant_id == ended.tenant_id,
+            ExecutionRow.sync_id == ended.sync_id,
+            ExecutionRow.completed_at <= ended.completed_at,
+            *_UNFOLLOWED,
+        )
+        .order_by(ExecutionRow.completed_at, ExecutionRow.id)
+    )
+    return [from_row(row) for row in db.execute(query).mappings()]
+
+
+def how_it_failed(db: Db, execution: Execution) -> Failed:
+    """What an execution's row tells of its failures."""
+    query = (
+        select(
+            ExecutionRow.error_message,
+            ExecutionRow.error_details,
+            ExecutionRow.attempts,
+            ScheduleRow.name,
+        )
+        .outerjoin(ScheduleRow, ScheduleRow.id == ExecutionRow.schedule_id)
+        .where(ExecutionRow.id == execution.id, ExecutionRow.tenant_id == execution.tenant_id)
+    )
+    message, details, attempts, schedule = db.execute(query).one()
+    return Failed(
+        message=message, details=details or {}, attempts=tuple(attempts), schedule=schedule
+    )
+
+
+def last_commit(db: Db, execution: Execution) -> datetime | None:
+    """When an execution was last seen to make data durable; None when it was not."""
+    query = select(func.max(StateRow.committed_at)).where(
+        StateRow.tenant_id == execution.tenant_id,
+        StateRow.sync_id == execution.sync_id,
+        StateRow.execution_id == execution.id,
+    )
+    return db.execute(query).scalar_one()

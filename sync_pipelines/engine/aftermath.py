@@ -7,34 +7,55 @@ Laws:
 * Not in the transaction that settles. That one holds the execution; this one holds the
   schedules first, as dispatchers do, so that none waits for the other in a circle.
   Should the process die in between, the dispatcher does it.
+* In the order in which a sync's executions ended: a failure that was left behind never
+  counts against a success that came after it.
 """
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection as Db
+from sqlalchemy.exc import OperationalError
 
-from sync_pipelines.catalog import breakers, endings
+from sync_pipelines.catalog import breakers, dead_letters, endings
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.schedules import ids_of_sync
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import breaker_policy
+from sync_pipelines.engine.dead_letters import bury, supersede
+from sync_pipelines.engine.events import conclude
+from sync_pipelines.engine.followers import fire_followers, followers
+from sync_pipelines.engine.learning import learn
 from sync_pipelines.engine.steering import pause_sync
-from sync_pipelines.model.execution import Execution, Status
+from sync_pipelines.model.breaker import Breaker
+from sync_pipelines.model.execution import Execution, Status, Trigger
+
+log = structlog.get_logger()
 
 LEFT_BEHIND = timedelta(seconds=5)
 """An execution that ended so long ago and was not followed up has lost its process."""
 
 
 def follow_up(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
-    """Do what an execution's end brings about, if it has ended and nobody did it before."""
+    """Do what an execution's end brings about, if it has ended and nobody did it before.
+
+    Those of its sync that ended before it and were left behind have their turn first.
+    """
     with catalog.begin() as db:
         ended = endings.find_ended_for_all_tenants(db, execution_id)
         if ended is None:
             return
-        lock_armed_for_all_tenants(db, ids_of_sync(db, ended.sync_id, tenant_id=ended.tenant_id))
-        if endings.mark_followed_up(db, ended, now=now):
-            _mind_the_breaker(db, ended, now)
+        own = ids_of_sync(db, ended.sync_id, tenant_id=ended.tenant_id)
+        lock_armed_for_all_tenants(db, [*own, *followers(db, ended)])
+        is_active = endings.hold_sync(db, ended.sync_id, tenant_id=ended.tenant_id)
+        for one in endings.not_followed_up_of_sync(db, ended):
+            if endings.mark_followed_up(db, one, now=now):
+                _mind_the_letters(db, one, now)
+                is_active = _mind_the_breaker(db, one, now, is_active=is_active)
+                learn(db, one, now)
+                fire_followers(db, one, now)
+                conclude(db, one, now)
 
 
 def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:
@@ -42,21 +63,41 @@ def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:
     with catalog.begin() as db:
         left = endings.not_followed_up_for_all_tenants(db, before=now - LEFT_BEHIND)
     for execution_id in left:
-        follow_up(catalog, execution_id, now)
+        try:
+            follow_up(catalog, execution_id, now)
+        except OperationalError as error:
+            # A deadlock, or a lock that is held too long, is one sync's: the rest go on.
+            log.warning("execution.not_followed_up", execution=str(execution_id), error=str(error))
     return len(left)
 
 
-def _mind_the_breaker(db: Db, ended: Execution, now: datetime) -> None:
-    """Count a final failure, or forget them; pause the sync if that is its policy.
+def _mind_the_letters(db: Db, ended: Execution, now: datetime) -> None:
+    """Bury what failed; close what is done now; open again what was not tried after all."""
+    if ended.status is Status.FAILED:
+        bury(db, ended)
+    elif ended.status is Status.COMPLETED:
+        supersede(db, ended, now)
+    elif ended.status is Status.CANCELLED and ended.trigger is Trigger.RETRY:
+        dead_letters.reopen(db, ended)
+
+
+def _mind_the_breaker(db: Db, ended: Execution, now: datetime, *, is_active: bool) -> bool:
+    """Count a final failure, or forget them; whether the sync is still active.
 
     What got through in part is neither: the source answers, but something is wrong.
     """
     if ended.status not in (Status.FAILED, Status.COMPLETED):
-        return
+        return is_active
     before = breakers.find(db, ended.sync_id, tenant_id=ended.tenant_id)
+    if ended.status is Status.COMPLETED:
+        if before != Breaker():
+            breakers.put(db, ended.sync_id, before.succeeded(), tenant_id=ended.tenant_id)
+        return is_active
     policy = breaker_policy(db, ended.sync_id, tenant_id=ended.tenant_id)
-    after = before.succeeded() if ended.status is Status.COMPLETED else before.failed(policy, now)
+    after = before.failed(policy, now)
     breakers.put(db, ended.sync_id, after, tenant_id=ended.tenant_id)
-    if policy.pause and after.opened_at is not None and before.opened_at is None:
-        reason = f"its last {after.failures} executions failed"
-        pause_sync(db, ended.sync_id, tenant_id=ended.tenant_id, reason=reason, now=now)
+    if not (policy.pause and is_active and after.opened_at is not None):
+        return is_active
+    reason = f"its last {after.failures} executions failed"
+    pause_sync(db, ended.sync_id, tenant_id=ended.tenant_id, reason=reason, now=now)
+    return False

@@ -8,7 +8,7 @@ from sync_pipelines.catalog import executions
 from sync_pipelines.model.execution import Execution, Status, Trigger
 from sync_pipelines.model.schedule import Schedule
 
-BY_PEOPLE = (Trigger.MANUAL, Trigger.BACKFILL)
+BY_PEOPLE = (Trigger.MANUAL, Trigger.RETRY, Trigger.BACKFILL)
 """What a person asked for is not cancelled because a schedule's time has come."""
 
 

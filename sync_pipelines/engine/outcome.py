@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 
-from connectors.contract import Counts, State
+from connectors.contract import Committed, Counts, State
 from connectors.errors import (
     AuthError,
     ConfigError,
@@ -84,7 +84,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamResult:
-    """What one attempt did to one stream. ``failure`` None means: all of it is durable."""
+    """What one attempt did to one stream. ``failure`` None means: all of it is durable.
+
+    ``moved``: this attempt brought it further than the one before had left it.
+    """
 
     stream: str
     counts: Counts = field(default_factory=Counts)
@@ -95,6 +98,7 @@ class StreamResult:
     committed_at: datetime | None = None
     rejections: tuple[str, ...] = ()
     failure: Failure | None = None
+    moved: bool = False
 
     @property
     def watermark(self) -> str | None:
@@ -104,17 +108,32 @@ class StreamResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What an attempt comes to: a final status, or a retry at an instant."""
+    """What an attempt comes to: a final status, or a retry at an instant.
+
+    ``moved``: the attempt brought data further, which gives its budget of retries back.
+    """
 
     status: Status
     retry_at: datetime | None = None
     failure: Failure | None = None
+    moved: bool = False
+
+
+def is_further(before: Committed, after: Committed) -> bool:
+    """Whether a stream has come further: its state has moved, or all of its data is there.
+
+    Records alone do not count: those at the edge of a state are read again every time.
+    """
+    if after.finished and not before.finished:
+        return after.state != before.state or after.counts.processed > before.counts.processed
+    return after.state != before.state
 
 
 def decide(
     results: Sequence[StreamResult],
     *,
     attempt: int,
+    fruitless: int,
     policy: RetryPolicy,
     now: datetime,
     rng: Random,
@@ -122,8 +141,10 @@ def decide(
     """Judge an attempt by its streams.
 
     Anything that a retry can mend is retried while the policy allows, with the
-    longest wait that any stream's provider asked for. After that, what got through
-    counts: some streams make the execution partial, none make it failed.
+    longest wait that any stream's provider asked for. ``fruitless`` attempts in a row
+    had moved nothing before this one; if this one has, their count starts again. After
+    that, what got through counts: some streams make the execution partial, none make
+    it failed.
     """
     failures = [result.failure for result in results if result.failure is not None]
     if not failures:
@@ -134,8 +155,11 @@ def decide(
     retried = [failure for failure in failures if failure.error_class.is_retried]
     if retried:
         asked = max((f.retry_after for f in retried if f.retry_after), default=None)
-        delay = policy.delay(attempt, rng, retry_after=asked)
+        moved = any(result.moved for result in results)
+        in_vain = 0 if moved else fruitless + 1
+        delay = policy.delay(attempt, rng, fruitless=in_vain, retry_after=asked)
         if delay is not None:
-            return Outcome(status=Status.PENDING, retry_at=now + delay, failure=retried[0])
+            again = now + delay
+            return Outcome(status=Status.PENDING, retry_at=again, failure=retried[0], moved=moved)
     status = Status.FAILED if len(failures) == len(results) else Status.PARTIAL
     return Outcome(status=status, failure=failures[0])

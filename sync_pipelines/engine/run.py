@@ -22,7 +22,14 @@ from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.clock import Clock, system_clock
 from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.move import move_stream
-from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
+from sync_pipelines.engine.outcome import (
+    ErrorClass,
+    Failure,
+    Outcome,
+    StreamResult,
+    decide,
+    is_further,
+)
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
 from sync_pipelines.engine.progress import Progress, Reporter
 from sync_pipelines.engine.settle import settle
@@ -105,7 +112,8 @@ class Engine:
                     f"{execution.attempt}; attempt {attempt} has nothing to do"
                 )
             started = execution.started(now, run_id)
-            if executions.save(db, execution, started, heartbeat_at=now, progress={}):
+            fresh = {"heartbeat_at": now, "progressed_at": now, "progress": {}}
+            if executions.save(db, execution, started, **fresh):
                 try:
                     return started, find_sync(db, self.catalog.secrets, started.sync_key)
                 except ConfigError as error:
@@ -157,7 +165,7 @@ class Engine:
             progress.note(phase="opening")
             plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
             moved = move_stream(ends.source, ends.destination, plan, progress, mirror)
-            return replace(moved, stream=stream.name)
+            return replace(moved, stream=stream.name, moved=mirror.has_moved)
         except Exception as error:  # the one place where any failure becomes an outcome
             failure = Failure.of(error)
             log.warning(
@@ -175,7 +183,14 @@ class Engine:
         self, execution: Execution, policy: RetryPolicy, results: Sequence[StreamResult]
     ) -> Report:
         now = self.clock()
-        outcome = decide(results, attempt=execution.attempt, policy=policy, now=now, rng=self.rng)
+        outcome = decide(
+            results,
+            attempt=execution.attempt,
+            fruitless=execution.fruitless,
+            policy=policy,
+            now=now,
+            rng=self.rng,
+        )
         with self.catalog.begin() as db:
             settled = settle(db, execution, outcome, results, now=now)
         if settled.status.is_final:
@@ -190,7 +205,13 @@ class _Mirror:
         self._catalog = catalog
         self._execution = execution
         self._stream = stream
+        self._first = Committed()
         self.last = Committed()
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether this attempt has brought the stream further."""
+        return is_further(self._first, self.last)
 
     def result(self, failure: Failure) -> StreamResult:
         """The stream as far as it came."""
@@ -200,11 +221,12 @@ class _Mirror:
             state=self.last.state,
             committed_at=self.last.committed_at,
             failure=failure,
+            moved=self.has_moved,
         )
 
     def opened(self, committed: Committed) -> None:
         """What was there before this attempt."""
-        self.last = committed
+        self._first = self.last = committed
 
     def committed(self, committed: Committed) -> None:
         """What is there now; the finishing commit is mirrored when the attempt is settled."""

@@ -14,13 +14,15 @@ import structlog
 from sqlalchemy import Connection as Db
 
 from connectors.contract import Committed, Counts
-from sync_pipelines.catalog import executions
+from connectors.errors import ConfigError
+from sync_pipelines.catalog import endings, executions
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.cancelling import cancel_one
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
 from sync_pipelines.model.execution import Execution, Status
+from sync_pipelines.model.retry import RetryPolicy
 
 log = structlog.get_logger()
 
@@ -39,7 +41,7 @@ def settle(
     """Store an attempt's outcome; the execution as it is afterwards."""
     if outcome.status is Status.PENDING:
         assert outcome.retry_at is not None
-        after = execution.to_retry(outcome.retry_at)
+        after = execution.to_retry(outcome.retry_at, moved=outcome.moved)
     else:
         after = execution.ended(outcome.status, now)
     counts = sum((result.counts for result in results), Counts())
@@ -103,9 +105,19 @@ def settle_lost(
             return None
         kind = ErrorClass.CANCELLED if cancelled else ErrorClass.LOST
         message = reason or "the process that ran it ended without a word"
-        lost = StreamResult(stream="", failure=Failure(error_class=kind, message=message))
-        policy = find_sync(db, catalog.secrets, execution.sync_key).retry
-        outcome = decide([lost], attempt=attempt, policy=policy, now=now, rng=rng)
+        lost = StreamResult(
+            stream="",
+            failure=Failure(error_class=kind, message=message),
+            moved=_has_moved(db, execution),
+        )
+        outcome = decide(
+            [lost],
+            attempt=attempt,
+            fruitless=execution.fruitless,
+            policy=_policy(db, catalog, execution),
+            now=now,
+            rng=rng,
+        )
         settled = settle(db, execution, outcome, (), now=now)
     if settled.status.is_final:
         follow_up(catalog, settled.id, now)
@@ -137,6 +149,21 @@ def silent(catalog: Catalog, now: datetime) -> list[Execution]:
     """Running executions that have given no sign of life for `SILENT_AFTER`."""
     with catalog.begin() as db:
         return executions.silent_for_all_tenants(db, before=now - SILENT_AFTER)
+
+
+def _has_moved(db: Db, execution: Execution) -> bool:
+    """Whether data became durable after a lost attempt had been handed over."""
+    committed_at = endings.last_commit(db, execution)
+    since = execution.queued_at or execution.started_at or execution.created_at
+    return committed_at is not None and committed_at >= since
+
+
+def _policy(db: Db, catalog: Catalog, execution: Execution) -> RetryPolicy:
+    """The sync's policy; the usual one, where its configuration cannot be read."""
+    try:
+        return find_sync(db, catalog.secrets, execution.sync_key).retry
+    except ConfigError:
+        return RetryPolicy()
 
 
 def _attempt(execution: Execution, outcome: Outcome, now: datetime) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from sync_pipelines.model.execution import Request
+
 
 class LetterKind(StrEnum):
     """What it was."""
@@ -35,6 +37,7 @@ class DeadLetter:
     id: UUID
     tenant_id: UUID
     kind: LetterKind
+    sync_id: UUID | None = None
     sync_key: str | None = None
     execution_id: UUID | None = None
     event_id: UUID | None = None
@@ -45,3 +48,22 @@ class DeadLetter:
     created_at: datetime
     closed_at: datetime | None = None
     redriven_as: UUID | None = None
+
+
+def covers(done: Request, wanted: Request) -> bool:
+    """Whether an execution that completed has done what another was asked for, and more.
+
+    One that went on from the state has not read again what a full one, or a window,
+    would have.
+    """
+    if done == wanted:
+        return True
+    if _is_bounded(done) or (done.streams and not set(wanted.streams) <= set(done.streams)):
+        return False
+    if done.streams and not wanted.streams:
+        return False
+    return done.full or not (wanted.full or _is_bounded(wanted))
+
+
+def _is_bounded(request: Request) -> bool:
+    return request.window_start is not None or request.window_end is not None

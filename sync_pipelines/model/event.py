@@ -44,3 +44,18 @@ class Event:
     execution_id: UUID | None = None
     received_at: datetime
     processed_at: datetime | None = None
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What conditions are held against: the payload, and under ``event`` what it is.
+
+        A payload's own field ``event`` does not count, so that no sender can pretend.
+        """
+        named = {
+            "event_type": self.event_type,
+            "entity_type": self.entity_type,
+            "entity_id": self.entity_id,
+            "platform": self.platform,
+        }
+        known = {name: value for name, value in named.items() if value is not None}
+        return {**self.payload, "event": known}

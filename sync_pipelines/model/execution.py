@@ -127,13 +127,14 @@ class Execution:
         self._must_be(Status.PENDING, Status.QUEUED, becoming=Status.PENDING)
         return replace(self, status=Status.PENDING, next_attempt_at=at, queued_at=None)
 
-    def to_retry(self, at: datetime) -> "Execution":
-        """Its attempt failed; the next may start at ``at``."""
+    def to_retry(self, at: datetime, *, moved: bool = False) -> "Execution":
+        """Its attempt failed, but may have ``moved`` data; the next may start at ``at``."""
         self._must_be(Status.RUNNING, Status.QUEUED, becoming=Status.PENDING)
         return replace(
             self,
             status=Status.PENDING,
             attempt=self.attempt + 1,
+            fruitless=0 if moved else self.fruitless + 1,
             next_attempt_at=at,
             queued_at=None,
             run_id=None,

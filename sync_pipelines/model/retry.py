@@ -16,8 +16,9 @@ class RetryPolicy:
 
     ``max_attempts`` counts the first one, and those that moved nothing: an attempt that
     brought data further gives the whole budget back, up to `PATIENCE` times as many in
-    all. ``jitter`` is the share by which a delay may be longer or shorter, 0 to 1. An
-    attempt that brings nothing further for ``stalled_after`` is ended, and retried.
+    all. Where there is one attempt only, it is never repeated. ``jitter`` is the share by
+    which a delay may be longer or shorter, 0 to 1. An attempt that brings nothing further
+    for ``stalled_after`` is ended, and retried.
     """
 
     max_attempts: int = 3
@@ -50,11 +51,13 @@ class RetryPolicy:
         """How long to wait after ``attempt`` failed, or None to give up.
 
         ``attempt`` counts from 1; the last ``fruitless`` of them, with this one, moved
-        nothing (all, if it is left out). Never shorter than the provider's Retry-After
-        (RFC 9110, 10.2.3), never longer than ``ceiling`` plus jitter otherwise.
+        nothing (all, if it is left out): after none, waiting starts again from ``initial``.
+        Never shorter than the provider's Retry-After (RFC 9110, 10.2.3), never longer than
+        ``ceiling`` plus jitter otherwise.
         """
         count = attempt if fruitless is None else fruitless
-        if count >= self.max_attempts or attempt >= self.max_attempts * PATIENCE:
+        most = self.max_attempts * PATIENCE if self.max_attempts > 1 else 1
+        if count >= self.max_attempts or attempt >= most:
             return None
         try:
             grown = self.initial.total_seconds() * self.factor ** max(count - 1, 0)

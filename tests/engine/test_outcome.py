@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from connectors.contract import Counts
+from connectors.contract import Committed, Counts, State
 from connectors.errors import (
     AuthError,
     ConfigError,
@@ -12,7 +12,7 @@ from connectors.errors import (
     RateLimitedError,
     TransientError,
 )
-from sync_pipelines.engine.outcome import ErrorClass, Failure, StreamResult, decide
+from sync_pipelines.engine.outcome import ErrorClass, Failure, StreamResult, decide, is_further
 from sync_pipelines.engine.progress import CancelledError
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
@@ -29,8 +29,15 @@ def failed(error, stream="b"):
     return StreamResult(stream=stream, failure=Failure.of(error))
 
 
-def judge(*results, attempt=1):
-    return decide(results, attempt=attempt, policy=POLICY, now=START, rng=Random(1))
+def judge(*results, attempt=1, fruitless=None):
+    return decide(
+        results,
+        attempt=attempt,
+        fruitless=attempt - 1 if fruitless is None else fruitless,
+        policy=POLICY,
+        now=START,
+        rng=Random(1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,3 +101,38 @@ def test_a_cancelled_attempt_is_not_retried_whatever_else_failed():
     outcome = judge(failed(TransientError("x")), failed(CancelledError("stop")))
 
     assert outcome.status is Status.CANCELLED
+
+
+def test_any_stream_that_moved_makes_the_attempt_one_that_moved():
+    """R86: the budget of retries is larger while attempts make progress."""
+    stuck = failed(TransientError("down"), "a")
+    moved = StreamResult(stream="b", failure=stuck.failure, moved=True)
+
+    outcome = judge(stuck, moved, attempt=3, fruitless=2)
+
+    assert outcome.status is Status.PENDING
+    assert outcome.moved
+    assert outcome.retry_at == START + timedelta(seconds=2)
+    assert judge(stuck, stuck, attempt=3, fruitless=2).status is Status.FAILED
+
+
+def held(number, *, processed, finished=False):
+    state = State(version=1, value={"n": number})
+    return Committed(state=state, counts=Counts(processed=processed), finished=finished)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "further"),
+    [
+        (Committed(), Committed(), False),
+        (held(1, processed=5), held(1, processed=5), False),
+        (held(1, processed=5), held(1, processed=6), False),
+        (held(1, processed=5), held(2, processed=6), True),
+        (held(1, processed=5), held(1, processed=6, finished=True), True),
+        (held(1, processed=5), held(1, processed=5, finished=True), False),
+        (held(1, processed=5, finished=True), held(1, processed=5, finished=True), False),
+        (Committed(), Committed(counts=Counts(processed=3), finished=True), True),
+    ],
+)
+def test_a_stream_is_further_when_its_state_has_moved_or_all_of_it_is_there(before, after, further):
+    assert is_further(before, after) is further

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.retry import PATIENCE, RetryPolicy
 
 seconds = st.floats(0, 10_000).map(lambda value: timedelta(seconds=value))
 
@@ -55,6 +55,24 @@ def test_a_rate_limit_longer_than_the_ceiling_is_obeyed(policy, retry_after, see
     wait = policy.delay(1, Random(seed), retry_after=retry_after)
 
     assert wait is None or wait >= retry_after
+
+
+def test_after_an_attempt_that_moved_data_waiting_starts_again():
+    """R86."""
+    policy = RetryPolicy(max_attempts=3, jitter=0)
+
+    waits = [policy.delay(7, Random(1), fruitless=fruitless) for fruitless in (0, 1, 2, 3)]
+
+    assert waits == [timedelta(seconds=2), timedelta(seconds=2), timedelta(seconds=4), None]
+
+
+@given(policies(), st.integers(1, 2_000), st.integers(0, 200))
+def test_patience_ends_some_time_however_far_each_attempt_gets(policy, attempt, fruitless):
+    """R86."""
+    wait = policy.delay(attempt, Random(1), fruitless=fruitless)
+
+    is_over = fruitless >= policy.max_attempts or attempt >= policy.max_attempts * PATIENCE
+    assert (wait is None) == (is_over or policy.max_attempts == 1)
 
 
 def test_jitter_spreads_attempts_that_failed_together():
