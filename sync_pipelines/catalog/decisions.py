@@ -3,17 +3,17 @@
 Law: an instant has one decision. Whoever comes second changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, delete, select
+from sqlalchemy import RowMapping, delete, func, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 
-from sync_pipelines.catalog.tables import DecisionRow
+from sync_pipelines.catalog.tables import DecisionRow, ExecutionRow
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Decision, Outcome
@@ -76,6 +76,25 @@ def covering(db: Db, schedule_id: UUID, at: datetime, *, tenant_id: UUID) -> Dec
     )
     row = db.execute(query).mappings().one_or_none()
     return None if row is None else _decided(row)
+
+
+def taken_for_all_tenants(
+    db: Db, schedule_ids: Collection[UUID], since: datetime
+) -> dict[UUID, datetime]:
+    """The last instant, ``since`` or later, of each schedule that is decided on or claimed.
+
+    For all tenants, because the engine acts for each of them.
+    """
+    taken = union_all(
+        *(
+            select(row.schedule_id, row.due_at).where(
+                row.schedule_id.in_(schedule_ids), row.due_at >= since
+            )
+            for row in (DecisionRow, ExecutionRow)
+        )
+    ).subquery()
+    query = select(taken.c.schedule_id, func.max(taken.c.due_at)).group_by(taken.c.schedule_id)
+    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def of_sync(

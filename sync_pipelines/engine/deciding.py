@@ -9,6 +9,7 @@ Laws:
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,11 +29,11 @@ from sync_pipelines.catalog.due import (
 from sync_pipelines.engine.cancelling import cancel_before
 from sync_pipelines.engine.timetables import next_start, timetable_of
 from sync_pipelines.model.breaker import Breaker
-from sync_pipelines.model.execution import PRIORITY, Trigger
-from sync_pipelines.model.policy import Priority
-from sync_pipelines.timing.bars import Cause
+from sync_pipelines.model.execution import PRIORITY, Execution, Trigger
+from sync_pipelines.model.policy import Overlap, Priority
+from sync_pipelines.timing.bars import TICK, Cause
 from sync_pipelines.timing.decisions import Decision, Outcome, decide, decide_missed, refused
-from sync_pipelines.timing.firings import Timetable, firing_at
+from sync_pipelines.timing.firings import Firing, Timetable, firing_at
 
 HOUR = timedelta(hours=1)
 
@@ -64,7 +65,7 @@ def decide_up_to(db: Db, armed: Sequence[Armed], now: datetime) -> int:
                 last_run_at=started,
             )
         )
-    claimed = turn.write()
+    claimed = len(turn.write())
     move_on(db, moved)
     return claimed
 
@@ -74,24 +75,90 @@ def decide_before_change(db: Db, schedule_ids: Sequence[UUID], now: datetime) ->
     decide_up_to(db, lock_armed_for_all_tenants(db, schedule_ids), now)
 
 
-def fire(db: Db, armed: Sequence[Armed], at: datetime, *, trigger: Trigger, why: str) -> int:
-    """Let schedules that no clock drives fire for what happened ``at``; how many start.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """What became of a schedule that fired for something; ``execution_id`` if that started."""
 
-    ``why`` says what happened. Their rows are held.
+    decision: Decision
+    execution_id: UUID | None
+
+
+def fire(
+    db: Db,
+    armed: Sequence[Armed],
+    at: datetime,
+    *,
+    now: datetime,
+    trigger: Trigger,
+    why: str,
+    joins: Execution | None = None,
+    never_lost: bool = False,
+) -> list[Fired]:
+    """Let schedules that no clock drives fire for what happened ``at``; one outcome for each.
+
+    ``why`` says what happened. Their rows are held. It is never too late for it: whether
+    it may start is judged by when it would. ``joins`` has not started and will do all that
+    is asked: nothing else starts. ``never_lost``: without such a one another starts after
+    what runs, even where the schedule would skip.
     """
-    turn = _Turn(db, armed, at, trigger=trigger, why=why)
+    turn = _Turn(db, armed, now, trigger=trigger, why=why)
+    taken = recorded.taken_for_all_tenants(db, [one.schedule.id for one in armed], at)
+    moved = []
     for one in armed:
-        timetable = timetable_of(one.schedule, pause=one.pause)
-        found = decide_missed(
-            [firing_at(timetable, at)],
-            timetable.policies,
+        schedule, timetable = one.schedule, timetable_of(one.schedule, pause=one.pause)
+        policies = timetable.policies
+        if never_lost and policies.overlap is Overlap.SKIP:
+            policies = replace(policies, overlap=Overlap.QUEUE)
+        # Two things may happen at one instant; a schedule's instants are apart.
+        due_at = max(at, taken.get(schedule.id, at - TICK) + TICK)
+        firing = _happened(timetable, due_at, now)
+        found: Sequence[Decision] = decide_missed(
+            [firing],
+            policies,
             zone=timetable.local,
-            now=at,
+            now=firing.at,
             active=turn.is_active(one),
-            waiting=turn.is_waiting(one),
+            waiting=turn.is_waiting(one) and not never_lost,
         )
-        turn.take(one, timetable, found)
-    return turn.write()
+        if joins is not None:
+            found = [_joined(decision, joins) for decision in found]
+        started = turn.take(one, timetable, found)
+        if started is not None:
+            until = max(schedule.decided_until or due_at, due_at)
+            moved.append(
+                Moved(
+                    schedule_id=schedule.id,
+                    decided_until=until,
+                    next_run_at=next_start(timetable, after=until),
+                    last_run_at=started,
+                )
+            )
+    ids = turn.write()
+    move_on(db, moved)
+    return [
+        Fired(decision=decision, execution_id=ids.get((one.schedule.id, decision.due_at)))
+        for one, decision in turn.decided
+    ]
+
+
+def _happened(timetable: Timetable, due_at: datetime, now: datetime) -> Firing:
+    """The firing of what has happened: a spread only ever delays it."""
+    start = max(due_at + timetable.offset, now)
+    firing = firing_at(timetable, start - timetable.offset)
+    return replace(firing, due_at=due_at, first_due_at=due_at)
+
+
+def _joined(decision: Decision, standing: Execution) -> Decision:
+    """The same, but what would start is left to an execution that stands for it."""
+    if not decision.outcome.starts:
+        return decision
+    return replace(
+        decision,
+        outcome=Outcome.COLLAPSED,
+        cause=Cause.WAITING,
+        reason="an execution that has not started yet stands for it",
+        into=standing.due_at,
+    )
 
 
 class _Turn:
@@ -117,8 +184,9 @@ class _Turn:
         self._used = Counter(
             executions_since_for_all_tenants(db, limited, now - HOUR) if limited else {}
         )
-        self._decided: list[tuple[Armed, Decision]] = []
+        self.decided: list[tuple[Armed, Decision]] = []
         self._claimed: list[Claimed] = []
+        self._ids: dict[tuple[UUID, datetime], UUID] = {}
 
     def is_active(self, one: Armed) -> bool:
         """Whether an execution of its sync has not ended."""
@@ -130,23 +198,36 @@ class _Turn:
 
     def take(self, one: Armed, timetable: Timetable, found: Sequence[Decision]) -> datetime | None:
         """Take a schedule's decisions, as far as breaker and quota let them; the last start."""
-        found = self._within_quota(one, self._past_breaker(one, found))
+        # Quota first: what it refuses must not have been let through as the breaker's probe.
+        found = self._past_breaker(one, self._within_quota(one, found))
         starting = [decision for decision in found if decision.outcome.starts]
+        if any(decision.outcome is Outcome.CANCEL_RUNNING_AND_RUN for decision in starting):
+            self._claim_taken()  # what another schedule of the sync starts in this turn, too
+            cancel_before(self._db, one.schedule, now=self._now)
         for decision in starting:
-            if decision.outcome is Outcome.CANCEL_RUNNING_AND_RUN:
-                cancel_before(self._db, one.schedule, now=self._now)
             self._claimed.append(self._claim(one, timetable, decision, found))
-        self._decided += ((one, decision) for decision in found)
+        self.decided += ((one, decision) for decision in found)
         self._active[one.schedule.sync_id] += len(starting)
         self._used[one.schedule.tenant_id] += len(starting)
         return starting[-1].due_at if starting else None
 
-    def write(self) -> int:
-        """Claim what starts, and record everything; how many were claimed."""
-        ids = claims.claim(self._db, self._claimed, now=self._now)
-        decided = [(one.schedule, decision) for one, decision in self._decided]
-        recorded.record(self._db, decided, executions=ids, now=self._now)
-        return len(ids)
+    def write(self) -> Mapping[tuple[UUID, datetime], UUID]:
+        """Claim what starts, and record everything; the executions by schedule and instant."""
+        self._claim_taken()
+        decided = [(one.schedule, self._told(decision)) for one, decision in self.decided]
+        recorded.record(self._db, decided, executions=self._ids, now=self._now)
+        return self._ids
+
+    def _claim_taken(self) -> None:
+        self._ids |= claims.claim(self._db, self._claimed, now=self._now)
+        self._claimed = []
+
+    def _told(self, decision: Decision) -> Decision:
+        """The same, with what happened in its reason."""
+        if self._why is None:
+            return decision
+        on_time = decision.outcome is Outcome.RUN
+        return replace(decision, reason=self._why if on_time else f"{self._why}; {decision.reason}")
 
     def _past_breaker(self, one: Armed, found: Sequence[Decision]) -> Sequence[Decision]:
         breaker = self._breakers.get(one.schedule.sync_id, Breaker())
@@ -156,6 +237,9 @@ class _Turn:
         failed = f"breaker open: the last {breaker.failures} executions failed"
         if breaker.bars(self._now):
             reason = f"{failed}; the next try is not before {probe:%Y-%m-%d %H:%M} UTC"
+            return refused(found, keep=0, cause=Cause.BREAKER, reason=reason)
+        if self.is_active(one):
+            reason = f"{failed}; the next try follows what has not ended yet"
             return refused(found, keep=0, cause=Cause.BREAKER, reason=reason)
         probing = breaker.probing(one.breaker, self._now)
         breakers.put(self._db, one.schedule.sync_id, probing, tenant_id=one.schedule.tenant_id)

@@ -1,0 +1,201 @@
+"""Events: taken in once, and what became of each.
+
+Laws:
+
+* An event is known by its tenant, its platform and the id it has there. What another
+  tenant was sent under the same id is another event.
+* Whoever processes an event holds its row; others pass over it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError
+
+from connectors.errors import ConfigError
+from sync_pipelines.catalog.tables import EventRow
+from sync_pipelines.model.event import Event, EventStatus
+from sync_pipelines.model.execution import Execution
+from sync_pipelines.model.kinds import EventTrigger
+
+LONGEST = 255
+"""Characters of a platform, an id or a type."""
+
+_NAMED = ("platform", "event_id", "event_type", "entity_type", "entity_id")
+
+
+def accept(db: Db, event: Event) -> bool:
+    """Take an event in; False when it has been taken in before.
+
+    `ConfigError` when it has no platform, id or type, or holds what cannot be stored.
+    """
+    for name in _NAMED:
+        _check(name, getattr(event, name))
+    statement = (
+        insert(EventRow)
+        .values(
+            id=event.id,
+            tenant_id=event.tenant_id,
+            source=event.source,
+            platform=event.platform,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            entity_type=event.entity_type,
+            entity_id=event.entity_id,
+            sync_id=event.sync_id,
+            payload=dict(event.payload),
+            received_at=event.received_at,
+        )
+        .on_conflict_do_nothing(index_elements=["tenant_id", "platform", "event_id"])
+        .returning(EventRow.id)
+    )
+    try:
+        with db.begin_nested():
+            return db.execute(statement).one_or_none() is not None
+    except (DataError, UnicodeEncodeError) as error:
+        raise ConfigError(
+            f"event {event.event_id!r} of {event.platform!r} cannot be stored: its text has "
+            "a NUL or half a character in it, or its data a number that JSON does not know"
+        ) from error
+
+
+def pending_for_all_tenants(db: Db, *, limit: int) -> list[UUID]:
+    """Events that wait: every tenant's oldest, then every tenant's second, and so on.
+
+    For all tenants, because a turn serves all of them, and none waits for another's flood.
+    """
+    place = func.row_number().over(
+        partition_by=EventRow.tenant_id, order_by=(EventRow.received_at, EventRow.id)
+    )
+    query = (
+        select(EventRow.id)
+        .where(EventRow.status == EventStatus.PENDING)
+        .order_by(place, EventRow.received_at, EventRow.id)
+        .limit(limit)
+    )
+    return list(db.scalars(query))
+
+
+def lock_pending_for_all_tenants(db: Db, event_id: UUID) -> Event | None:
+    """An event that waits, held; None when somebody else holds it, or has processed it.
+
+    For all tenants, because its id comes from the catalog itself.
+    """
+    query = (
+        select(EventRow.__table__)
+        .where(EventRow.id == event_id, EventRow.status == EventStatus.PENDING)
+        .with_for_update(skip_locked=True)
+    )
+    row = db.execute(query).one_or_none()
+    return None if row is None else _event(row)
+
+
+def put_dispatched(db: Db, event: Event, *, sync_id: UUID, execution_id: UUID) -> None:
+    """An execution of a sync answers it; it is that sync's event from now on."""
+    _put(db, event, EventStatus.DISPATCHED, sync_id=sync_id, execution_id=execution_id, reason=None)
+
+
+def put_ignored(db: Db, event: Event, *, reason: str, now: datetime) -> None:
+    """Nothing is made of it, and why."""
+    _put(db, event, EventStatus.IGNORED, reason=reason, processed_at=now)
+
+
+def put_processed(db: Db, answer: Execution, *, now: datetime) -> None:
+    """The execution that answers them has succeeded."""
+    db.execute(
+        update(EventRow)
+        .where(*_answered_by(answer))
+        .values(status=EventStatus.PROCESSED, processed_at=now)
+    )
+
+
+def lock_answered_by(db: Db, answer: Execution) -> list[Event]:
+    """The events that an execution was to answer, held; oldest first."""
+    query = (
+        select(EventRow.__table__)
+        .where(*_answered_by(answer))
+        .order_by(EventRow.received_at, EventRow.id)
+        .with_for_update()
+    )
+    return [_event(row) for row in db.execute(query)]
+
+
+def pass_on(db: Db, event: Event, *, sync_ids: Sequence[UUID], names: Sequence[str]) -> None:
+    """Give an event to these syncs too, to each as one of its own; once, whoever asks."""
+    if not sync_ids:
+        return
+    rows = [
+        {
+            "tenant_id": event.tenant_id,
+            "source": event.source,
+            "platform": event.platform,
+            "event_id": f"{event.event_id}@{name}",
+            "event_type": event.event_type,
+            "entity_type": event.entity_type,
+            "entity_id": event.entity_id,
+            "sync_id": sync_id,
+            "payload": dict(event.payload),
+            "received_at": event.received_at,
+        }
+        for sync_id, name in zip(sync_ids, names, strict=True)
+    ]
+    statement = insert(EventRow).values(rows)
+    db.execute(
+        statement.on_conflict_do_nothing(index_elements=["tenant_id", "platform", "event_id"])
+    )
+
+
+def list_events(
+    db: Db, *, tenant_id: UUID, status: EventStatus | None = None, limit: int = 50
+) -> list[Event]:
+    """A tenant's events, newest first."""
+    query = select(EventRow.__table__).where(EventRow.tenant_id == tenant_id)
+    if status is not None:
+        query = query.where(EventRow.status == status)
+    query = query.order_by(EventRow.received_at.desc(), EventRow.id).limit(limit)
+    return [_event(row) for row in db.execute(query)]
+
+
+def _answered_by(answer: Execution) -> tuple[Any, ...]:
+    return (
+        EventRow.tenant_id == answer.tenant_id,
+        EventRow.execution_id == answer.id,
+        EventRow.status == EventStatus.DISPATCHED,
+    )
+
+
+def _put(db: Db, event: Event, status: EventStatus, **values: Any) -> None:
+    mine = (EventRow.id == event.id, EventRow.tenant_id == event.tenant_id)
+    db.execute(update(EventRow).where(*mine).values(status=status, **values))
+
+
+def _check(name: str, value: str | None) -> None:
+    if value is None and name.startswith("entity"):
+        return
+    if not value or len(value) > LONGEST:
+        raise ConfigError(f"{name} {value!r} of an event must have 1 to {LONGEST} characters")
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        source=EventTrigger(row.source),
+        platform=row.platform,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        entity_type=row.entity_type,
+        entity_id=row.entity_id,
+        sync_id=row.sync_id,
+        payload=row.payload,
+        status=EventStatus(row.status),
+        reason=row.reason,
+        execution_id=row.execution_id,
+        received_at=row.received_at,
+        processed_at=row.processed_at,
+    )

@@ -1,0 +1,39 @@
+"""Lets schedules fire that wait for another sync to succeed.
+
+Laws:
+
+* Once for each execution that succeeded, in the transaction that notes it as followed
+  up. One that got through in part, or not at all, fires nothing.
+* Under all of a schedule's policies. What they refuse is a decision of its own.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+
+from sync_pipelines.catalog import listeners
+from sync_pipelines.catalog.due import lock_armed_for_all_tenants
+from sync_pipelines.engine.deciding import fire
+from sync_pipelines.model.execution import Execution, Status, Trigger
+
+
+def followers(db: Db, ended: Execution) -> list[UUID]:
+    """The schedules that fire after an execution's sync; to be held with the sync's own."""
+    return listeners.after_sync(db, ended.sync_key, tenant_id=ended.tenant_id)
+
+
+def fire_followers(db: Db, ended: Execution, now: datetime) -> None:
+    """Let them fire for an execution that has ended, if it succeeded."""
+    if ended.status is not Status.COMPLETED:
+        return
+    assert ended.completed_at is not None
+    armed = lock_armed_for_all_tenants(db, followers(db, ended))
+    fire(
+        db,
+        armed,
+        ended.completed_at,
+        now=now,
+        trigger=Trigger.SCHEDULED,
+        why=f"after {ended.sync_key} succeeded",
+    )
