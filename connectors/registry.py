@@ -29,6 +29,11 @@ class Connector:
     ``config`` validates a connection's configuration; its ``SecretStr`` fields are
     what the catalog encrypts. A role that the system cannot play is None.
     ``collection`` is what its streams are called together: tables, calendars.
+
+    ``most_at_once`` says how many executions the system behind a configuration bears at
+    a time; None is no limit. ``place`` names that system without any credential: two
+    configurations of the same name lead to the same place. Both take a valid
+    configuration, and open nothing.
     """
 
     name: str
@@ -37,6 +42,8 @@ class Connector:
     source: Callable[[Any], Source] | None = None
     destination: Callable[[Any], Destination] | None = None
     collection: str = "streams"
+    most_at_once: Callable[[Any], int | None] | None = None
+    place: Callable[[Any], str] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:

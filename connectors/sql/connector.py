@@ -1,8 +1,13 @@
 """The connector ``database``: PostgreSQL, SQLite and DuckDB, told apart by the URL."""
 
+from pathlib import Path
+
 from connectors.contract import Destination, Source
 from connectors.registry import Connector
-from connectors.sql.config import DatabaseConfig
+from connectors.sql.config import DatabaseConfig, Dialect
+
+POSTGRES_PORT = "5432"
+THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
 
 
 def _source(config: DatabaseConfig) -> Source:
@@ -17,6 +22,28 @@ def _destination(config: DatabaseConfig) -> Destination:
     return open_destination(config)
 
 
+def _most_at_once(config: DatabaseConfig) -> int | None:
+    """A file has one writer at a time; a second one would only wait or fail."""
+    return None if config.dialect is Dialect.POSTGRESQL else 1
+
+
+def _place(config: DatabaseConfig) -> str:
+    """Where the database is, however its URL is written: server and name, or file."""
+    if config.dialect is not Dialect.POSTGRESQL:
+        return f"{config.dialect}:///{Path(config.path).resolve()}"
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        said = conninfo_to_dict(config.conninfo)
+    except ProgrammingError:  # the driver's business, once somebody connects
+        return config.redacted
+    host = str(said.get("hostaddr") or said.get("host") or "").lower()
+    name = said.get("dbname") or said.get("user") or ""
+    where = "localhost" if host in THIS_MACHINE else host
+    return f"postgresql://{where}:{said.get('port') or POSTGRES_PORT}/{name}"
+
+
 CONNECTOR = Connector(
     name="database",
     collection="tables",
@@ -24,4 +51,6 @@ CONNECTOR = Connector(
     config=DatabaseConfig,
     source=_source,
     destination=_destination,
+    most_at_once=_most_at_once,
+    place=_place,
 )

@@ -1,7 +1,8 @@
 """Carries a plan out: one transaction, one audit row a change.
 
 Law: the plan is made in the transaction that carries it out, under the tenant's
-lock, so it is still true when it is done. A change that fails undoes all of them.
+lock, so it is still true when it is done. A change that fails, or that brings about
+a certain conflict, undoes all of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,47 +12,75 @@ from uuid import UUID
 
 from sqlalchemy import Connection as Db
 
-from sync_pipelines.apply.changes import Change, Plan, PutSchedule, PutSync
+from connectors import registry
+from sync_pipelines.apply.changes import Change, Kind, Plan, PutSchedule, PutSync
+from sync_pipelines.apply.clashing import conflict_problems
 from sync_pipelines.apply.current import Current, read_current
 from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.plan import make_plan
+from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.syncs import (
-    put_connection,
-    put_sync,
-    put_tenant,
-)
+from sync_pipelines.catalog.syncs import put_connection, put_sync, put_tenant
+from sync_pipelines.catalog.tenants import find_tenant
+from sync_pipelines.engine.conflicts import Examined, brought_about, examine, review
 from sync_pipelines.engine.deciding import decide_before_change
 from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
+from sync_pipelines.timing.clashes import Severity
 
 
 def preview(catalog: Catalog, parsed: Parsed, *, now: datetime) -> Plan:
-    """What `apply` would do; changes nothing. `ManifestError` with every problem of the file."""
+    """What `apply` would do, done and taken back; changes nothing. Raises as `apply` does."""
     with catalog.begin() as db:
-        current = read_current(db, catalog.secrets, parsed.manifest.tenant)
-    return make_plan(parsed, current, now=now)
+        trial = db.begin_nested()
+        plan = _carried_out(catalog, db, parsed, now=now, actor=None)
+        trial.rollback()
+    return plan
 
 
 def apply(catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str) -> Plan:
-    """Make the catalog as the file says; what was done. `ManifestError` if the file is wrong.
+    """Make the catalog as the file says; what was done.
 
-    ``actor`` is who asked, for the audit.
+    `ManifestError` if the file is wrong, or would bring schedules into a certain
+    conflict. ``actor`` is who asked, for the audit.
     """
     with catalog.begin() as db:
-        current = read_current(db, catalog.secrets, parsed.manifest.tenant, lock=True)
-        plan = make_plan(parsed, current, now=now)
-        if plan.changes:
-            decide_before_change(db, list(_schedules_changed(plan)), now)
-            doer = _Doer(db, catalog.secrets, plan.tenant, current, now)
-            for change in plan.changes:
-                doer.carry_out(change)
+        return _carried_out(catalog, db, parsed, now=now, actor=actor)
+
+
+def _carried_out(
+    catalog: Catalog, db: Db, parsed: Parsed, *, now: datetime, actor: str | None
+) -> Plan:
+    """The plan once it is done; without an actor, nothing is audited."""
+    current = read_current(db, catalog.secrets, parsed.manifest.tenant, lock=True)
+    plan = make_plan(parsed, current, now=now)
+    if plan.changes:
+        decide_before_change(db, list(_schedules_changed(plan)), now)
+        doer = _Doer(db, catalog.secrets, plan.tenant, current, now)
+        for change in plan.changes:
+            doer.carry_out(change)
+            if actor is not None:
                 _record(db, change, doer.tenant_id, at=now, actor=actor)
-    return plan
+    examined = review(db, catalog.secrets, find_tenant(db, plan.tenant), now=now)
+    if any(one.severity is Severity.CERTAIN for one in examined.conflicts):
+        brought = brought_about(examined, _before(catalog, plan, now))
+        if brought:
+            problems = conflict_problems(parsed.manifest, plan, brought)
+            raise ManifestError(parsed.manifest.file, problems)
+    return replace(plan, conflicts=examined.conflicts)
+
+
+def _before(catalog: Catalog, plan: Plan, now: datetime) -> Examined:
+    """The conflicts without the plan, as others still see the catalog."""
+    if any(change.kind is Kind.TENANT for change in plan.changes):
+        return Examined()
+    with catalog.begin() as unchanged:
+        tenant = find_tenant(unchanged, plan.tenant)
+        return examine(unchanged, catalog.secrets, tenant, now=now)
 
 
 def _schedules_changed(plan: Plan) -> Iterator[UUID]:
@@ -91,11 +120,12 @@ class _Doer:
         schedule = replace(put.schedule, tenant_id=self.tenant_id, sync_id=self._syncs[put.sync])
         identity = put_schedule(self._db, schedule, now=self._now)
         if identity != schedule.id:  # a spread depends on the id, which is known only now
-            made = replace(schedule, id=identity)
+            made = replace(schedule, id=identity, decided_until=None)
             put_schedule(self._db, rearmed(made, pause=put.pause, now=self._now), now=self._now)
 
     def _put_connection(self, wanted: WantedConnection) -> None:
         sealed = self._secrets.seal(wanted.secrets) if wanted.secrets else None
+        config = {**wanted.config, **wanted.secrets}
         identity = put_connection(
             self._db,
             self.tenant_id,
@@ -104,6 +134,7 @@ class _Doer:
             config=wanted.config,
             sealed=sealed,
             key_id=self._secrets.key_id if sealed else None,
+            most_at_once=_most_at_once(wanted.connector, config),
             now=self._now,
         )
         self._connections[wanted.name] = Connection(
@@ -111,7 +142,7 @@ class _Doer:
             tenant=self._tenant,
             name=wanted.name,
             connector=wanted.connector,
-            config={**wanted.config, **wanted.secrets},
+            config=config,
         )
 
     def _put_sync(self, put: PutSync) -> None:
@@ -126,11 +157,18 @@ class _Doer:
             dataset=wanted.dataset,
             streams=wanted.streams,
             retry=wanted.retry,
-            is_active=put.is_active,
+            breaker=wanted.breaker,
+            is_active=bool(wanted.is_active),
+            pause_reason=wanted.pause_reason,
         )
         self._syncs[wanted.name] = put_sync(
             self._db, self.tenant_id, sync=sync, description=wanted.description, now=self._now
         )
+
+
+def _most_at_once(connector: str, config: Mapping[str, object]) -> int | None:
+    known = registry.get(connector)
+    return known.most_at_once(known.parse(config)) if known.most_at_once else None
 
 
 def _record(db: Db, change: Change, tenant_id: UUID, *, at: datetime, actor: str) -> None:

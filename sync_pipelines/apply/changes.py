@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from sync_pipelines.apply.describe import Described, FieldChange
 from sync_pipelines.apply.manifest import WantedConnection, WantedSync
+from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.model.schedule import Schedule
 
 
@@ -20,11 +21,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutSync:
-    """A sync to be stored, with ``is_active`` decided."""
+    """A sync to be stored, with ``is_active`` and ``pause_reason`` decided."""
 
     wanted: WantedSync
     connector: str
-    is_active: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What applying does, in order, and how many things of the file are as they should be."""
+    """What applying does, in order, and how many things of the file are as they should be.
+
+    ``conflicts`` are those among the tenant's schedules once it is done.
+    """
 
     tenant: str
     changes: tuple[Change, ...]
     unchanged: int
+    conflicts: tuple[Conflict, ...] = ()

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection as Db
 from sqlalchemy import func, select
 
+from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.overview import descriptions
 from sync_pipelines.catalog.schedules import list_schedules
 from sync_pipelines.catalog.secrets import SecretBox
@@ -56,7 +57,7 @@ def read_current(db: Db, secrets: SecretBox, tenant: str, *, lock: bool = False)
         return Current()
     if lock:
         schedules = select(ScheduleRow.id).where(ScheduleRow.tenant_id == tenant_id)
-        db.execute(schedules.with_for_update())
+        lock_armed_for_all_tenants(db, db.scalars(schedules))
     written = descriptions(db, tenant_id=tenant_id)
     return Current(
         tenant_id=tenant_id,

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from connectors.contract import Json
 from sync_pipelines.apply.manifest import WantedSync
-from sync_pipelines.catalog.codec import retry_to_json, stream_to_json
+from sync_pipelines.catalog.codec import breaker_to_json, retry_to_json, stream_to_json
 from sync_pipelines.model.cadence import to_mapping
 from sync_pipelines.model.policy import policies_mapping
 from sync_pipelines.model.schedule import Schedule
@@ -33,9 +33,7 @@ def described_connection(
     return {"connector": connector, "config": config, "secrets": sorted(secrets)}
 
 
-def described_sync(
-    sync: Sync | WantedSync, description: str | None, *, is_active: bool | None = None
-) -> Described:
+def described_sync(sync: Sync | WantedSync, description: str | None) -> Described:
     """A sync; its streams by name, with what differs from the defaults."""
     streams = {stream.name: stream_to_json(stream) for stream in sync.streams}
     return {
@@ -43,13 +41,15 @@ def described_sync(
         "destination": sync.destination.name,
         "dataset": sync.dataset,
         "description": description,
-        "is_active": bool(sync.is_active) if is_active is None else is_active,
+        "is_active": bool(sync.is_active),
+        "pause_reason": sync.pause_reason,
         "order": list(streams),
         "streams": {
             name: {key: value for key, value in stream.items() if key != "name"}
             for name, stream in streams.items()
         },
         "retry": retry_to_json(sync.retry),
+        "breaker": breaker_to_json(sync.breaker),
     }
 
 

@@ -1,14 +1,16 @@
 """A tenant's file as frozen data: connections, syncs and schedules, each with its line.
 
-A sync becomes what the file says of it, defaults included. Only ``is_active`` that
-is left out stays as it is, so that applying does not start what somebody paused.
+A sync becomes what the file says of it, defaults included. Only ``is_active`` and a
+pause that are left out stay as they are, so that applying does not start what somebody
+paused.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connectors.contract import Json
-from sync_pipelines.model.cadence import Cadence, ClockChange
+from sync_pipelines.model.breaker import BreakerPolicy
+from sync_pipelines.model.cadence import After, Cadence, ClockChange
 from sync_pipelines.model.policy import Policies
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
@@ -52,6 +54,16 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Where a schedule of ``sync`` names another sync to wait for. ``hidden`` as for `End`."""
+
+    sync: str
+    cadence: After
+    line: int
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WantedSync:
     """A sync as the file has it."""
 
@@ -63,17 +75,25 @@ class WantedSync:
     streams: tuple[SyncStream, ...]
     description: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     is_active: bool | None = None
+    pause_reason: str | None = None
     schedules: tuple[WantedSchedule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A whole file. ``ends`` are all the mentions of connections, from broken syncs too."""
+    """A whole file.
+
+    ``ends`` are all the mentions of connections, and ``waits`` those of syncs to wait
+    for, from broken syncs too.
+    """
 
     file: str
     tenant: str
     connections: tuple[WantedConnection, ...] = ()
     broken_connections: frozenset[str] = frozenset()
     syncs: tuple[WantedSync, ...] = ()
+    broken_syncs: frozenset[str] = frozenset()
     ends: tuple[End, ...] = ()
+    waits: tuple[Wait, ...] = ()

@@ -24,14 +24,16 @@ from sync_pipelines.apply.fields import Fields
 from sync_pipelines.apply.manifest import (
     End,
     Manifest,
+    Wait,
     WantedConnection,
     WantedSchedule,
     WantedSync,
 )
 from sync_pipelines.apply.problems import Problem, Problems
+from sync_pipelines.apply.recovery import BREAKER, RETRY, read_breaker, read_retry
 from sync_pipelines.apply.secret_fields import split_config
 from sync_pipelines.apply.timetable import read_schedule
-from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.model.cadence import After
 from sync_pipelines.model.sync import SyncStream
 
 TOP = ("tenant", "connections", "syncs")
@@ -43,8 +45,10 @@ SYNC = (
     "description",
     "streams",
     "retry",
+    "breaker",
     "schedules",
     "is_active",
+    "pause_reason",
 )
 STREAM = (
     "name",
@@ -59,7 +63,6 @@ STREAM = (
     "deletes",
     "allow_empty",
 )
-RETRY = ("max_attempts", "initial", "factor", "ceiling", "jitter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,26 +89,28 @@ class _Reader:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._ends: list[End] = []
+        self._waits: list[Wait] = []
 
     def read(self, root: Table, file: str) -> Manifest:
         top = Fields(root, TOP, what="the file", problems=self._problems)
         tenant = top.word("tenant", required=True)
         found = top.named("connections", CONNECTION, what="a connection")
         connections = {name: self._connection(name, fields) for name, fields in found.items()}
-        named = top.inner("connections")
         syncs = [
             self._sync(name, fields)
             for name, fields in top.named("syncs", SYNC, what="a sync").items()
         ]
         whole = tuple(connection for connection in connections.values() if connection)
-        written = frozenset(named.entries if named else ())
+        sound = tuple(sync for sync in syncs if sync)
         return Manifest(
             file=file,
             tenant=tenant or "",
             connections=whole,
-            broken_connections=written - {connection.name for connection in whole},
-            syncs=tuple(sync for sync in syncs if sync),
+            broken_connections=_written(top, "connections") - {one.name for one in whole},
+            syncs=sound,
+            broken_syncs=_written(top, "syncs") - {one.name for one in sound},
             ends=tuple(self._ends),
+            waits=tuple(self._waits),
         )
 
     # --- connections -------------------------------------------------------------
@@ -153,9 +158,11 @@ class _Reader:
         dataset = fields.text("dataset", right="a schema's name")
         description = fields.text("description")
         active = fields.flag("is_active")
+        reason = self._pause_reason(fields, active)
         streams = self._streams(fields)
-        retry = self._retry(fields.fields("retry", RETRY, what="retry"))
-        schedules = self._schedules(fields)
+        retry = read_retry(fields.fields("retry", RETRY, what="retry"))
+        breaker = read_breaker(fields.fields("breaker", BREAKER, what="breaker"))
+        schedules = self._schedules(name, fields)
         if source is None or destination is None or len(self._problems.found) > before:
             return None
         return WantedSync(
@@ -167,9 +174,19 @@ class _Reader:
             streams=streams,
             description=description,
             retry=retry,
+            breaker=breaker,
             is_active=active,
+            pause_reason=reason,
             schedules=schedules,
         )
+
+    def _pause_reason(self, fields: Fields, active: bool | None) -> str | None:
+        reason = fields.text("pause_reason", right="why the sync is paused")
+        if reason is not None and active is not False:
+            fields.wrong(
+                "pause_reason", "pause_reason is for a paused sync; write is_active: false"
+            )
+        return reason
 
     def _end(self, fields: Fields, role: str) -> End | None:
         name = fields.text(role, right="a connection's name", required=True)
@@ -242,32 +259,28 @@ class _Reader:
             self._problems.add(node.line, str(error), hide=hidden_in(node))
             return None
 
-    def _retry(self, fields: Fields | None) -> RetryPolicy:
-        if fields is None:
-            return RetryPolicy()
-        chosen = {
-            "max_attempts": fields.number("max_attempts", least=1, most=1000, whole=True),
-            "initial": fields.duration("initial"),
-            # Beyond this, the powers of long retries would no longer be finite.
-            "factor": fields.number("factor", least=1, most=1000),
-            "ceiling": fields.duration("ceiling"),
-            "jitter": fields.number("jitter", least=0, most=1),
-        }
-        try:
-            return RetryPolicy(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
-        except ValueError as error:
-            fields.wrong(str(error).partition(" ")[0], str(error))
-            return RetryPolicy()
-
-    def _schedules(self, fields: Fields) -> tuple[WantedSchedule, ...]:
+    def _schedules(self, sync: str, fields: Fields) -> tuple[WantedSchedule, ...]:
         table = fields.inner("schedules")
-        if table is None:
-            return ()
-        found = (
-            read_schedule(name, node, line=table.key_lines[name], problems=self._problems)
-            for name, node in table.entries.items()
-        )
-        return tuple(schedule for schedule in found if schedule is not None)
+        found = []
+        for name, node in table.entries.items() if table else ():
+            assert table is not None
+            line = table.key_lines[name]
+            schedule = read_schedule(name, node, line=line, problems=self._problems)
+            if schedule is None:
+                continue
+            found.append(schedule)
+            if isinstance(schedule.cadence, After):
+                at = _line_within(node, ["sync"]) if isinstance(node, Table) else line
+                hidden = hidden_in(node)
+                wait = Wait(sync=sync, cadence=schedule.cadence, line=at, hidden=hidden)
+                self._waits.append(wait)
+        return tuple(found)
+
+
+def _written(top: Fields, key: str) -> frozenset[str]:
+    """The names that stand in a mapping, whatever stands behind them."""
+    named = top.table.entries.get(key)
+    return frozenset(named.entries if isinstance(named, Table) else ())
 
 
 def _line_within(table: Table, path: list[str]) -> int:

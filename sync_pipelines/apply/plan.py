@@ -31,8 +31,10 @@ from sync_pipelines.apply.manifest import (
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.problems import ManifestError, Problem, nearest, redacted
 from sync_pipelines.apply.secret_fields import split_config
+from sync_pipelines.apply.waits import wait_problems
 from sync_pipelines.catalog.due import PAUSED
 from sync_pipelines.engine.timetables import decided_at, rearmed
+from sync_pipelines.model.policy import Policies
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Connection
 
@@ -43,7 +45,11 @@ NO_ID = UUID(int=0)
 def make_plan(parsed: Parsed, current: Current, *, now: datetime) -> Plan:
     """Compare; `ManifestError` with every problem of the file if there is any."""
     manifest = parsed.manifest
-    problems = [*parsed.problems, *_catalog_problems(manifest, current)]
+    problems = [
+        *parsed.problems,
+        *_catalog_problems(manifest, current),
+        *wait_problems(manifest, current),
+    ]
     if problems:
         raise ManifestError(manifest.file, problems)
     changes = tuple(_changes(manifest, current, now))
@@ -160,10 +166,14 @@ def _sync_changes(
     there = current.sync(wanted.name)
     was_active = there.sync.is_active if there else None
     is_active = _decided(wanted.is_active, was_active)
+    reason = (
+        None if is_active else wanted.pause_reason or (there.sync.pause_reason if there else None)
+    )
     before = described_sync(there.sync, there.description) if there else None
     connector = _connector_of(wanted.source.name, manifest, current)
     assert connector is not None, "checked before"
-    after = described_sync(wanted, wanted.description, is_active=is_active)
+    decided = replace(wanted, is_active=is_active, pause_reason=reason)
+    after = described_sync(decided, wanted.description)
     fields = differences(before, after)
     key = f"{manifest.tenant}/{wanted.name}"
     if before is None or fields:
@@ -173,10 +183,10 @@ def _sync_changes(
             before=before,
             after=after,
             fields=fields,
-            put=PutSync(wanted=wanted, connector=connector, is_active=is_active),
+            put=PutSync(wanted=decided, connector=connector),
         )
     turned = was_active is not None and is_active is not was_active
-    pause = None if is_active else PAUSED
+    pause = None if is_active else reason or PAUSED
     yield from _schedule_changes(key, wanted, there, now, pause=pause, turned=turned)
 
 
@@ -213,10 +223,17 @@ def _as_wanted(wanted: WantedSchedule, old: Schedule | None, now: datetime) -> S
         cadence=wanted.cadence,
         timezone=wanted.timezone,
         clock_change=wanted.clock_change,
-        policies=wanted.policies,
+        policies=_policies(wanted, old),
         learned=old.learned if old and old.cadence == wanted.cadence else None,
         is_active=_decided(wanted.is_active, old.is_active if old else None),
     )
+
+
+def _policies(wanted: WantedSchedule, old: Schedule | None) -> Policies:
+    """The file's, with the pause that is there unless the file has one, or says it is active."""
+    if old is None or wanted.policies.pause is not None or wanted.is_active:
+        return wanted.policies
+    return replace(wanted.policies, pause=old.policies.pause)
 
 
 def _schedule_change(
@@ -233,7 +250,9 @@ def _schedule_change(
     fields = differences(before, after)
     if old is None or turned or _timing(old) != _timing(new):
         until = decided_at(old, now) if old else None
-        new = rearmed(replace(new, decided_until=until), pause=pause, now=now)
+        has_new_slots = old is not None and _slots(old) != _slots(new)
+        new = replace(new, decided_until=until)
+        new = rearmed(new, pause=pause, now=now, has_new_slots=has_new_slots)
         if old is None or old.next_run_at != new.next_run_at:
             slots = (_text(old.next_run_at if old else None), _text(new.next_run_at))
             fields += (FieldChange(field="next_run_at", before=slots[0], after=slots[1]),)
@@ -250,13 +269,12 @@ def _schedule_change(
 
 def _timing(schedule: Schedule) -> Sequence[object]:
     """What decides its slots, and what becomes of them."""
-    return (
-        schedule.cadence,
-        schedule.timezone,
-        schedule.clock_change,
-        schedule.policies,
-        schedule.is_active,
-    )
+    return (*_slots(schedule), schedule.policies, schedule.is_active)
+
+
+def _slots(schedule: Schedule) -> Sequence[object]:
+    """What names its instants."""
+    return schedule.cadence, schedule.timezone, schedule.clock_change
 
 
 def _text(at: datetime | None) -> str | None:

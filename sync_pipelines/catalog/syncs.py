@@ -103,14 +103,19 @@ def put_connection(
     config: Mapping[str, Any],
     sealed: str | None,
     key_id: str | None,
+    most_at_once: int | None = None,
     now: datetime,
 ) -> UUID:
-    """Create or change a connection; ``sealed`` is `SecretBox.seal` of its secret fields."""
+    """Create or change a connection; ``sealed`` is `SecretBox.seal` of its secret fields.
+
+    ``most_at_once`` is how many executions the system behind it bears at a time.
+    """
     values = {
         "connector": connector,
         "config": dict(config),
         "secrets": sealed,
         "secrets_key_id": key_id,
+        "most_at_once": most_at_once,
         "updated_at": now,
     }
     statement = (

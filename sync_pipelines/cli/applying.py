@@ -1,6 +1,5 @@
 """``apply``: a tenant's file becomes the catalog's content, by a plan that is shown."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,8 @@ from sync_pipelines.apply import act
 from sync_pipelines.apply.changes import Change, Plan
 from sync_pipelines.apply.describe import FieldChange
 from sync_pipelines.apply.parse import Parsed, parse_manifest
+from sync_pipelines.apply.words import value_in_words
+from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.cli.doors import AsJson, actor, session
 from sync_pipelines.cli.output import print_json, print_line
 from sync_pipelines.clock import system_clock
@@ -54,6 +55,8 @@ def _show(plan: Plan, *, applied: bool) -> None:
         for field in change.fields:
             print_line(f"    {_sentence(field)}")
     print_line(f"= {plan.unchanged} unchanged")
+    for conflict in plan.conflicts:
+        print_line(f"! {conflict.severity} conflict: {conflict.sentence}")
     if plan.changes:
         done = "done" if applied else "planned; nothing was changed"
         print_line(
@@ -64,11 +67,8 @@ def _show(plan: Plan, *, applied: bool) -> None:
 def _sentence(field: FieldChange) -> str:
     if field.is_secret:
         return f"{field.field}: another secret"
-    return f"{field.field}: {_shown(field.before)} → {_shown(field.after)}"
-
-
-def _shown(value: Json) -> str:
-    return "(none)" if value is None else json.dumps(value, ensure_ascii=False)
+    before, after = (value_in_words(field.field, each) for each in (field.before, field.after))
+    return f"{field.field}: {before} → {after}"
 
 
 def _json(plan: Plan, *, applied: bool) -> Json:
@@ -77,6 +77,17 @@ def _json(plan: Plan, *, applied: bool) -> Json:
         "applied": applied,
         "unchanged": plan.unchanged,
         "changes": [_change(change) for change in plan.changes],
+        "conflicts": [_conflict(conflict) for conflict in plan.conflicts],
+    }
+
+
+def _conflict(conflict: Conflict) -> Json:
+    return {
+        "kind": str(conflict.kind),
+        "severity": str(conflict.severity),
+        "schedules": list(conflict.schedules),
+        "message": conflict.message,
+        "remedy": conflict.remedy,
     }
 
 

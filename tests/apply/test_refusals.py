@@ -191,11 +191,135 @@ WRONG = {
         in_schedule("type: daily, clock_change: {missing: never}"),
         "missing 'never' is not known",
     ),
+    "an event from nowhere": (in_schedule("type: event"), "trigger is missing; write one of"),
+    "an unknown trigger": (
+        in_schedule("type: event, trigger: phone"),
+        "trigger 'phone' is not known; write one of webhook, api, user-action",
+    ),
+    "a condition that is none": (
+        in_sync(
+            "schedules:\n      s:\n        type: event\n        trigger: webhook\n"
+            "        conditions:\n          - {field: status, equals: paid}\n"
+            "          - {field: total, above: 3} #!"
+        ),
+        "condition 2: 'above' of field 'total' is not known; write one of equals",
+    ),
+    "conditions that are no list": (
+        in_schedule("type: event, trigger: api, conditions: {field: a, equals: b}"),
+        "conditions is not a list",
+    ),
+    "after nothing": (in_schedule("type: after"), "sync None is not a sync's name"),
+    "after what there is not": (
+        in_schedule("type: after, sync: ordrs"),
+        "sync 'ordrs' to wait for is none of the file or the tenant; did you mean 'orders'?",
+    ),
+    "after another tenant's": (
+        in_schedule("type: after, sync: rival/orders"),
+        "sync 'rival/orders' belongs to another tenant; name one of 'acme''s own",
+    ),
+    "after itself": (
+        in_schedule("type: after, sync: orders"),
+        "acme/orders waits for acme/orders: none of them would ever start; give one",
+    ),
+    "an adaptive cadence without bounds": (
+        in_schedule("type: adaptive, least: 5m"),
+        "most is missing; write an interval",
+    ),
+    "bounds the wrong way round": (
+        in_schedule("type: adaptive, least: 1h, most: 5m"),
+        "most, 5m, is not longer than least, 1h",
+    ),
+    "an unknown overlap": (
+        in_schedule("every: 5m, overlap: wait"),
+        "overlap 'wait' is not known; write one of skip, queue, cancel",
+    ),
+    "an unknown way to catch up": (
+        in_schedule("every: 5m, missed: never"),
+        "missed 'never' is not known; write one of once, all, skip",
+    ),
+    "too many to catch up": (
+        in_sync(
+            "schedules:\n      s:\n        every: 5m\n        missed:\n"
+            "          policy: all\n          most: 1001 #!"
+        ),
+        "most 1001 is wrong; write a whole number 1 to 1000",
+    ),
+    "a window that is too short": (
+        in_schedule("every: 5m, missed: {policy: all, window: 4m}"),
+        "window 0:04:00 is wrong; take whole minutes, 5 to 366d",
+    ),
+    "a spread of days": (in_schedule("every: 5m, spread: 1d"), "spread '1d' is wrong; write it as"),
+    "a spread without a unit": (in_schedule("every: 5m, spread: 10"), "spread 10 is wrong"),
+    "a blackout with an unquoted time": (
+        in_sync(
+            "schedules:\n      s:\n        every: 5m\n        blackouts:\n"
+            "          - {days: [sat], from: '22:00', to: '06:00'}\n"
+            "          - days: [sun]\n            from: 22:00 #!"
+        ),
+        "from 1320 is a number; if it was written 22:00, put quotes around it",
+    ),
+    "a blackout on no weekday": (
+        in_schedule("every: 5m, blackouts: [{days: [caturday]}]"),
+        "days has 'caturday', which is not a weekday",
+    ),
+    "a blackout that ends before it starts": (
+        in_schedule("every: 5m, blackouts: [{from: '2026-12-26', to: '2026-12-24'}]"),
+        "to 2026-12-24 of a blackout is before its from, 2026-12-26",
+    ),
+    "a start without an offset": (
+        in_schedule("every: 5m, starts_at: '2026-02-01T08:00:00'"),
+        "starts_at '2026-02-01T08:00:00' is not an instant; write it with its offset",
+    ),
+    "an end before the start": (
+        in_sync(
+            "schedules:\n      s:\n        every: 5m\n"
+            "        ends_at: 2026-02-01T00:00:00Z #!\n        starts_at: 2026-02-02T00:00:00Z"
+        ),
+        "ends_at 2026-02-01T00:00:00+00:00 is not after starts_at",
+    ),
+    "a pause without a reason": (
+        in_schedule("every: 5m, pause: {until: '2026-02-01T08:00:00Z'}"),
+        "reason of the pause is empty",
+    ),
+    "a pause that is a flag": (in_schedule("every: 5m, pause: true"), "pause True is wrong"),
+    "an unknown key of a pause": (
+        in_schedule("every: 5m, pause: {reason: a, till: b}"),
+        "'till' is not a key of pause; it takes reason, until",
+    ),
+    "an unknown priority": (
+        in_schedule("every: 5m, priority: urgent"),
+        "priority 'urgent' is not known; write one of high, normal, low",
+    ),
     "a schedule that is a text": (
         in_sync("schedules:\n      nightly: daily #!"),
         "schedule 'nightly' is wrong",
     ),
     "a schedule's name": (in_sync("schedules: {At Night: {type: daily}} #!"), "cannot be a name"),
+    "a breaker that never opens": (in_sync("breaker: {failures: 0} #!"), "failures 0 is wrong"),
+    "a breaker without patience": (
+        in_sync("breaker:\n      failures: 3\n      probe_after: 0s #!"),
+        "probe_after is no time at all; write 1s or more",
+    ),
+    "a breaker with a low ceiling": (
+        in_sync("breaker:\n      probe_after: 1h\n      ceiling: 5m #!"),
+        "must not be below probe_after",
+    ),
+    "an unknown key of breaker": (
+        in_sync("breaker: {failure: 2} #!"),
+        "unknown key 'failure'; did you mean 'failures'?",
+    ),
+    "a pause of the breaker that is no flag": (
+        in_sync("breaker: {pause: ask} #!"),
+        "pause 'ask' is wrong; write true or false",
+    ),
+    "a stall of seconds": (
+        in_sync("retry:\n      stalled_after: 30s #!"),
+        "stalled_after 0:00:30 must be at least a minute",
+    ),
+    "a reason without a pause": (
+        in_sync("pause_reason: stocktaking #!"),
+        "pause_reason is for a paused sync; write is_active: false",
+    ),
     "a flag of a sync": (in_sync("is_active: 1 #!"), "is_active 1 is wrong"),
 }  # fmt: skip
 
@@ -282,6 +406,15 @@ def test_a_connection_in_a_role_that_its_connector_cannot_play_is_refused(
         FRAME + "    streams: [a]\n    retry: {initial: 'x${env:SECRET}y'}\n",
         FRAME + "    streams: [a]\n    schedules: {s: {type: daily, at: '${env:SECRET}'}}\n",
         FRAME + "    streams: [a]\n    schedules: {s: {type: daily, timezone: '${env:SECRET}'}}\n",
+        FRAME + "    streams: [a]\n    schedules: {s: {type: after, sync: '${env:SECRET}'}}\n",
+        FRAME + "    streams: [a]\n    schedules: {s: {every: 5m, spread: '${env:SECRET}'}}\n",
+        FRAME + "    streams: [a]\n"
+        "    schedules: {s: {every: 5m, pause: {reason: a, until: '${env:SECRET}'}}}\n",
+        FRAME + "    streams: [a]\n"
+        "    schedules: {s: {every: 5m, blackouts: [{from: '${env:SECRET}'}]}}\n",
+        FRAME + "    streams: [a]\n"
+        "    schedules: {s: {type: event, trigger: api, conditions: ['${env:SECRET}']}}\n",
+        FRAME + "    streams: [a]\n    breaker: {probe_after: '${env:SECRET}'}\n",
         FRAME + "    streams: ['${env:SECRET}', '${env:SECRET}']\n",
         in_connections("a: {connector: '${env:SECRET}'}"),
         in_connections("a: {connector: database, config: {url: 'my${env:SECRET}://x'}}"),
@@ -311,20 +444,31 @@ def test_a_file_that_would_grow_without_bound_is_refused(bomb: str) -> None:
     assert error.problems
 
 
-def test_a_cadence_that_nothing_drives_is_refused_instead_of_never_firing():
-    text = (
-        "tenant: acme\n"
-        "connections:\n"
-        "  db: {connector: database, config: {url: 'sqlite:////tmp/a.db'}}\n"
-        "syncs:\n"
-        "  orders:\n"
-        "    source: db\n"
-        "    destination: db\n"
-        "    streams: [orders]\n"
-        "    schedules:\n"
-        "      clever: {type: adaptive}\n"
+WAITING = """\
+tenant: acme
+connections:
+  db: {connector: database, config: {url: "sqlite:////tmp/a.db"}}
+syncs:
+  a: {source: db, destination: db, streams: [a], schedules: {s: {type: after, sync: b}}}
+  b: {source: db, destination: db, streams: [b], schedules: {s: {type: after, sync: acme/c}}}
+  c: {source: db, destination: db, streams: [c], schedules: {s: {type: after, sync: a}}}
+"""
+
+
+def test_a_way_round_is_refused_with_all_its_steps() -> None:
+    """R80: syncs that wait for each other would never start."""
+    (problem,) = refusal(WAITING).problems
+
+    assert problem.line == 5
+    assert problem.message == (
+        "acme/a waits for acme/b waits for acme/c waits for acme/a: none of them would ever "
+        "start; give one of them a time instead"
     )
 
-    parsed = parse_manifest(text, file="acme.yaml", environment={})
 
-    assert [problem.line for problem in parsed.problems] == [10]
+def test_a_sync_that_is_wrong_itself_is_not_missed_by_those_that_wait_for_it() -> None:
+    broken = WAITING.replace("streams: [b]", "streams: []").replace("after, sync: a}", "daily}")
+
+    problems = refusal(broken).problems
+
+    assert [problem.line for problem in problems] == [6]
