@@ -1,7 +1,10 @@
 """Which schedules are due, and moving them on: what a dispatcher's turn reads and writes.
 
 Law: whoever decides on a schedule holds its row and its sync's. Others pass over it,
-so that nobody waits, and two schedules of one sync are never decided on at once.
+so that nobody waits, and two schedules of one sync are never decided on at once. The
+sync's is taken first: who waits for that holds no schedule that another may want.
+
+A schedule that cannot be read is passed over, and told of: it holds up no other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,8 +13,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection as Db
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import RowMapping, Select, bindparam, func, select, text, update
 
 from sync_pipelines.catalog.codec import breaker_from_json
 from sync_pipelines.catalog.schedules import schedule_from_row
@@ -20,6 +24,9 @@ from sync_pipelines.catalog.tenants import limits_from_json
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.limits import TenantLimits
 from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.timing.zones import find_zone
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +85,9 @@ def lock_due_for_all_tenants(db: Db, connector: str, now: datetime, *, limit: in
         )
         .order_by(ScheduleRow.next_run_at, ScheduleRow.id)
         .limit(limit)
-        .with_for_update(of=(ScheduleRow, SyncRow), key_share=True, skip_locked=True)
+        .with_for_update(of=(SyncRow, ScheduleRow), key_share=True, skip_locked=True)
     )
-    return [_armed(row) for row in db.execute(query).mappings().all()]
+    return _readable(db.execute(query).mappings().all())
 
 
 def due_ids_for_all_tenants(db: Db, connector: str, now: datetime) -> list[UUID]:
@@ -105,9 +112,9 @@ def lock_armed_for_all_tenants(db: Db, ids: Iterable[UUID]) -> list[Armed]:
         _select()
         .where(ScheduleRow.id.in_(set(ids)))
         .order_by(SyncRow.id, ScheduleRow.id)
-        .with_for_update(of=(ScheduleRow, SyncRow), key_share=True)
+        .with_for_update(of=(SyncRow, ScheduleRow), key_share=True)
     )
-    return [_armed(row) for row in db.execute(query).mappings().all()]
+    return _readable(db.execute(query).mappings().all())
 
 
 def move_on(db: Db, moved: Sequence[Moved]) -> None:
@@ -135,22 +142,54 @@ def move_on(db: Db, moved: Sequence[Moved]) -> None:
     db.execute(statement, rows)
 
 
+_HOLD_COUNTS = text(
+    """
+    SELECT pg_advisory_xact_lock(key)
+    FROM (
+        SELECT DISTINCT hashtextextended('executions of ' || id, 0) AS key
+        FROM unnest(CAST(:ids AS text[])) AS id
+        ORDER BY key
+    ) AS keys
+    """
+)
+
+
 def executions_since_for_all_tenants(
     db: Db, tenant_ids: Iterable[UUID], since: datetime
 ) -> dict[UUID, int]:
     """How many executions each tenant has been given since an instant.
 
+    Nobody else counts theirs until the transaction ends: two that both see room for one
+    would go beyond a limit. To be asked for after schedules are held, not before.
     For all tenants, because a dispatcher decides for many at once.
     """
+    tenant_ids = set(tenant_ids)
+    db.execute(_HOLD_COUNTS, {"ids": [str(tenant_id) for tenant_id in tenant_ids]})
     query = (
         select(ExecutionRow.tenant_id, func.count())
-        .where(ExecutionRow.tenant_id.in_(set(tenant_ids)), ExecutionRow.created_at > since)
+        .where(ExecutionRow.tenant_id.in_(tenant_ids), ExecutionRow.created_at > since)
         .group_by(ExecutionRow.tenant_id)
     )
     return {row[0]: row[1] for row in db.execute(query)}
 
 
-def _armed(row: Any) -> Armed:
+def _readable(rows: Sequence[RowMapping]) -> list[Armed]:
+    found = []
+    for row in rows:
+        try:
+            found.append(_armed(row))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            log.error(
+                "schedule.unreadable",
+                schedule=str(row["id"]),
+                sync=row["sync_key"],
+                error=str(error),
+            )
+    return found
+
+
+def _armed(row: RowMapping) -> Armed:
+    find_zone(row["timezone"])
     return Armed(
         schedule=schedule_from_row(row),
         sync_key=row["sync_key"],

@@ -1,15 +1,18 @@
-"""What has happened: executions as their tenant sees them, newest first."""
+"""What has happened: executions as their tenant sees them, newest first; and what did not."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from heapq import merge
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, func, or_
 
 from connectors.contract import Counts
+from sync_pipelines.catalog import decisions
+from sync_pipelines.catalog.decisions import Decided
 from sync_pipelines.catalog.executions import from_row, selected
 from sync_pipelines.catalog.tables import ExecutionRow
 from sync_pipelines.model.execution import Execution
@@ -29,6 +32,13 @@ class HistoryEntry:
     metadata: Mapping[str, Any]
 
 
+MOST_IDLE = 1000
+"""So many of the latest decisions are looked through for what did not run."""
+
+Happening: TypeAlias = HistoryEntry | Decided
+"""An execution, or a decision by which none came about."""
+
+
 def history(
     db: Db, sync_id: UUID, *, tenant_id: UUID, limit: int = 20, before: datetime | None = None
 ) -> list[HistoryEntry]:
@@ -36,6 +46,66 @@ def history(
     query = selected().where(ExecutionRow.tenant_id == tenant_id, ExecutionRow.sync_id == sync_id)
     if before is not None:
         query = query.where(ExecutionRow.created_at < before)
+    query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
+    return [_entry(row) for row in db.execute(query).mappings()]
+
+
+def timeline(db: Db, sync_id: UUID, *, tenant_id: UUID, limit: int = 20) -> list[Happening]:
+    """A sync's executions and what did not run, latest first.
+
+    What did not run stands at the last of the instants that its decision is about. Of a
+    schedule, all that did not run between two executions for one reason are one.
+    """
+    ran = history(db, sync_id, tenant_id=tenant_id, limit=limit)
+    most = max(limit, MOST_IDLE)
+    idle = decisions.of_sync(db, sync_id, tenant_id=tenant_id, limit=most, only_idle=True)
+    found: list[list[Happening]] = [[*ran], [*idle]]
+    return _together(merge(*found, key=happened_at, reverse=True))[:limit]
+
+
+def happened_at(happening: Happening) -> datetime:
+    """Where something stands in time."""
+    if isinstance(happening, HistoryEntry):
+        return happening.execution.created_at
+    return happening.decision.due_at
+
+
+def _together(happenings: Iterable[Happening]) -> list[Happening]:
+    found: list[Happening] = []
+    places: dict[object, int] = {}
+    for happening in happenings:
+        if isinstance(happening, HistoryEntry):
+            places.clear()
+            found.append(happening)
+            continue
+        later, decision = None, happening.decision
+        fate = (happening.schedule_id, decision.outcome, decision.reason, decision.into)
+        place = places.setdefault(fate, len(found))
+        if place < len(found):
+            later = found[place]
+        if not isinstance(later, Decided):
+            found.append(happening)
+            continue
+        both = replace(
+            later.decision,
+            first_due_at=decision.first_due_at,
+            count=later.decision.count + decision.count,
+        )
+        found[place] = replace(later, decision=both)
+    return found
+
+
+def unscheduled(
+    db: Db, sync_id: UUID, *, tenant_id: UUID, since: datetime, until: datetime, limit: int = 5
+) -> list[HistoryEntry]:
+    """Executions that no schedule started, and that lived between two instants, newest first."""
+    query = selected().where(
+        ExecutionRow.tenant_id == tenant_id,
+        ExecutionRow.sync_id == sync_id,
+        ExecutionRow.due_at.is_(None),
+        func.coalesce(ExecutionRow.started_at, ExecutionRow.created_at) < until,
+        or_(ExecutionRow.completed_at.is_(None), ExecutionRow.completed_at >= since),
+    )
     query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
     return [_entry(row) for row in db.execute(query).mappings()]
 

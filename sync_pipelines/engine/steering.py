@@ -16,7 +16,7 @@ from sync_pipelines.catalog.due import Moved, lock_armed_for_all_tenants, move_o
 from sync_pipelines.catalog.syncs import set_active
 from sync_pipelines.engine.deciding import decide_before_change
 from sync_pipelines.engine.timetables import rearmed
-from sync_pipelines.model.policy import Pause, Policies
+from sync_pipelines.model.policy import Pause
 from sync_pipelines.model.schedule import Schedule
 
 
@@ -33,13 +33,13 @@ def resume_sync(db: Db, sync_id: UUID, *, tenant_id: UUID, now: datetime) -> Non
 
 
 def pause_schedule(db: Db, schedule: Schedule, pause: Pause, *, now: datetime) -> None:
-    """Pause one schedule, for good or until a date."""
-    _change(db, schedule, replace(schedule.policies, pause=pause), is_active=True, now=now)
+    """Pause one schedule, for good or until a date. One that is switched off stays so."""
+    _change(db, schedule, pause, now=now)
 
 
 def resume_schedule(db: Db, schedule: Schedule, *, now: datetime) -> None:
     """Let a schedule start its sync again, whether it was paused or switched off."""
-    _change(db, schedule, replace(schedule.policies, pause=None), is_active=True, now=now)
+    _change(db, schedule, None, now=now)
 
 
 def remove_schedule(db: Db, schedule: Schedule, *, now: datetime) -> None:
@@ -74,10 +74,11 @@ def _turn_sync(
     rearm(db, ids, now)
 
 
-def _change(
-    db: Db, schedule: Schedule, policies: Policies, *, is_active: bool, now: datetime
-) -> None:
+def _change(db: Db, schedule: Schedule, pause: Pause | None, *, now: datetime) -> None:
     decide_before_change(db, [schedule.id], now)
     for one in lock_armed_for_all_tenants(db, [schedule.id]):
-        changed = replace(one.schedule, policies=policies, is_active=is_active)
+        policies = replace(one.schedule.policies, pause=pause)
+        changed = replace(
+            one.schedule, policies=policies, is_active=one.schedule.is_active or pause is None
+        )
         schedules.put_schedule(db, rearmed(changed, pause=one.pause, now=now), now=now)

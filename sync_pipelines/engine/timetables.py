@@ -30,14 +30,20 @@ def next_start(timetable: Timetable, *, after: datetime) -> datetime | None:
     return None if found is None else found.at
 
 
-def rearmed(schedule: Schedule, *, pause: str | None, now: datetime) -> Schedule:
+def rearmed(
+    schedule: Schedule, *, pause: str | None, now: datetime, has_new_slots: bool = False
+) -> Schedule:
     """A new or changed schedule, ready for what is to come.
 
-    What was due before now is not its business any more: it was decided on as it stood
-    before the change, or never was its own.
+    What has its decision keeps it. An instant that has none yet is still to come, even
+    where a new spread moves its start before now; but with ``has_new_slots``, those of a
+    new cadence, zone or rule, what would have been due before now never was its own.
     """
     timetable = timetable_of(schedule, pause=pause)
-    until = max(now - timetable.offset, schedule.decided_until or now - timetable.offset)
+    reached = now - timetable.offset
+    until = schedule.decided_until or reached
+    if has_new_slots:
+        until = max(until, reached)
     return replace(schedule, decided_until=until, next_run_at=next_start(timetable, after=until))
 
 
