@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, Select, func, select, update
+from sqlalchemy import RowMapping, Select, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -199,7 +199,14 @@ def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
 def beat(
     db: Db, execution: Execution, *, progress: Mapping[str, Any], counts: Counts, now: datetime
 ) -> bool:
-    """Write live progress; True when the tenant has asked to cancel, or the attempt is not ours."""
+    """Write live progress; True when the tenant has asked to cancel, or the attempt is not ours.
+
+    A beat with the same progress and counts as before is a sign of life, but no progress.
+    """
+    written = {"progress": dict(progress), **count_columns(counts)}
+    is_further = or_(
+        *(getattr(ExecutionRow, name).is_distinct_from(value) for name, value in written.items())
+    )
     statement = (
         update(ExecutionRow)
         .where(
@@ -207,7 +214,11 @@ def beat(
             ExecutionRow.status == Status.RUNNING,
             ExecutionRow.attempt == execution.attempt,
         )
-        .values(progress=dict(progress), heartbeat_at=now, **count_columns(counts))
+        .values(
+            **written,
+            heartbeat_at=now,
+            progressed_at=case((is_further, now), else_=ExecutionRow.progressed_at),
+        )
         .returning(ExecutionRow.cancel_requested_at)
     )
     row = db.execute(statement).one_or_none()
@@ -272,15 +283,4 @@ def silent_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
     """
     alive_at = func.coalesce(ExecutionRow.heartbeat_at, ExecutionRow.started_at)
     query = selected().where(ExecutionRow.status == Status.RUNNING, alive_at < before)
-    return [from_row(row) for row in db.execute(query).mappings()]
-
-
-def queued_for_all_tenants(db: Db, *, before: datetime) -> list[Execution]:
-    """Executions handed to Dagster's queue before an instant, and not started since.
-
-    For all tenants, because a lost hand-over is found by one look at all.
-    """
-    query = selected().where(
-        ExecutionRow.status == Status.QUEUED, ExecutionRow.queued_at < before
-    )  # fmt: skip
     return [from_row(row) for row in db.execute(query).mappings()]

@@ -11,8 +11,23 @@ from typer.core import TyperGroup
 
 from connectors.errors import ConnectorError
 from sync_pipelines.apply.problems import ManifestError
-from sync_pipelines.cli import applying, connections, history, running, secrets, starting, status
+from sync_pipelines.cli import (
+    applying,
+    conflicts,
+    connections,
+    dead_letters,
+    events,
+    history,
+    incidents,
+    running,
+    secrets,
+    starting,
+    status,
+    tenants,
+)
 from sync_pipelines.cli import connectors as connector_commands
+from sync_pipelines.cli import schedules as schedule_commands
+from sync_pipelines.cli import syncs as sync_commands
 from sync_pipelines.cli.output import tell
 from sync_pipelines.engine.run import NotStartedError
 from sync_pipelines.logs import configure_logging
@@ -58,10 +73,17 @@ app.command()(starting.demo)
 app.command()(applying.apply)
 app.add_typer(connector_commands.app, name="connectors")
 app.add_typer(connections.app, name="connections")
+app.add_typer(sync_commands.app, name="syncs")
+app.add_typer(schedule_commands.app, name="schedules")
 app.command()(running.trigger)
 app.command()(running.run)
 app.command()(history.history)
 app.command()(status.status)
+app.command()(incidents.incidents)
+app.command()(conflicts.conflicts)
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(events.app, name="events")
 app.add_typer(secrets.app, name="secrets")
 
 

@@ -1,8 +1,10 @@
-"""``status``: every sync at a glance."""
+"""``status``: what is wrong, and every sync at a glance."""
 
 from connectors.contract import Json
+from sync_pipelines.catalog.incidents import list_incidents_for_all_tenants
 from sync_pipelines.catalog.overview import SyncOverview, overview_for_all_tenants
 from sync_pipelines.cli.doors import AsJson, session
+from sync_pipelines.cli.incidents import incident_json, print_alarm
 from sync_pipelines.cli.output import (
     json_time,
     print_json,
@@ -16,12 +18,16 @@ COLUMNS = ("sync", "from → to", "now", "last result", "at (UTC)", "rows", "nex
 
 
 def status(as_json: AsJson = False) -> None:
-    """All syncs: last result, next run, rows, watermark, and what is running."""
+    """What is wrong now, and all syncs: last result, next run, rows, and what is running."""
     with session() as opened, opened.catalog.begin() as db:
+        incidents = list_incidents_for_all_tenants(db)
         syncs = overview_for_all_tenants(db)
     if as_json:
-        print_json([_json(sync) for sync in syncs])
+        wrong = [incident_json(incident) for incident in incidents]
+        print_json({"incidents": wrong, "syncs": [_json(sync) for sync in syncs]})
         return
+    for incident in incidents:
+        print_alarm(incident)
     empty = "there are no syncs yet; `sync-pipelines apply -f FILE` makes some"
     print_table(COLUMNS, [_row(sync) for sync in syncs], empty=empty)
     for sync in syncs:

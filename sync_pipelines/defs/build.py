@@ -9,6 +9,8 @@ from sync_pipelines.defs.io import SyncedTables
 from sync_pipelines.defs.jobs import due_schedule, sync_job
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.sensors import dispatch_sensor, lost_run_sensors
+from sync_pipelines.defs.upkeep import nightly_upkeep, upkeep
+from sync_pipelines.defs.watching import watch_sensor
 
 
 def build() -> dg.Definitions:
@@ -18,8 +20,15 @@ def build() -> dg.Definitions:
     jobs = {connector: sync_job(connector) for connector in connectors}
     return dg.Definitions(
         assets=[*(sync_assets(connector) for connector in connectors), daily_delay_by_carrier],
-        jobs=list(jobs.values()),
-        schedules=[due_schedule(connector, job) for connector, job in jobs.items()],
-        sensors=[dispatch_sensor(connectors, list(jobs.values())), *lost_run_sensors()],
+        jobs=[*jobs.values(), upkeep],
+        schedules=[
+            *(due_schedule(connector, job) for connector, job in jobs.items()),
+            nightly_upkeep,
+        ],
+        sensors=[
+            dispatch_sensor(connectors, list(jobs.values())),
+            *lost_run_sensors(),
+            watch_sensor(),
+        ],
         resources={"engine": engine, "synced_tables": SyncedTables(engine=engine)},
     )

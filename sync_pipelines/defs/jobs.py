@@ -8,7 +8,9 @@ from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.assets import asset_key
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import job_name, register_partitions, run_request
-from sync_pipelines.engine.dispatch import claim_due
+from sync_pipelines.defs.watching import note_turn, without_run
+from sync_pipelines.engine.dispatch import claim_due, left_behind
+from sync_pipelines.engine.signs import due_dispatcher
 
 if TYPE_CHECKING:  # the type of what define_asset_job returns is not public
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -34,7 +36,7 @@ def due_schedule(connector: str, job: "UnresolvedAssetJobDefinition") -> dg.Sche
     """
 
     @dg.schedule(
-        name=f"due_{connector}_syncs",
+        name=due_dispatcher(connector),
         job=job,
         cron_schedule="* * * * *",
         execution_timezone="UTC",
@@ -46,7 +48,13 @@ def due_schedule(connector: str, job: "UnresolvedAssetJobDefinition") -> dg.Sche
     ) -> list[dg.RunRequest] | dg.SkipReason:
         opened = engine.open()
         tick = f"{connector}@{context.scheduled_execution_time.isoformat()}"
-        launches = claim_due(opened.catalog, connector, opened.clock(), tick=tick)
+        started_at = opened.clock()
+        launches = claim_due(opened.catalog, connector, started_at, tick=tick)
+        known = {launch.key for launch in launches}
+        earlier = left_behind(opened.catalog, connector, started_at)
+        lost = [launch for launch in earlier if launch.key not in known]
+        launches += without_run(context.instance, opened, lost)
+        note_turn(opened, due_dispatcher(connector), every_seconds=60)
         if not launches:
             return dg.SkipReason("no schedule is due")
         with opened.catalog.begin() as db:

@@ -8,11 +8,14 @@ import dagster as dg
 from sync_pipelines.catalog import executions
 from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.resources import EngineResource
-from sync_pipelines.defs.tags import LAUNCH, Claim, register_partitions, run_request
+from sync_pipelines.defs.tags import Claim, register_partitions, run_request
+from sync_pipelines.defs.watching import note_turn, settle_silent, without_run
 from sync_pipelines.engine.aftermath import follow_up_left_behind
-from sync_pipelines.engine.dispatch import Launch, forgotten, ready
+from sync_pipelines.engine.dispatch import forgotten, ready
+from sync_pipelines.engine.events import process
 from sync_pipelines.engine.run import Engine
-from sync_pipelines.engine.settle import settle_lost, silent
+from sync_pipelines.engine.settle import settle_lost
+from sync_pipelines.engine.signs import DISPATCH_EVENTS
 
 if TYPE_CHECKING:  # the type of what define_asset_job returns is not public
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -25,14 +28,14 @@ SECONDS_BETWEEN_LOOKS = 5
 def dispatch_sensor(
     connectors: Sequence[str], jobs: Sequence["UnresolvedAssetJobDefinition"]
 ) -> dg.SensorDefinition:
-    """``dispatch_events``: manual triggers and due retries become runs."""
+    """``dispatch_events``: events, manual triggers and due retries become runs."""
 
     @dg.sensor(
-        name="dispatch_events",
+        name=DISPATCH_EVENTS,
         jobs=list(jobs),
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Turns manual triggers and due retries into runs; looks after lost ones.",
+        description="Turns events, manual triggers, due retries into runs; looks after lost ones.",
     )
     def dispatch_events(
         context: dg.SensorEvaluationContext, engine: EngineResource
@@ -42,42 +45,16 @@ def dispatch_sensor(
             with opened.catalog.begin() as db:
                 keys = sync_keys_for_all_tenants(db, connector)
             register_partitions(context.instance, connector, keys)
-        _settle_silent(context.instance, opened)
+        settle_silent(context.instance, opened)
         follow_up_left_behind(opened.catalog, opened.clock())
+        process(opened.catalog, opened.clock())
         launches = ready(opened.catalog, opened.clock())
-        launches += [
-            launch
-            for launch in forgotten(opened.catalog, opened.clock())
-            if not _has_run(context.instance, launch)
-        ]
+        lost = forgotten(opened.catalog, opened.clock())
+        launches += without_run(context.instance, opened, lost)
+        note_turn(opened, DISPATCH_EVENTS, every_seconds=SECONDS_BETWEEN_LOOKS)
         return dg.SensorResult(run_requests=[run_request(launch) for launch in launches])
 
     return dispatch_events
-
-
-def _has_run(instance: dg.DagsterInstance, launch: Launch) -> bool:
-    """Whether Dagster knows a run for this launch, in whatever state."""
-    return bool(instance.get_run_records(dg.RunsFilter(tags={LAUNCH: launch.key}), limit=1))
-
-
-def _settle_silent(instance: dg.DagsterInstance, engine: Engine) -> None:
-    """Settle executions with no sign of life, and fail their runs, which frees their slots.
-
-    A living run writes a sign of life every ten seconds, whatever it waits for. Should
-    one be alive after all, its destination refuses it as soon as the retry has moved
-    the state.
-    """
-    for execution in silent(engine.catalog, engine.clock()):
-        run = instance.get_run_by_id(execution.run_id) if execution.run_id else None
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "its process gives no sign of life any more")
-        settle_lost(
-            engine.catalog,
-            execution.id,
-            attempt=execution.attempt,
-            now=engine.clock(),
-            rng=engine.rng,
-        )
 
 
 def lost_run_sensors() -> list[dg.SensorDefinition]:

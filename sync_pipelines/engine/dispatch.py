@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection as Db
 
 from connectors.errors import TransientError
-from sync_pipelines.catalog import claims, executions
+from sync_pipelines.catalog import claims, executions, rounds
 from sync_pipelines.catalog.due import (
     due_ids_for_all_tenants,
     executions_since_for_all_tenants,
@@ -162,7 +162,24 @@ LOST_AFTER = timedelta(minutes=2)
 
 
 def forgotten(catalog: Catalog, now: datetime) -> list[Launch]:
-    """Executions queued a while ago that have not started: the caller asks Dagster about them."""
+    """Executions queued a while ago that have not started: the caller asks Dagster about them.
+
+    Without those that a connector's turns handed over: see `left_behind`.
+    """
+    return _lost(catalog, before=now - LOST_AFTER, connector=None)
+
+
+def left_behind(catalog: Catalog, connector: str, now: datetime) -> list[Launch]:
+    """What earlier turns of a connector handed over and has not started.
+
+    The caller asks Dagster about them. A connector's turns follow one another: for what
+    has no run now, the process that was to ask for one has died. Only the next turn may
+    say so, for while a turn goes on, it may still be asking.
+    """
+    return _lost(catalog, before=now, connector=connector)
+
+
+def _lost(catalog: Catalog, *, before: datetime, connector: str | None) -> list[Launch]:
     with catalog.begin() as db:
-        waiting = executions.queued_for_all_tenants(db, before=now - LOST_AFTER)
+        waiting = rounds.lost_hand_overs_for_all_tenants(db, before=before, connector=connector)
     return [_launch(execution) for execution in waiting]

@@ -5,7 +5,8 @@
     up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one)
      ├─── code       the definitions, served on a socket; runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
-     └─── daemon     schedules, sensors, the run queue
+     ├─── daemon     schedules, sensors, the run queue
+     └ watch         a thread that says so when the daemon is dead
 
 Law: whatever way `up` ends, nothing it started goes on, but for a database server
 that was left by a kill and that the next start adopts.
@@ -34,6 +35,7 @@ from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Service, Supervisor
 from sync_pipelines.runtime.session import DATABASE
+from sync_pipelines.runtime.watching import watching
 from sync_pipelines.settings import Settings
 
 DEFINITIONS = "sync_pipelines.definitions"
@@ -87,6 +89,8 @@ def run_up(
             stopping=stopping,
         )
         _start_all(supervisor, endpoints, port=port, definitions=definitions)
+        if definitions == DEFINITIONS:  # others leave no signs of life
+            stack.enter_context(watching(settings, database_url, say))
         if not stopping.is_set():
             _stay(supervisor, _Task(on_ready, endpoints), endpoints, once=once)
         say("stopping")

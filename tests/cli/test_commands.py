@@ -38,7 +38,7 @@ def test_apply_tells_what_is_new_what_changed_and_what_stays(cli: Cli) -> None:
     ]
     assert changed.stdout.splitlines() == [
         "~ sync acme/orders",
-        "    streams.orders.lag: (none) → 300.0",
+        "    streams.orders.lag: (none) → 5m",
         "= 4 unchanged",
         "1 change done",
     ]
@@ -285,10 +285,10 @@ def test_history_tells_newest_first_what_was_done_and_why_not(cli: Cli, shop: Pa
 
 def test_status_shows_every_sync_with_result_next_run_and_watermark(cli: Cli, shop: Path) -> None:
     """R113."""
-    fresh = json.loads(cli("status", "--json").stdout)
+    fresh = json.loads(cli("status", "--json").stdout)["syncs"]
     cli("run", "acme/orders")
 
-    (after,) = json.loads(cli("status", "--json").stdout)
+    (after,) = json.loads(cli("status", "--json").stdout)["syncs"]
     table = cli("status").stdout
 
     assert fresh[0]["last"] is None
@@ -307,7 +307,7 @@ def test_status_shows_every_sync_with_result_next_run_and_watermark(cli: Cli, sh
 
 def test_status_of_an_empty_catalog_says_what_to_do(cli: Cli) -> None:
     assert "apply -f FILE" in cli("status").stderr
-    assert json.loads(cli("status", "--json").stdout) == []
+    assert json.loads(cli("status", "--json").stdout) == {"incidents": [], "syncs": []}
 
 
 def test_trigger_leaves_an_execution_for_dagster(cli: Cli, shop: Path, catalog: Catalog) -> None:
@@ -322,7 +322,7 @@ def test_trigger_leaves_an_execution_for_dagster(cli: Cli, shop: Path, catalog: 
         ).one()
     assert (str(row.id), row.status, row.trigger) == (made["execution"], "pending", "manual")
     assert row.request == {"streams": ["orders"], "full": True}
-    assert json.loads(cli("status", "--json").stdout)[0]["waiting"] == 1
+    assert json.loads(cli("status", "--json").stdout)["syncs"][0]["waiting"] == 1
 
 
 # --- secrets, settings ---------------------------------------------------------------

@@ -37,18 +37,20 @@ def test_the_resolved_definitions_are_exactly_these():
     assert found == {
         "assets": {"database/tables": [], "daily_delay_by_carrier": ["database/tables"]},
         "partitions": {"database/tables": "database_syncs"},
-        "jobs": ["sync_database"],
+        "jobs": ["sync_database", "upkeep"],
         "schedules": {
             "due_database_syncs": (
                 "sync_database",
                 "* * * * *",
                 dg.DefaultScheduleStatus.RUNNING,
-            )
+            ),
+            "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
         },
         "sensors": {
             "dispatch_events": (5, running),
             "settle_failed_runs": (5, running),
             "settle_cancelled_runs": (5, running),
+            "watch": (30, running),
         },
     }
 

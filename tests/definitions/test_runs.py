@@ -192,7 +192,9 @@ def test_a_hand_over_that_got_lost_is_repeated_only_if_dagster_knows_no_run(worl
     world.clock.advance(minutes=3)
     (again,) = look(instance)
     instance.create_run_for_job(
-        defs.resolve_job_def("sync_database"), tags={**again.tags, "dagster/run_key": "x"}
+        defs.resolve_job_def("sync_database"),
+        tags={**again.tags, "dagster/run_key": "x"},
+        status=dg.DagsterRunStatus.STARTING,
     )
     known = look(instance)
 

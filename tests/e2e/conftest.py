@@ -84,7 +84,7 @@ class Installation:
             return cursor.fetchall() if cursor.description else []
 
     def history(self, sync: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.json("history", sync)
+        found: list[dict[str, Any]] = self.json("history", sync, "--runs-only")
         return found
 
     def wait_for_status(

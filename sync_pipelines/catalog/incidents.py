@@ -1,0 +1,149 @@
+"""Incidents: what the watch found wrong, until when it was, and what helps.
+
+Law: of one kind and subject at most one incident is open. What is found again while it
+is open is counted, not opened anew.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+from sqlalchemy import RowMapping, Select, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from sync_pipelines.catalog.tables import IncidentRow
+
+AT_ONCE = 1000
+"""Rows of one statement: a parameter's number has 16 bits."""
+
+_OPEN = text("resolved_at IS NULL")
+
+
+class Kind(StrEnum):
+    """What may be wrong."""
+
+    DEAD_DAEMON = "dead_daemon"
+    STALLED_DISPATCHER = "stalled_dispatcher"
+    SILENT_SCHEDULE = "silent_schedule"
+    STUCK_EXECUTION = "stuck_execution"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Something is wrong now with ``subject``; ``tenant_id`` None: with the installation."""
+
+    kind: Kind
+    subject: str
+    message: str
+    remedy: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    tenant_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An alarm as it was recorded. ``seen`` counts how often it was found while open."""
+
+    id: UUID
+    alarm: Alarm
+    seen: int
+    opened_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+
+
+def raise_incident(db: Db, alarm: Alarm, *, now: datetime) -> bool:
+    """Open an incident, or note that an open one was seen again; whether it is new."""
+    values = _values(alarm, now)
+    seen_again = {
+        name: values[name] for name in ("message", "remedy", "details", "last_seen_at")
+    } | {"seen": IncidentRow.seen + 1}
+    statement = (
+        insert(IncidentRow)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=["kind", "subject"], index_where=_OPEN, set_=seen_again
+        )
+        .returning(IncidentRow.seen)
+    )
+    return db.execute(statement).scalar_one() == 1
+
+
+def note_mended(db: Db, alarms: Sequence[Alarm], *, now: datetime) -> None:
+    """Record what was wrong and has been put right in this very transaction."""
+    rows = [{**_values(alarm, now), "resolved_at": now} for alarm in alarms]
+    for start in range(0, len(rows), AT_ONCE):
+        db.execute(insert(IncidentRow).values(rows[start : start + AT_ONCE]))
+
+
+def resolve(db: Db, kind: Kind, subject: str, *, now: datetime) -> bool:
+    """Close an incident; False when none is open."""
+    statement = (
+        update(IncidentRow)
+        .where(IncidentRow.kind == kind, IncidentRow.subject == subject, _OPEN)
+        .values(resolved_at=now)
+    )
+    return db.execute(statement).rowcount == 1
+
+
+def open_subjects_for_all_tenants(db: Db, kind: Kind) -> Collection[str]:
+    """With what something of this kind is wrong. For all tenants, because the watch is."""
+    query = select(IncidentRow.subject).where(IncidentRow.kind == kind, _OPEN)
+    return set(db.scalars(query))
+
+
+def list_incidents(
+    db: Db, *, tenant_id: UUID, only_open: bool = True, limit: int = 100
+) -> list[Incident]:
+    """A tenant's incidents and those of the installation, which concern it too; newest first."""
+    mine = or_(IncidentRow.tenant_id == tenant_id, IncidentRow.tenant_id.is_(None))
+    return _found(db, select(IncidentRow.__table__).where(mine), only_open, limit)
+
+
+def list_incidents_for_all_tenants(
+    db: Db, *, only_open: bool = True, limit: int = 100
+) -> list[Incident]:
+    """All incidents, newest first. For all tenants, for whoever runs the installation."""
+    return _found(db, select(IncidentRow.__table__), only_open, limit)
+
+
+def _found(db: Db, query: Select[Any], only_open: bool, limit: int) -> list[Incident]:
+    if only_open:
+        query = query.where(_OPEN)
+    query = query.order_by(IncidentRow.opened_at.desc(), IncidentRow.id).limit(limit)
+    return [_incident(row) for row in db.execute(query).mappings()]
+
+
+def _values(alarm: Alarm, now: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": alarm.tenant_id,
+        "kind": alarm.kind,
+        "subject": alarm.subject,
+        "message": alarm.message,
+        "remedy": alarm.remedy,
+        "details": dict(alarm.details),
+        "opened_at": now,
+        "last_seen_at": now,
+    }
+
+
+def _incident(row: RowMapping) -> Incident:
+    return Incident(
+        id=row["id"],
+        alarm=Alarm(
+            kind=Kind(row["kind"]),
+            subject=row["subject"],
+            message=row["message"],
+            remedy=row["remedy"],
+            details=row["details"],
+            tenant_id=row["tenant_id"],
+        ),
+        seen=row["seen"],
+        opened_at=row["opened_at"],
+        last_seen_at=row["last_seen_at"],
+        resolved_at=row["resolved_at"],
+    )
