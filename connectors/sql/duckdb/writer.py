@@ -12,8 +12,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from connectors.arrow import Field, Logical, digits_of, logical_of, native_of
+from connectors.arrow import Logical, digits_of, logical_of, native_of
 from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.described import AnyField
 from connectors.errors import ConfigError, ConnectorError, ContractError, TransientError
 from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
@@ -78,12 +79,12 @@ class DuckdbStore:
         """The table as this transaction sees it."""
         return self._session.describe(name)
 
-    def storable(self, field: Field) -> Field:
+    def storable(self, field: AnyField) -> AnyField:
         """The field as its column will be described."""
         native = self.column_type(field)
         return types.column(field.name, native, nullable=field.nullable).field
 
-    def column_type(self, field: Field) -> str:
+    def column_type(self, field: AnyField) -> str:
         """The native type if it is DuckDB's own, else one from what the field means."""
         native, logical = native_of(field), logical_of(field)
         if native is not None and native.dialect == Dialect.DUCKDB:
