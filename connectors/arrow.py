@@ -11,19 +11,29 @@ Law: a type changes only to one that holds every value of both; whatever would
 alter a value is a conflict that the tenant must resolve.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pyarrow as pa
-
+from connectors.described import (
+    AnyField,
+    DescribedField,
+    Schema,
+    arrow_field,
+    same,
+    schema_of,
+    storage_of,
+)
 from connectors.errors import ConfigError
+from connectors.late import pa
 
 if TYPE_CHECKING:
-    Field: TypeAlias = pa.Field[Any]  # generic in the stubs only
+    Field: TypeAlias = pa.Field[Any]
+    DataType: TypeAlias = pa.DataType
 else:
-    Field = pa.Field
-DataType: TypeAlias = pa.DataType
+    Field = DataType = Any
 
 
 class Logical(StrEnum):
@@ -89,7 +99,29 @@ def field(
     length: int | None = None,
 ) -> Field:
     """An Arrow field with our metadata, and none at all when there is nothing to say."""
-    metadata: dict[bytes | str, bytes | str] = {}
+    metadata: Any = _metadata(native, logical, digits, length)
+    return pa.field(name, type, nullable=nullable, metadata=metadata)
+
+
+def described(
+    name: str,
+    storage: str,
+    *,
+    nullable: bool = True,
+    native: Native | None = None,
+    logical: Logical | None = None,
+    digits: Digits | None = None,
+    length: int | None = None,
+) -> DescribedField:
+    """The same as `field`, without Arrow: ``storage`` is the type as Arrow spells it."""
+    metadata = _metadata(native, logical, digits, length)
+    return DescribedField(name=name, storage=storage, nullable=nullable, metadata=metadata)
+
+
+def _metadata(
+    native: Native | None, logical: Logical | None, digits: Digits | None, length: int | None
+) -> dict[bytes, bytes] | None:
+    metadata: dict[str, str] = {}
     if native is not None:
         metadata["native"] = f"{native.dialect}:{native.type}"
     if logical is not None:
@@ -98,33 +130,38 @@ def field(
         metadata["digits"] = f"{digits.precision},{digits.scale}"
     if length is not None:
         metadata["length"] = str(length)
-    return pa.field(name, type, nullable=nullable, metadata=metadata or None)
+    return {key.encode(): text.encode() for key, text in metadata.items()} or None
 
 
-def _meta(field: Field, key: str) -> str | None:
+def _meta(field: AnyField, key: str) -> str | None:
     found = (field.metadata or {}).get(key.encode())
     return None if found is None else found.decode()
 
 
-def native_of(field: Field) -> Native | None:
+def native_of(field: AnyField) -> Native | None:
     """The type as the source's dialect spells it, if the field came from a database."""
     dialect, colon, text = (_meta(field, "native") or "").partition(":")
     return Native(dialect=dialect, type=text) if colon else None
 
 
-def logical_of(field: Field) -> Logical | None:
+def logical_of(field: AnyField) -> Logical | None:
     """What the storage stands for; `Logical.OTHER` for a word that we do not know."""
     word = _meta(field, "logical")
     if word is None:
-        return Logical.DECIMAL if pa.types.is_decimal(field.type) else None
+        return Logical.DECIMAL if _is_decimal(field) else None
     known = word in Logical.__members__.values()
     return Logical(word) if known else Logical.OTHER
 
 
-def digits_of(field: Field) -> Digits | None:
+def _is_decimal(field: AnyField) -> bool:
+    return storage_of(field).startswith("decimal")
+
+
+def digits_of(field: AnyField) -> Digits | None:
     """The bounds of a decimal field; None when it has no bounds or is no decimal."""
-    if isinstance(field.type, pa.Decimal128Type | pa.Decimal256Type):
-        return Digits(precision=field.type.precision, scale=field.type.scale)
+    if _is_decimal(field):
+        kind: Any = field.type
+        return Digits(precision=kind.precision, scale=kind.scale)
     text = _meta(field, "digits")
     if text is None:
         return None
@@ -132,7 +169,7 @@ def digits_of(field: Field) -> Digits | None:
     return Digits(precision=int(precision), scale=int(scale or 0))
 
 
-def length_of(field: Field) -> int | None:
+def length_of(field: AnyField) -> int | None:
     """The most characters that a text field may have; None when it has no bound."""
     text = _meta(field, "length")
     return None if text is None else int(text)
@@ -147,14 +184,20 @@ def storage(type: DataType) -> DataType:
     return type
 
 
-def evolved(present: pa.Schema, arriving: pa.Schema) -> pa.Schema:
+def evolved(present: Schema, arriving: Schema) -> Schema:
     """The schema that holds both: present columns first, widened; new ones after, nullable."""
     fields = [
-        widened(old, arriving.field(old.name)) if old.name in arriving.names else old
+        _together(old, arriving.field(old.name)) if old.name in arriving.names else old
         for old in present
     ]
     added = [new.with_nullable(True) for new in arriving if new.name not in present.names]
-    return pa.schema([*fields, *added])
+    return schema_of([*fields, *added])
+
+
+def _together(present: AnyField, arriving: AnyField) -> AnyField:
+    if isinstance(present, DescribedField) and same(present, arriving):
+        return present.with_nullable(present.nullable or arriving.nullable)
+    return widened(arrow_field(present), arrow_field(arriving))
 
 
 def widened(present: Field, arriving: Field) -> Field:
@@ -172,7 +215,7 @@ def widened(present: Field, arriving: Field) -> Field:
     return wide.with_nullable(present.nullable or arriving.nullable)
 
 
-def spelled(field: Field) -> str:
+def spelled(field: AnyField) -> str:
     """A field's type as a person knows it: the native one, the logical one, or Arrow's."""
     native = native_of(field)
     if native is not None:
@@ -180,7 +223,7 @@ def spelled(field: Field) -> str:
     logical = logical_of(field)
     digits = digits_of(field)
     bounds = f"({digits.precision},{digits.scale})" if digits else ""
-    return f"{logical.value}{bounds}" if logical else str(field.type)
+    return f"{logical.value}{bounds}" if logical else storage_of(field)
 
 
 def _widened(old: Field, new: Field) -> Field | None:

@@ -23,13 +23,16 @@ The order of calls, for one stream::
 A writer that is closed, or dies, without a commit leaves nothing behind.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeAlias, runtime_checkable
 
-import pyarrow as pa
+from connectors.described import Schema
+from connectors.late import pa
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -82,11 +85,12 @@ class Stream:
     ``ordered`` says that the source can serve records in (cursor, key) order at no
     great cost, so that a long read may be checkpointed on the way. ``note`` tells a
     person what the stream cannot do, and why. A field of ``schema`` may carry the
-    source's own type in its metadata, see `connectors.arrow`.
+    source's own type in its metadata, see `connectors.arrow`; `arrow_schema` makes a
+    schema that is only described Arrow's own.
     """
 
     name: str
-    schema: pa.Schema
+    schema: Schema
     primary_key: tuple[str, ...] = ()
     cursor_field: str | None = None
     ordered: bool = False
@@ -191,7 +195,7 @@ class Counts:
     rejected: int = 0
     bytes: int = 0
 
-    def __add__(self, other: "Counts") -> "Counts":
+    def __add__(self, other: Counts) -> Counts:
         return Counts(
             processed=self.processed + other.processed,
             created=self.created + other.created,
@@ -216,7 +220,7 @@ class Committed:
     counts: Counts = field(default_factory=Counts)
     committed_at: datetime | None = None
 
-    def resumed_by(self, execution: str, *, restart: bool = False) -> "Committed":
+    def resumed_by(self, execution: str, *, restart: bool = False) -> Committed:
         """What ``execution`` continues from.
 
         Counts are kept only if they are its own. With ``restart`` so is the state:
@@ -247,7 +251,7 @@ class Target:
     execution: str
     dataset: str
     table: str
-    schema: pa.Schema
+    schema: Schema
     write_mode: WriteMode
     primary_key: tuple[str, ...] = ()
     cursor_field: str | None = None

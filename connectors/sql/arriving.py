@@ -4,29 +4,41 @@ Law: a value is converted only where nothing of it is lost; where something woul
 `ConfigError` names the column.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-import pyarrow as pa
-
 from connectors.arrow import DataType, Field, Logical, field, storage
+from connectors.described import DescribedSchema, Schema
 from connectors.errors import ConfigError
-
-_PLAIN: dict[DataType, Any] = {
-    pa.float16(): pa.float32(),
-    pa.large_string(): pa.string(),
-    pa.string_view(): pa.string(),
-    pa.large_binary(): pa.binary(),
-    pa.binary_view(): pa.binary(),
-    pa.time32("s"): pa.time64("us"),
-    pa.time32("ms"): pa.time64("us"),
-    pa.time64("ns"): pa.time64("us"),
-    pa.date64(): pa.date32(),
-}
+from connectors.late import pa
 
 
-def plain_schema(schema: pa.Schema) -> pa.Schema:
+@cache
+def _plain() -> Mapping[DataType, Any]:
+    return {
+        pa.float16(): pa.float32(),
+        pa.large_string(): pa.string(),
+        pa.string_view(): pa.string(),
+        pa.large_binary(): pa.binary(),
+        pa.binary_view(): pa.binary(),
+        pa.time32("s"): pa.time64("us"),
+        pa.time32("ms"): pa.time64("us"),
+        pa.time64("ns"): pa.time64("us"),
+        pa.date64(): pa.date32(),
+    }
+
+
+def plain_schema(schema: Schema) -> Schema:
     """The schema in types that tables have; columns of nothing but NULL are left out."""
+    # What is only described is so because a database has it.
+    return schema if isinstance(schema, DescribedSchema) else _plain_schema(schema)
+
+
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([plain_field(one) for one in schema if not pa.types.is_null(one.type)])
 
 
@@ -59,20 +71,20 @@ def _plain_type(kind: DataType) -> DataType | None:
         return pa.list_(item)
     if pa.types.is_nested(kind):
         return None
-    plain: DataType = _PLAIN.get(kind, kind)
+    plain: DataType = _plain().get(kind, kind)
     return plain
 
 
 def plain_table(data: pa.Table) -> pa.Table:
     """The data in the types of `plain_schema`."""
-    schema = plain_schema(data.schema)
+    schema = _plain_schema(data.schema)
     if schema.equals(data.schema):
         return data
     arrays = [plain_array(data.column(one.name), one) for one in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def plain_array(array: "pa.ChunkedArray[Any]", wanted: Field) -> "pa.ChunkedArray[Any]":
+def plain_array(array: pa.ChunkedArray[Any], wanted: Field) -> pa.ChunkedArray[Any]:
     """One column in ``wanted``'s type."""
     kind = array.type
     if isinstance(kind, pa.UuidType):
@@ -96,7 +108,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def cast(array: "pa.ChunkedArray[Any]", wanted: Field) -> "pa.ChunkedArray[Any]":
+def cast(array: pa.ChunkedArray[Any], wanted: Field) -> pa.ChunkedArray[Any]:
     """A cast that loses nothing; `ConfigError` names the column where it would."""
     if array.type.equals(wanted.type):
         return array

@@ -4,6 +4,9 @@ Law: a watermark is text that spells one exact value. For times it never lies be
 the source's own clock, or one row dated in the far future would hide all later ones.
 """
 
+from __future__ import annotations
+
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +14,10 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Self, TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from connectors.arrow import Field, Logical, logical_of
+from connectors.arrow import Logical, logical_of
 from connectors.contract import State
+from connectors.described import AnyField, storage_of
+from connectors.late import pa, pc
 
 Value: TypeAlias = int | Decimal | date | datetime | str
 
@@ -39,6 +41,8 @@ TEMPORAL = frozenset({Kind.DATE, Kind.TIMESTAMP, Kind.INSTANT})
 COUNTED_IN_ARROW = TEMPORAL | {Kind.INTEGER}
 """Kinds whose greatest value Arrow finds; a text's order is known to its database alone."""
 
+_INTEGER = re.compile(r"u?int\d+")
+_KINDS = {"date32[day]": Kind.DATE, "string": Kind.TEXT}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the zoneless epoch is what it stands for)
 _EXAMPLES: Mapping[Kind, str] = {
     Kind.INTEGER: "4711",
@@ -50,18 +54,15 @@ _EXAMPLES: Mapping[Kind, str] = {
 }
 
 
-def kind_of(field: Field) -> Kind | None:
+def kind_of(field: AnyField) -> Kind | None:
     """What a column counts in as a cursor; None if it cannot be one."""
     logical = logical_of(field)
     if logical is not None:
         return Kind.DECIMAL if logical is Logical.DECIMAL else None
-    if isinstance(field.type, pa.TimestampType):
-        return Kind.TIMESTAMP if field.type.tz is None else Kind.INSTANT
-    if pa.types.is_integer(field.type):
-        return Kind.INTEGER
-    if pa.types.is_date32(field.type):
-        return Kind.DATE
-    return Kind.TEXT if pa.types.is_string(field.type) else None
+    storage = storage_of(field)
+    if storage.startswith("timestamp"):
+        return Kind.INSTANT if "tz=" in storage else Kind.TIMESTAMP
+    return Kind.INTEGER if _INTEGER.fullmatch(storage) else _KINDS.get(storage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Mark:
             return self.value.isoformat(timespec="microseconds")
         return self.value.isoformat() if isinstance(self.value, date) else str(self.value)
 
-    def before(self, lag: timedelta) -> "Mark":
+    def before(self, lag: timedelta) -> Mark:
         """The position ``lag`` earlier; whole days for dates; never before the year 1."""
         if not lag or not isinstance(self.value, date):
             return self
@@ -99,7 +100,7 @@ class Mark:
             zone = "+00:00" if self.kind is Kind.INSTANT else ""
             return Mark.parse(self.kind, "0001-01-01" + (f"T00:00:00{zone}" if days else ""))
 
-    def or_later(self, other: "Mark | None") -> "Mark":
+    def or_later(self, other: Mark | None) -> Mark:
         """The later of two positions; for texts, ``other``: only its database can compare."""
         if other is None:
             return self
@@ -161,7 +162,7 @@ def ceiling(kind: Kind, now: datetime) -> Mark | None:
     return Mark(kind=kind, value=latest.date()) if kind is Kind.DATE else None
 
 
-def greatest(kind: Kind, column: "pa.ChunkedArray[Any]", limit: Mark | None) -> Mark | None:
+def greatest(kind: Kind, column: pa.ChunkedArray[Any], limit: Mark | None) -> Mark | None:
     """The greatest value of a column, no greater than ``limit``; None when it has none."""
     if kind is Kind.INTEGER:
         top = pc.max(column).as_py()

@@ -4,15 +4,17 @@ Law: every writer has a connection of its own, so that streams written side by s
 not wait for one another before they commit.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
-import pyarrow as pa
-
 from connectors.arrow import Logical, logical_of, native_of
 from connectors.contract import Destination, Encoding, Selection, SyncMode, Target, Writer
+from connectors.described import Schema, arrow_schema
 from connectors.errors import ConfigError
+from connectors.late import pa
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName
 from connectors.sql.source import open_source
@@ -93,7 +95,7 @@ class SqlDestination:
             selection = Selection(stream=stream, mode=SyncMode.FULL)
             batches = source.read(selection, None, Encoding.ARROW)
             tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
-        return pa.concat_tables([stream.schema.empty_table(), *tables])
+        return pa.concat_tables([arrow_schema(stream.schema).empty_table(), *tables])
 
     def close(self) -> None:
         """Release connections; safe to call twice."""
@@ -116,7 +118,7 @@ class SqlDestination:
         return DuckdbStore(self._config)
 
 
-def _all_native(schema: pa.Schema) -> bool:
+def _all_native(schema: Schema) -> bool:
     """Whether every column has a type that any PostgreSQL knows."""
     for field in schema:
         native = native_of(field)
@@ -127,7 +129,7 @@ def _all_native(schema: pa.Schema) -> bool:
     return True
 
 
-def _same_types(present: Table, schema: pa.Schema) -> bool:
+def _same_types(present: Table, schema: Schema) -> bool:
     for field in schema:
         column, native = present.column(field.name), native_of(field)
         if column is not None and (native is None or column.native != native.type):

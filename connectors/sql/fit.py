@@ -4,12 +4,12 @@ PostgreSQL and DuckDB know infinite times, PostgreSQL also 24:00 and years past 
 drivers hand these over as numbers outside of what the Arrow type can mean.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from connectors.contract import Rejection
+from connectors.late import pa, pc
 from connectors.sql.reader import Records
 
 _FIRST_INSTANT = -210_866_803_200_000_000
@@ -57,7 +57,7 @@ def divided(data: pa.Table, key: tuple[str, ...], reasons: dict[int, str]) -> Re
     return Records(data=data.filter(kept), rejected=rejected)
 
 
-def _outside(column: "pa.ChunkedArray[Any]") -> list[int]:
+def _outside(column: pa.ChunkedArray[Any]) -> list[int]:
     """The rows whose value, or one inside its list, is outside the type's limits."""
     if pa.types.is_list(column.type):
         whole: Any = column.combine_chunks()

@@ -1,13 +1,15 @@
 """What a dialect brings to reading: its SQL, its clock, and its rows as exact Arrow."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-import pyarrow as pa
-
 from connectors.contract import Rejection
+from connectors.described import arrow_field
+from connectors.late import pa
 from connectors.sql.cursor import Mark
 from connectors.sql.names import TableName, quoted
 from connectors.sql.tables import Column, Table
@@ -27,7 +29,7 @@ class Query:
     @property
     def schema(self) -> pa.Schema:
         """What the rows look like in Arrow."""
-        return pa.schema([column.field for column in self.columns])
+        return pa.schema([arrow_field(column.field) for column in self.columns])
 
     def sql(self, expressions: Sequence[str]) -> str:
         """The statement that selects these expressions."""

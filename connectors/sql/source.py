@@ -8,10 +8,11 @@ Laws:
 * A state says only what the rows handed over before it have shown.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow.compute as pc
 import structlog
 
 from connectors.contract import (
@@ -26,6 +27,7 @@ from connectors.contract import (
     SyncMode,
 )
 from connectors.errors import ConfigError, ContractError
+from connectors.late import pc
 from connectors.sql import cursor as cursors
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.cursor import STATE_VERSION, Mark

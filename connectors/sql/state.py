@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import structlog
 
+from connectors.arrow import described
 from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError, TransientError
 from connectors.sql.names import TableName, listed, literal
@@ -23,16 +23,16 @@ from connectors.sql.store import Kind, Planned, Store, transaction
 _log = structlog.get_logger(__name__)
 
 _KEY = ("owner", "stream")
-_COLUMNS: dict[str, pa.DataType] = {
-    "owner": pa.string(),
-    "stream": pa.string(),
-    "execution": pa.string(),
-    "finished": pa.bool_(),
-    "version": pa.int32(),
-    "value": pa.string(),
-    "counts": pa.string(),
-    "committed_at": pa.timestamp("us", "UTC"),
-    "token": pa.string(),
+_COLUMNS = {
+    "owner": "string",
+    "stream": "string",
+    "execution": "string",
+    "finished": "bool",
+    "version": "int32",
+    "value": "string",
+    "counts": "string",
+    "committed_at": "timestamp[us, tz=UTC]",
+    "token": "string",
 }
 _READ = ("execution", "finished", "version", "value", "counts", "committed_at", "token")
 
@@ -71,11 +71,11 @@ class StateTable:
             self.store.lock([self.name.sql])
             self.store.ensure_dataset(self.target.dataset)
             if self.store.describe(self.name) is None:
-                plan = tuple(self._column(name, kind) for name, kind in _COLUMNS.items())
+                plan = tuple(self._column(name, storage) for name, storage in _COLUMNS.items())
                 self.store.create(self.name, plan, _KEY, kind=Kind.REAL)
 
-    def _column(self, name: str, kind: pa.DataType) -> Planned:
-        field = pa.field(name, kind)
+    def _column(self, name: str, storage: str) -> Planned:
+        field = described(name, storage)
         return Planned(name=name, type=self.store.column_type(field), field=field)
 
     def read(self) -> Stored | None:

@@ -5,6 +5,8 @@ way of us, and nothing of it is visible to readers; `Store.rollback`, or the dea
 the process, leaves no trace of what was staged.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +14,11 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Protocol
 
-import pyarrow as pa
-
-from connectors.arrow import Field, evolved
+from connectors.arrow import described, evolved
 from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.described import AnyField, DescribedSchema, Schema, same, schema_of
 from connectors.errors import ConfigError
+from connectors.late import pa
 from connectors.sql.names import TableName
 from connectors.sql.tables import Table
 
@@ -32,7 +34,7 @@ class Planned:
 
     name: str
     type: str
-    field: Field
+    field: AnyField
 
 
 Plan = tuple[Planned, ...]
@@ -107,11 +109,11 @@ class Store(Protocol):
         """The table as it is now; None when there is none."""
         ...
 
-    def storable(self, field: Field) -> Field:
+    def storable(self, field: AnyField) -> AnyField:
         """The field as it will be described once it is a column here."""
         ...
 
-    def column_type(self, field: Field) -> str:
+    def column_type(self, field: AnyField) -> str:
         """The type of a new column that holds every value of ``field``."""
         ...
 
@@ -174,7 +176,7 @@ class Store(Protocol):
         """See to it that ``key`` is unique in a present table; `ConfigError` if it cannot be."""
         ...
 
-    def upsert(self, name: TableName, staging: Staging, match: "Match") -> Merged:
+    def upsert(self, name: TableName, staging: Staging, match: Match) -> Merged:
         """Merge staged records that have one row a key."""
         ...
 
@@ -215,39 +217,37 @@ def transaction(store: Store) -> Iterator[None]:
             store.rollback()
 
 
-def planned(store: Store, present: Table | None, arriving: pa.Schema, *, soft: bool) -> Plan:
+def planned(store: Store, present: Table | None, arriving: Schema, *, soft: bool) -> Plan:
     """The columns that hold what is there and what arrives; `ConfigError` if none can."""
     if present is not None and present.is_view:
         raise ConfigError(f"{present.name.sql} is a view; choose another destination table")
     _refuse_twins(arriving)
     if soft:
         arriving = _with_mark(arriving)
-    arriving = pa.schema([store.storable(field) for field in arriving])
-    fields = evolved(pa.schema([]) if present is None else present.schema, arriving)
+    arriving = schema_of(store.storable(field) for field in arriving)
+    fields = evolved(DescribedSchema(()) if present is None else present.schema, arriving)
     return tuple(
         Planned(name=one.name, type=_type(store, present, one), field=one) for one in fields
     )
 
 
-def _type(store: Store, present: Table | None, field: Field) -> str:
+def _type(store: Store, present: Table | None, field: AnyField) -> str:
     old = None if present is None else present.column(field.name)
-    if old is not None and old.field.with_nullable(True).equals(
-        field.with_nullable(True), check_metadata=True
-    ):
+    if old is not None and same(old.field, field):
         return old.native
     return store.column_type(field)
 
 
-def _with_mark(arriving: pa.Schema) -> pa.Schema:
+def _with_mark(arriving: Schema) -> Schema:
     if DELETED_AT in arriving.names:
         raise ConfigError(
             f"the stream has a column {DELETED_AT!r} of its own, where soft deletes put "
             "their mark; leave the column out, or choose hard deletes"
         )
-    return arriving.append(pa.field(DELETED_AT, pa.timestamp("us", "UTC")))
+    return schema_of([*arriving, described(DELETED_AT, "timestamp[us, tz=UTC]")])
 
 
-def _refuse_twins(arriving: pa.Schema) -> None:
+def _refuse_twins(arriving: Schema) -> None:
     seen: dict[str, str] = {}
     for name in arriving.names:
         if name in seen:

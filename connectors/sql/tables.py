@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from connectors.arrow import Field
+from connectors.described import AnyField, Schema, schema_of
 from connectors.sql.names import TableName
 
 
@@ -18,7 +16,7 @@ class Column:
     name: str
     native: str
     nullable: bool
-    field: Field
+    field: AnyField
     built_in: bool = True
 
 
@@ -33,9 +31,9 @@ class Table:
     is_view: bool = False
 
     @property
-    def schema(self) -> pa.Schema:
-        """All columns as Arrow, with their native types."""
-        return pa.schema([column.field for column in self.columns])
+    def schema(self) -> Schema:
+        """All columns, with their native types."""
+        return schema_of(column.field for column in self.columns)
 
     def column(self, name: str) -> Column | None:
         """The column of exactly that name, if there is one."""

@@ -9,12 +9,13 @@ Laws:
 * Two commits of the same records leave what one would have left.
 """
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-import pyarrow as pa
 import structlog
 
 from connectors.arrow import evolved, native_of
@@ -27,6 +28,7 @@ from connectors.contract import (
     State,
     Target,
 )
+from connectors.described import Schema, schema_of
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.sql.arriving import plain_schema, plain_table
 from connectors.sql.merging import Manner, Merger, Situation
@@ -99,7 +101,7 @@ class SqlWriter:
         self._pending += Counts(rejected=len(batch.rejected))
         data = batch.data
         if isinstance(data, PgCopy):
-            arriving = pa.schema([self._target.schema.field(name) for name in data.columns])
+            arriving = schema_of(self._target.schema.field(name) for name in data.columns)
         else:
             data = plain_table(data)
             arriving = data.schema
@@ -155,7 +157,7 @@ class SqlWriter:
 
     # Staging
 
-    def _staging_for(self, schema: pa.Schema) -> Staging:
+    def _staging_for(self, schema: Schema) -> Staging:
         """The staging table, with room for every column seen so far."""
         if not self._looked:
             self._present, self._looked = self._store.describe(self._name), True
@@ -170,8 +172,8 @@ class SqlWriter:
             self._staging = replace(self._staging, plan=plan)
         return self._staging
 
-    def _storable(self, schema: pa.Schema) -> pa.Schema:
-        return pa.schema([self._store.storable(field) for field in schema])
+    def _storable(self, schema: Schema) -> Schema:
+        return schema_of(self._store.storable(field) for field in schema)
 
     def _plan(self) -> Plan:
         return planned(self._store, self._present, self._arrived, soft=self._manner.soft)
@@ -224,7 +226,7 @@ class SqlWriter:
         return self._store.greatest(self._staging, state, known) if self._staging else known
 
 
-def _refuse_casts(staging: Staging, arriving: pa.Schema) -> None:
+def _refuse_casts(staging: Staging, arriving: Schema) -> None:
     """Copied bytes are of the source's type, and cannot become another's on the way."""
     types = {column.name: column.type for column in staging.plan}
     for field in arriving:

@@ -25,6 +25,7 @@ from connectors.contract import (
     Target,
     WriteMode,
 )
+from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.testing.faults import Point, Script
 from connectors.testing.memory_merge import DELETED_AT, merged
@@ -158,12 +159,13 @@ class MemoryWriter:
 
     def _merged(self, *, finished: bool) -> tuple[MemoryTable, Counts]:
         """The table as it will be, and what that does."""
-        held = self._store.tables.get(self._table) or MemoryTable(self._target.schema)
+        held = self._store.tables.get(self._table) or MemoryTable(arrow_schema(self._target.schema))
         schema = held.schema
         for arriving in (*(batch.schema for batch in self._staged), self._target.schema):
-            schema = evolved(schema, arriving)
+            schema = arrow_schema(evolved(schema, arriving))
         if self._target.deletes is Deletes.SOFT:
-            schema = evolved(schema, pa.schema([pa.field(DELETED_AT, pa.timestamp("us", "UTC"))]))
+            mark = pa.schema([pa.field(DELETED_AT, pa.timestamp("us", "UTC"))])
+            schema = arrow_schema(evolved(schema, mark))
         staged = [record for batch in self._staged for record in _records(batch, schema)]
         merge = merged(
             self._target,

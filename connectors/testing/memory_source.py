@@ -10,6 +10,7 @@ import pyarrow as pa
 import structlog
 
 from connectors.contract import Batch, Encoding, Rejection, Selection, State, Stream, SyncMode
+from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
 from connectors.testing.faults import Point, Script
 
@@ -186,7 +187,8 @@ class _Reading:
         return State(version=STATE_VERSION, value={"watermark": _spelled(max(known))})
 
     def _batch(self, records: Sequence[Record], state: State | None) -> Batch:
-        schema, key = self.selection.stream.schema, self.selection.stream.primary_key
+        stream = self.selection.stream
+        schema, key = arrow_schema(stream.schema), stream.primary_key
         fitting, rejected = [], []
         for record in records:
             chosen = {name: record.get(name) for name in schema.names}

@@ -7,6 +7,7 @@ finds that out, and does nothing.
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from sync_pipelines.model.execution import PRIORITY, Execution, Request, Status,
 ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
 
+@cache
 def selected() -> Select[Any]:
     """Executions with the names that they are known by; `from_row` reads what it brings."""
     return (
@@ -187,6 +189,8 @@ def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
         )
         .values(**changed, **columns)
     )
+    if after.status is not Status.RUNNING:
+        return db.execute(statement).rowcount == 1
     try:
         with db.begin_nested():
             return db.execute(statement).rowcount == 1

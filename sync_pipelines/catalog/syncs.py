@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -162,7 +163,9 @@ def _opened(config: Mapping[str, Any], sealed: str | None, secrets: SecretBox) -
 # --- syncs -----------------------------------------------------------------------
 
 
+@cache
 def _select_syncs() -> Select[Any]:
+    """Made once: to put it together takes longer than to run it."""
     source, destination = aliased(ConnectionRow), aliased(ConnectionRow)
     parts = ("id", "name", "connector", "config", "secrets")
     return (

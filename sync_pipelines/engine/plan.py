@@ -6,8 +6,6 @@ Everything that can be wrong between the two is refused here, before a record mo
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-import pyarrow as pa
-
 from connectors.contract import (
     Selection,
     Stream,
@@ -16,6 +14,7 @@ from connectors.contract import (
     Window,
     WriteMode,
 )
+from connectors.described import schema_of
 from connectors.errors import ConfigError
 from sync_pipelines.model.execution import Execution, Request
 from sync_pipelines.model.sync import Sync, SyncStream
@@ -112,5 +111,5 @@ def _as_configured(configured: SyncStream, offered: Stream) -> Stream:
             "update; set primary_key, or use write_mode append or replace"
         )
     wanted = set(named) if configured.columns else set(offered.schema.names)
-    columns = [field for field in offered.schema if field.name in wanted]
-    return replace(offered, schema=pa.schema(columns), primary_key=key, cursor_field=cursor)
+    columns = schema_of(field for field in offered.schema if field.name in wanted)
+    return replace(offered, schema=columns, primary_key=key, cursor_field=cursor)

@@ -31,7 +31,8 @@ from sync_pipelines.engine.outcome import (
     is_further,
 )
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
-from sync_pipelines.engine.progress import Progress, Reporter
+from sync_pipelines.engine.progress import Progress
+from sync_pipelines.engine.reporter import Reporter
 from sync_pipelines.engine.settle import settle
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.retry import RetryPolicy

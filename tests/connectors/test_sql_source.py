@@ -26,6 +26,7 @@ from connectors.contract import (
     SyncMode,
     Window,
 )
+from connectors.described import arrow_schema, schema_of
 from connectors.errors import AuthError, ConfigError, ConnectorError, TransientError
 from connectors.registry import get
 
@@ -201,7 +202,7 @@ def test_odd_names_keep_their_spelling(database: Database):
 
 def test_only_selected_columns_are_read(database: Database):
     stream = orders(database, [NOON])
-    chosen = pa.schema([stream.schema.field("note"), stream.schema.field("id")])
+    chosen = schema_of([stream.schema.field("note"), stream.schema.field("id")])
     narrow = Stream(name="t", schema=chosen, primary_key=("id",))
 
     got = database.read(full(narrow))
@@ -211,7 +212,8 @@ def test_only_selected_columns_are_read(database: Database):
 
 def test_a_column_that_is_gone_is_named(database: Database):
     stream = orders(database, [NOON])
-    lost = Stream(name="t", schema=stream.schema.append(pa.field("nota", pa.string())))
+    nota = pa.field("nota", pa.string())
+    lost = Stream(name="t", schema=arrow_schema(stream.schema).append(nota))
 
     with pytest.raises(ConfigError, match="no column 'nota'; did you mean 'note'"):
         database.read(full(lost))
@@ -556,7 +558,7 @@ def test_pgcopy_is_offered_for_types_that_every_server_has(postgres: Database):
     postgres.run("CREATE TYPE mood AS ENUM ('ok')")
     postgres.run("CREATE TABLE t (id integer, a int4range, b inet[], c jsonb, m mood)")
     stream = postgres.stream()
-    plain = Stream(name="t", schema=stream.schema.remove(4))
+    plain = Stream(name="t", schema=arrow_schema(stream.schema).remove(4))
 
     with closing(postgres.source()) as source:
         whole = source.encodings(full(stream))

@@ -14,6 +14,7 @@ from connectors.contract import (
     Target,
     WriteMode,
 )
+from connectors.described import arrow_schema
 
 
 def moved(
@@ -49,7 +50,7 @@ def planned(
 ) -> tuple[Selection, Target]:
     """A selection and its target, as the engine plans them; a key only if it is selected."""
     offered = source.stream(stream)
-    schema = offered.schema
+    schema = arrow_schema(offered.schema)
     for name in schema.names:
         if columns and name not in columns:
             schema = schema.remove(schema.get_field_index(name))

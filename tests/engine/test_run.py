@@ -25,7 +25,7 @@ from connectors.testing.memory import (
 from sync_pipelines.catalog import executions
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.tables import StateRow
-from sync_pipelines.engine import progress
+from sync_pipelines.engine import reporter
 from sync_pipelines.engine.dispatch import ready, trigger
 from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.engine.run import Engine, NotStartedError
@@ -287,7 +287,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(world, engine, systems
 
 def test_cancelling_keeps_what_was_committed_and_says_so(world, engine, systems, monkeypatch):
     """R82."""
-    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(reporter, "INTERVAL_SECONDS", 0.01)
     systems.streams = [stream(rows=120_000, ordered=True)]
     sync = world.sync(streams=[UPSERT])
     pause = Pause()
@@ -331,7 +331,7 @@ def test_an_incremental_append_doubles_nothing_at_the_edge_and_a_full_one_keeps_
 
 def test_live_progress_is_written_to_the_execution(world, engine, systems, monkeypatch):
     """R108."""
-    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(reporter, "INTERVAL_SECONDS", 0.01)
     sync = world.sync(streams=[UPSERT])
     pause = Pause()
     systems.writing.at(Point.WRITE, 1, pause)

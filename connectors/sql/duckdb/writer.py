@@ -1,17 +1,20 @@
 """Writing to DuckDB: set operations on the whole batch, and no index to keep.
 
-Law: DuckDB lets two transactions go on until they touch one row, and then ends the
-second; a state that another writer has moved is found in this way too.
+Laws: DuckDB lets two transactions go on until they touch one row, and then ends the
+second; a state that another writer has moved is found in this way too. What waits to be
+inserted is inserted before any other statement runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from connectors.arrow import Field, Logical, digits_of, logical_of, native_of
+from connectors.arrow import Logical, digits_of, logical_of, native_of
 from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.described import AnyField
 from connectors.errors import ConfigError, ConnectorError, ContractError, TransientError
 from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
@@ -39,6 +42,12 @@ _MEANINGS = {
 _MOST_DIGITS = 38
 _ARRIVING = "_arriving"
 
+GROUP_ROWS = 122_880
+"""DuckDB's row group: one inserted whole is compressed and written while the next is read."""
+
+GROUP_BYTES = 64 * 1024 * 1024
+"""Wide rows do not wait for a group to be whole."""
+
 
 def _differs(columns: Sequence[str], old: str, new: str) -> str:
     return " OR ".join(f"{old}.{quoted(c)} IS DISTINCT FROM {new}.{quoted(c)}" for c in columns)
@@ -55,6 +64,8 @@ class DuckdbStore:
         self._session = DuckdbSession(config)
         self._begun = False
         self._staged: list[TableName] = []
+        self._waiting: list[pa.Table] = []
+        self._waits_for: Staging | None = None
 
     def version(self) -> str:
         """Which library this is, in one line."""
@@ -68,12 +79,12 @@ class DuckdbStore:
         """The table as this transaction sees it."""
         return self._session.describe(name)
 
-    def storable(self, field: Field) -> Field:
+    def storable(self, field: AnyField) -> AnyField:
         """The field as its column will be described."""
         native = self.column_type(field)
         return types.column(field.name, native, nullable=field.nullable).field
 
-    def column_type(self, field: Field) -> str:
+    def column_type(self, field: AnyField) -> str:
         """The native type if it is DuckDB's own, else one from what the field means."""
         native, logical = native_of(field), logical_of(field)
         if native is not None and native.dialect == Dialect.DUCKDB:
@@ -116,6 +127,7 @@ class DuckdbStore:
             return
         self._begun = False
         self._staged.clear()
+        self._waiting.clear()
         try:
             self.execute("ROLLBACK")
         except ConnectorError:
@@ -123,6 +135,7 @@ class DuckdbStore:
 
     def execute(self, statement: str) -> int:
         """Run one statement; the number of rows it touched."""
+        self._insert_waiting()
         try:
             with translated("writing"):
                 found = self._session.connection.execute(statement).fetchall()
@@ -134,6 +147,7 @@ class DuckdbStore:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The result of a query."""
+        self._insert_waiting()
         with translated("writing"):
             return self._session.connection.execute(query).fetchall()
 
@@ -148,26 +162,68 @@ class DuckdbStore:
             self._staged.append(name)
 
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
-        """Insert the records; a NaN in a decimal, which has none here, rejects its record."""
+        """Insert the records, soon; a NaN in a decimal, which has none here, rejects its record."""
         if isinstance(data, PgCopy):
             raise ContractError("DuckDB takes Arrow only")
+        sound = self._sound(staging, data)
+        if self._waits_for != staging or not self._fits_behind(sound):
+            self._insert_waiting()
+        self._waits_for = staging
+        self._waiting.append(sound)
+        waiting = sum(one.num_rows for one in self._waiting)
+        if sum(one.nbytes for one in self._waiting) >= GROUP_BYTES:
+            self._insert_waiting()
+        elif waiting >= GROUP_ROWS:
+            self._insert_waiting(waiting - waiting % GROUP_ROWS)
+        rejected = data.num_rows - sound.num_rows
+        return Counts(processed=sound.num_rows, rejected=rejected, bytes=data.nbytes)
+
+    def _fits_behind(self, data: pa.Table) -> bool:
+        return not self._waiting or self._waiting[0].schema.equals(data.schema)
+
+    def _sound(self, staging: Staging, data: pa.Table) -> pa.Table:
+        """The records whose decimals are numbers."""
         kinds = {column.name: column.type for column in staging.plan}
+        decimals = [quoted(name) for name in data.column_names if kinds[name].startswith("DECIMAL")]
+        if not decimals:
+            return data
+        fits = " AND ".join(
+            f"({name} IS NULL OR coalesce(isfinite(TRY_CAST({name} AS DOUBLE)), FALSE))"
+            for name in decimals
+        )
+        with self._arriving(data) as connection:
+            query = f"SELECT 1 FROM {_ARRIVING} WHERE NOT ({fits}) LIMIT 1"
+            if not connection.execute(query).fetchall():
+                return data
+            found = connection.execute(f"SELECT {fits} FROM {_ARRIVING}").fetchall()
+        return data.filter(pa.array([fit for (fit,) in found]))
+
+    def _insert_waiting(self, rows: int | None = None) -> None:
+        """Insert the first so many of the rows that wait, or all of them."""
+        if not self._waiting or self._waits_for is None:
+            return
+        whole = pa.concat_tables(self._waiting)
+        data, rest = whole.slice(0, rows), whole.slice(whole.num_rows if rows is None else rows)
+        self._waiting = [rest] if rest.num_rows else []
+        kinds = {column.name: column.type for column in self._waits_for.plan}
         names = data.column_names
         values = ", ".join(f"CAST({quoted(name)} AS {kinds[name]})" for name in names)
-        decimals = [quoted(name) for name in names if kinds[name].startswith("DECIMAL")]
-        fits = "".join(
-            f" AND ({name} IS NULL OR isfinite(TRY_CAST({name} AS DOUBLE)))" for name in decimals
-        )
+        with self._arriving(data) as connection:
+            connection.execute(
+                f"INSERT INTO {self._waits_for.name.sql} ({listed(names)}) "
+                f"SELECT {values} FROM {_ARRIVING}"
+            ).fetchall()
+
+    @contextmanager
+    def _arriving(self, data: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection, on which the data is a table for as long as this block runs."""
         with translated("loading"):
             connection = self._session.connection
             connection.register(_ARRIVING, data)
-            connection.execute(
-                f"INSERT INTO {staging.name.sql} ({listed(names)}) "
-                f"SELECT {values} FROM {_ARRIVING} WHERE TRUE{fits}"
-            )
-            (kept,) = connection.fetchone() or (0,)
-            connection.unregister(_ARRIVING)
-        return Counts(processed=kept, rejected=data.num_rows - kept, bytes=data.nbytes)
+            try:
+                yield connection
+            finally:
+                connection.unregister(_ARRIVING)
 
     # The target
 
@@ -226,6 +282,7 @@ class DuckdbStore:
     def close(self) -> None:
         """Close the connection; what was not committed is gone."""
         self._begun = False
+        self._waiting.clear()
         self._session.close()
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.arrow import DataType, Digits, Field, Logical
-from connectors.errors import ConfigError
+from connectors.arrow import DataType, Field
 from connectors.sql.arriving import cast
 from connectors.sql.names import TableName
 
@@ -37,45 +36,6 @@ _BINARY: Mapping[str, DataType] = {
     "timestamp with time zone": pa.timestamp("us", "UTC"),
 }
 _BOUNDS = re.compile(r"\(([\d,]+)\)")
-
-_TYPES: tuple[tuple[DataType, str], ...] = (
-    (pa.int8(), "smallint"),
-    (pa.uint8(), "smallint"),
-    (pa.uint16(), "integer"),
-    (pa.uint32(), "bigint"),
-    (pa.uint64(), "numeric(20,0)"),
-    *((kind, name) for name, kind in _BINARY.items() if name not in ("character", "json")),
-)
-_MEANINGS = {
-    Logical.JSON: "json",  # jsonb would drop spaces, order and doubled keys
-    Logical.UUID: "uuid",
-    Logical.TIME_TZ: "time with time zone",
-    Logical.INTERVAL: "interval",
-}
-
-
-def type_for(
-    field: Field, logical: Logical | None, digits: Digits | None, length: int | None
-) -> str:
-    """The type of a new column, from what the field means."""
-    if logical is Logical.DECIMAL:
-        return f"numeric({digits.precision},{digits.scale})" if digits else "numeric"
-    if logical in _MEANINGS:
-        return _MEANINGS[logical]
-    if length is not None and pa.types.is_string(field.type):
-        return f"character varying({length})"
-    return _plain_type(field.name, field.type)
-
-
-def _plain_type(column: str, kind: DataType) -> str:
-    if pa.types.is_list(kind):
-        return f"{_plain_type(column, kind.value_type)}[]"
-    if pa.types.is_string(kind):
-        return "text"
-    for arrow, name in _TYPES:
-        if arrow.equals(kind):
-            return name
-    raise ConfigError(f"column {column!r} holds {kind}, which PostgreSQL has no type for")
 
 
 def encoded(data: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, frozenset[str]]:
@@ -150,20 +110,3 @@ def load(cursor: "Cursor", name: TableName, data: pa.Table) -> None:
     """COPY the data in, binary."""
     schema = "pg_temp" if name.schema is None else name.schema
     cursor.adbc_ingest(name.table, data, mode="append", db_schema_name=schema)
-
-
-def spelled_mark(native: str) -> str:
-    """``mark`` as the text that a source reads back exactly."""
-    exact = "'YYYY-MM-DD\"T\"HH24:MI:SS.US'"
-    if native.startswith("timestamp") and native.endswith("with time zone"):
-        return f"to_char(mark AT TIME ZONE 'UTC', {exact}) || '+00:00'"
-    return f"to_char(mark, {exact})" if native.startswith("timestamp") else "mark::text"
-
-
-def placed(column: str, native: str) -> str:
-    """A condition for values that have a place in a cursor's order; infinity has none."""
-    if native.startswith(("timestamp", "date")):
-        return f"isfinite({column})"
-    if native.startswith("numeric"):
-        return f"{column} NOT IN ('NaN', 'Infinity', '-Infinity')"
-    return "TRUE"

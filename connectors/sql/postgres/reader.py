@@ -4,6 +4,8 @@ Law: one statement reads one snapshot. What the binary form loses (the bounds of
 array) is checked by the server, and the record rejected rather than altered.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -11,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg.rows import scalar_row
 
 from connectors.arrow import Field, Logical, logical_of
+from connectors.described import item_of, storage_of
 from connectors.errors import TransientError
+from connectors.late import pa, pc
 from connectors.sql.cursor import Kind, Mark, kind_of
 from connectors.sql.fit import sifted
 from connectors.sql.names import TableName, literal, quoted
@@ -249,7 +251,7 @@ def _guard(columns: Sequence[Column]) -> str | None:
         f"WHEN array_ndims({quoted(c.name)}) > 1 OR array_lower({quoted(c.name)}, 1) <> 1 THEN "
         + literal(f"column {c.name!r} holds an array with dimensions or bounds of its own")
         for c in columns
-        if pa.types.is_list(c.field.type)
+        if item_of(storage_of(c.field)) is not None
     ]
     return f"CASE {' '.join(cases)} END" if cases else None
 

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from connectors.errors import AuthError, ConfigError, ConnectorError, TransientError
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.names import TableName
-from connectors.sql.postgres import types
+from connectors.sql.postgres import idle, types
 from connectors.sql.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class PostgresSession:
     read_only: bool = False
     _connection: Connection | None = None
     _adbc: "AdbcConnection | None" = None
+    _interrupted: bool = False
 
     @property
     def connection(self) -> Connection:
@@ -103,16 +104,22 @@ class PostgresSession:
         return [_table(*row) for row in rows]
 
     def interrupt(self) -> None:
-        """Ask the server to cancel what it is doing for us."""
+        """Ask the server to cancel what it is doing for us.
+
+        That may reach it late, so nobody else is given the connection afterwards.
+        """
+        self._interrupted = True
         if self._connection is not None:
             self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         if self._adbc is not None:
             self._adbc.adbc_cancel()
 
     def close(self) -> None:
-        """Close both connections; safe to call twice."""
-        if self._connection is not None:
+        """Close both connections, or keep one for the next session; safe to call twice."""
+        if self._connection is not None and self._interrupted:
             self._connection.close()
+        elif self._connection is not None:
+            idle.connections().keep(self.config, self._connection)
         if self._adbc is not None:
             self._adbc.close()
         self._connection = self._adbc = None
@@ -164,11 +171,22 @@ def _settings(config: DatabaseConfig, *, read_only: bool) -> str:
 
 def connect(config: DatabaseConfig, *, read_only: bool = False) -> Connection:
     """A psycopg connection in autocommit, with settings that make values exact."""
+    settings = _settings(config, read_only=read_only).encode()
+    while (kept := idle.connections().take(config)) is not None:
+        try:
+            kept.execute(settings)
+        except psycopg.Error:
+            kept.close()  # it was lost while it waited
+        else:
+            return kept
     with _connecting(config):
         timeout = config.connect_timeout_seconds
-        connection = psycopg.connect(config.conninfo, autocommit=True, connect_timeout=timeout)
+        # What psycopg believes to have prepared would not outlive `idle`.
+        connection = psycopg.connect(
+            config.conninfo, autocommit=True, connect_timeout=timeout, prepare_threshold=None
+        )
     with translated("preparing the connection"):
-        connection.execute(_settings(config, read_only=read_only).encode())
+        connection.execute(settings)
     return connection
 
 

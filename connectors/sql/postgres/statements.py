@@ -6,7 +6,6 @@ Law: an upsert neither rewrites nor locks a row that is the same, where most wil
 from connectors.contract import Greatest, State
 from connectors.sql import merge
 from connectors.sql.names import TableName, listed, literal, quoted
-from connectors.sql.postgres import ingest
 from connectors.sql.store import Match, Planned, Spelling, Staging
 
 
@@ -39,7 +38,7 @@ def greatest(staging: Staging, column: Planned, wanted: Greatest, known: State |
     A value without a place in the order, such as infinity, does not count.
     """
     name = quoted(column.name)
-    value = f"max({name}) FILTER (WHERE {ingest.placed(name, column.type)})"
+    value = f"max({name}) FILTER (WHERE {_placed(name, column.type)})"
     if wanted.ceiling is not None:
         value = (
             f"CASE WHEN {value} IS NOT NULL "
@@ -49,7 +48,24 @@ def greatest(staging: Staging, column: Planned, wanted: Greatest, known: State |
     if mark is not None:
         value = f"greatest({value}, {literal(mark)}::{column.type})"
     query = f"SELECT {value} AS mark FROM {staging.name.sql}"
-    return f"SELECT {ingest.spelled_mark(column.type)} FROM ({query}) AS found"
+    return f"SELECT {_spelled_mark(column.type)} FROM ({query}) AS found"
+
+
+def _spelled_mark(native: str) -> str:
+    """``mark`` as the text that a source reads back exactly."""
+    exact = "'YYYY-MM-DD\"T\"HH24:MI:SS.US'"
+    if native.startswith("timestamp") and native.endswith("with time zone"):
+        return f"to_char(mark AT TIME ZONE 'UTC', {exact}) || '+00:00'"
+    return f"to_char(mark, {exact})" if native.startswith("timestamp") else "mark::text"
+
+
+def _placed(column: str, native: str) -> str:
+    """A condition for values that have a place in a cursor's order; infinity has none."""
+    if native.startswith(("timestamp", "date")):
+        return f"isfinite({column})"
+    if native.startswith("numeric"):
+        return f"{column} NOT IN ('NaN', 'Infinity', '-Infinity')"
+    return "TRUE"
 
 
 def attached(name: TableName) -> str:

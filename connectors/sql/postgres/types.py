@@ -7,27 +7,27 @@ the server, which every other PostgreSQL casts back.
 import re
 from collections.abc import Mapping
 
-import pyarrow as pa
-
-from connectors.arrow import DataType, Digits, Logical, Native, field
+from connectors.arrow import Digits, Logical, Native, described
+from connectors.described import AnyField, item_of, listed, storage_of
+from connectors.errors import ConfigError
 from connectors.sql.config import Dialect
 from connectors.sql.tables import Column
 
-EXACT: Mapping[str, DataType] = {
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "bool": pa.bool_(),
-    "text": pa.string(),
-    "varchar": pa.string(),
-    "bpchar": pa.string(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", "UTC"),
+EXACT: Mapping[str, str] = {
+    "int2": "int16",
+    "int4": "int32",
+    "int8": "int64",
+    "float4": "float",
+    "float8": "double",
+    "bool": "bool",
+    "text": "string",
+    "varchar": "string",
+    "bpchar": "string",
+    "bytea": "binary",
+    "date": "date32[day]",
+    "time": "time64[us]",
+    "timestamp": "timestamp[us]",
+    "timestamptz": "timestamp[us, tz=UTC]",
 }
 """Types whose binary form ADBC turns into the Arrow type without loss, alone or in an array."""
 
@@ -56,7 +56,7 @@ def column(name: str, native: str, *, base: str, kind: str, built_in: bool, null
         digits = Digits(precision=int(found[1]), scale=int(found[2] or 0))
     if found and base in ("varchar", "bpchar"):
         length = int(found[1])
-    arrow = field(
+    whole = described(
         name,
         storage,
         nullable=null,
@@ -65,16 +65,65 @@ def column(name: str, native: str, *, base: str, kind: str, built_in: bool, null
         digits=digits,
         length=length,
     )
-    return Column(name=name, native=native, nullable=null, field=arrow, built_in=built_in)
+    return Column(name=name, native=native, nullable=null, field=whole, built_in=built_in)
 
 
-def _meaning(base: str, *, kind: str, built_in: bool) -> tuple[DataType, Logical | None]:
+def _meaning(base: str, *, kind: str, built_in: bool) -> tuple[str, Logical | None]:
     if kind == "e":
-        return pa.string(), Logical.ENUM
+        return "string", Logical.ENUM
     if not built_in:
-        return pa.string(), Logical.USER
+        return "string", Logical.USER
     if base in EXACT:
         return EXACT[base], None
     if base.startswith("_") and base[1:] in EXACT:
-        return pa.list_(EXACT[base[1:]]), None
-    return pa.string(), LOGICAL.get(base, Logical.OTHER)
+        return listed(EXACT[base[1:]]), None
+    return "string", LOGICAL.get(base, Logical.OTHER)
+
+
+_COLUMNS: Mapping[str, str] = {
+    "int8": "smallint",
+    "uint8": "smallint",
+    "int16": "smallint",
+    "uint16": "integer",
+    "int32": "integer",
+    "uint32": "bigint",
+    "int64": "bigint",
+    "uint64": "numeric(20,0)",
+    "float": "real",
+    "double": "double precision",
+    "bool": "boolean",
+    "string": "text",
+    "binary": "bytea",
+    "date32[day]": "date",
+    "time64[us]": "time without time zone",
+    "timestamp[us]": "timestamp without time zone",
+    "timestamp[us, tz=UTC]": "timestamp with time zone",
+}
+_MEANINGS = {
+    Logical.JSON: "json",  # jsonb would drop spaces, order and doubled keys
+    Logical.UUID: "uuid",
+    Logical.TIME_TZ: "time with time zone",
+    Logical.INTERVAL: "interval",
+}
+
+
+def type_for(
+    field: AnyField, logical: Logical | None, digits: Digits | None, length: int | None
+) -> str:
+    """The type of a new column, from what the field means."""
+    if logical is Logical.DECIMAL:
+        return f"numeric({digits.precision},{digits.scale})" if digits else "numeric"
+    if logical in _MEANINGS:
+        return _MEANINGS[logical]
+    if length is not None and storage_of(field) == "string":
+        return f"character varying({length})"
+    return _plain_type(field.name, storage_of(field))
+
+
+def _plain_type(column: str, storage: str) -> str:
+    item = item_of(storage)
+    if item is not None:
+        return f"{_plain_type(column, item)}[]"
+    if storage not in _COLUMNS:
+        raise ConfigError(f"column {column!r} holds {storage}, which PostgreSQL has no type for")
+    return _COLUMNS[storage]

@@ -7,28 +7,31 @@ table is loaded as that table and renamed. A server that ends our connection und
 server takes in a batch, the source may read the next.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from connectors.arrow import Field, Logical, digits_of, length_of, logical_of, native_of
+from connectors.arrow import Logical, digits_of, length_of, logical_of, native_of
 from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.described import AnyField
 from connectors.errors import ConfigError, ConnectorError
+from connectors.late import late, pa
 from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName, listed, literal, quoted
-from connectors.sql.postgres import ingest, statements
+from connectors.sql.postgres import statements
 from connectors.sql.postgres.session import (
     DEFAULT_SCHEMA,
     PostgresSession,
     adbc_translated,
     translated,
 )
+from connectors.sql.postgres.types import type_for
 from connectors.sql.store import (
     Kind,
     Match,
@@ -43,6 +46,11 @@ from connectors.sql.store import (
     repeated_keys,
 )
 from connectors.sql.tables import Table
+
+if TYPE_CHECKING:
+    from connectors.sql.postgres import ingest
+else:
+    ingest = late("connectors.sql.postgres.ingest")
 
 LOCK_SECONDS = 10
 _PATIENCE = (
@@ -97,17 +105,17 @@ class PostgresStore:
         """The table as it is committed now."""
         return self._session.describe(name)
 
-    def storable(self, field: Field) -> Field:
+    def storable(self, field: AnyField) -> AnyField:
         """Every field keeps its meaning here."""
         return field
 
-    def column_type(self, field: Field) -> str:
+    def column_type(self, field: AnyField) -> str:
         """The native type if it is PostgreSQL's own, else one from what the field means."""
         native, logical = native_of(field), logical_of(field)
         ours = native is not None and native.dialect == Dialect.POSTGRESQL
         if native is not None and ours and logical not in (Logical.ENUM, Logical.USER):
             return native.type
-        return ingest.type_for(field, logical, digits_of(field), length_of(field))
+        return type_for(field, logical, digits_of(field), length_of(field))
 
     def ensure_dataset(self, dataset: str) -> None:
         """Create the schema; asks first, because CREATE needs a right even where it is there."""

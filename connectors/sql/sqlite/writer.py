@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from connectors.arrow import Field, Logical, digits_of, logical_of, native_of
 from connectors.contract import Counts, Greatest, PgCopy, State
+from connectors.described import AnyField, arrow_field
 from connectors.errors import ConfigError, ConnectorError, ContractError
 from connectors.sql import merge
 from connectors.sql.arriving import cast, plain_array
@@ -88,12 +89,12 @@ class SqliteStore:
         """The table as it is now."""
         return self._session.describe(name)
 
-    def storable(self, field: Field) -> Field:
+    def storable(self, field: AnyField) -> AnyField:
         """The field as its declaration will be read."""
         declared = self.column_type(field)
         return types.column(field.name, declared, nullable=field.nullable).field
 
-    def column_type(self, field: Field) -> str:
+    def column_type(self, field: AnyField) -> str:
         """A declaration whose affinity keeps every value as it is."""
         native, logical = native_of(field), logical_of(field)
         if native is not None and native.dialect == Dialect.SQLITE:
@@ -164,7 +165,7 @@ class SqliteStore:
         if isinstance(data, PgCopy):
             raise ContractError("SQLite takes Arrow only")
         kept = _without_nan(data)
-        fields = {column.name: column.field for column in staging.plan}
+        fields = {column.name: arrow_field(column.field) for column in staging.plan}
         columns = [_values(kept.column(name), fields[name]) for name in kept.column_names]
         places = ", ".join("?" for _ in columns)
         insert = f"INSERT INTO {staging.name.sql} ({listed(kept.column_names)}) VALUES ({places})"
