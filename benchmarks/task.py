@@ -41,6 +41,7 @@ class Task:
     due: int = 0
     catalog: str = ""
     psql: str = ""
+    stock: bool = False
 
     def text(self) -> str:
         """As JSON."""

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 SCHEMA = "dagster"
-PREPARATION_LOCK = 7_283_551_907
+PREPARATION_LOCK = 7_283_551_909
 """Key of the advisory lock under which one process makes the tables, and others wait."""
 
 

@@ -3,7 +3,8 @@
 ::
 
     up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one)
-     ├─── code       the definitions, served on a socket; runs are its children
+     ├─── code       the definitions, served on a socket
+     ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
      ├─── daemon     schedules, sensors, the run queue
      └ watch         a thread that says so when the daemon is dead
@@ -35,6 +36,7 @@ from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Service, Supervisor
 from sync_pipelines.runtime.session import DATABASE
+from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
 from sync_pipelines.runtime.watching import watching
 from sync_pipelines.settings import Settings
 
@@ -134,7 +136,9 @@ def _start_all(
     dagster_home.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(Path(__file__).with_name("dagster.yaml"), dagster_home / "dagster.yaml")
     code_socket = private_socket_directory(endpoints.home, "run") / "code.sock"
-    code_socket.unlink(missing_ok=True)
+    runs_socket = socket_path(endpoints.home)
+    for left_over in (code_socket, runs_socket):
+        left_over.unlink(missing_ok=True)
     workspace = _write_workspace(dagster_home, code_socket)
     environment = {
         "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK,
@@ -142,6 +146,7 @@ def _start_all(
         "DAGSTER_HOME": str(dagster_home),
         "SYNC_HOME": str(endpoints.home),
         "SYNC_DATABASE_URL": endpoints.database_url,
+        SUPERVISED: "up",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -157,10 +162,14 @@ def _start_all(
 
     code = ["dagster", "api", "grpc", "--socket", str(code_socket)]
     code += ["--module-name", definitions, "--location-name", LOCATION]
+    runs = ["sync_pipelines.runtime.warm", "--module", definitions, "--socket", str(runs_socket)]
     web = ["dagster_webserver", "--workspace", workspace, "--host", "127.0.0.1", "--port"]
     daemon = ["dagster._daemon", "run", "--workspace", workspace]
     waves = [
-        [service("code", *code, is_ready=lambda: _listens(code_socket))],
+        [
+            service("code", *code, is_ready=lambda: _listens(code_socket)),
+            service("runs", *runs, is_ready=lambda: _listens(runs_socket)),
+        ],
         [
             service("web", *web, str(port), is_ready=lambda: _serves(endpoints.dagster_url)),
             service("daemon", *daemon, is_ready=lambda: _daemons_live(endpoints.dagster_url)),

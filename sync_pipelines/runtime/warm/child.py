@@ -1,0 +1,59 @@
+"""What a forked process does: carry out one run, or tell Dagster that one has died."""
+
+import ctypes
+import os
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from dagster import DagsterInstance
+from dagster._cli.api import _execute_run_command_body, _resume_run_command_body
+from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def become(work: Callable[[], int], *, parent: int) -> NoReturn:
+    """Do the work as a process of its own, and end with the code that it returns.
+
+    It dies with its parent: no run goes on that nobody looks after.
+    """
+    code = 1
+    try:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        random.seed()
+        code = work()
+    except BaseException:  # The process ends here: there is nobody to raise it to.
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def carry_out(run_id: str, *, resume: bool) -> int:
+    """Run it, as Dagster's own command for a run does; 0 unless it failed."""
+    setup_interrupt_handlers()
+    body = _resume_run_command_body if resume else _execute_run_command_body
+    with capture_interrupts(), DagsterInstance.get() as instance:
+        return body(run_id, instance, lambda _: None, True)
+
+
+def bury(run_id: str, said: str) -> int:
+    """Fail a run whose process has died, unless it had ended by itself before."""
+    with DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, said)
+    return 0
