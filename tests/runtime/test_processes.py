@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -183,8 +184,12 @@ def tend_until(supervisor: Supervisor, condition: Callable[[], bool]) -> bool:
 
 
 def lives(command: str) -> bool:
-    family = psutil.Process().children(recursive=True)
-    return any(" ".join(member.cmdline()) == command for member in family)
+    def said(member: psutil.Process) -> str:
+        with suppress(psutil.NoSuchProcess):  # it may end while we look
+            return " ".join(member.cmdline())
+        return ""
+
+    return any(said(member) == command for member in psutil.Process().children(recursive=True))
 
 
 def wait_for_descendants(
