@@ -172,7 +172,7 @@ def _after(
     db: Db, scheduled: Scheduled, timetable: Timetable, at: datetime, *, now: datetime
 ) -> Judged | None:
     """The next instant that the schedule has, as it is now."""
-    following = next_firing(timetable, after=max(at, scheduled.schedule.anchor - TICK))
+    following = next_firing(timetable, after=max(at, scheduled.schedule.created_at))
     if following is None:
         return None
     decided = _covering(db, scheduled, following.due_at)

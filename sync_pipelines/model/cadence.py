@@ -97,6 +97,9 @@ EVERY_PRESETS = tuple(preset.minutes for preset in PRESETS)
 """The minutes of ``PRESETS``."""
 
 
+_EVERY = (None, "every")
+
+
 def parse_cadence(value: object) -> Cadence:
     """The cadence a tenant wrote, as YAML or JSON gives it: ``{type: daily, at: "02:00"}``.
 
@@ -107,7 +110,7 @@ def parse_cadence(value: object) -> Cadence:
         raise CadenceError(
             "type", f"{value!r} is not a schedule; write it as {{type: daily, at: '02:00'}}"
         )
-    if set(value) == {"every"}:
+    if "every" in value and set(value) <= {"every", "type"} and value.get("type") in _EVERY:
         return Every(minutes=_interval(value["every"]))
     kind = value.get("type")
     read = _READERS.get(kind) if isinstance(kind, str) else None
@@ -120,7 +123,8 @@ def parse_cadence(value: object) -> Cadence:
         if key not in keys and key != "type":
             raise CadenceError(
                 str(key),
-                f"{key!r} is not a key of a {kind} schedule; it takes {', '.join(('type', *keys))}",
+                f"{key!r} is not a key of schedules of type {kind}; "
+                f"they take {', '.join(('type', *keys))}",
             )
     return build(value)
 

@@ -80,9 +80,9 @@ def pieces(
     current: Piece | None = None
     start = after + TICK
     while start <= until:
-        change = _next_change(policies, zone, start)
-        end = until if change is None else min(change - TICK, until)
         bar = bar_at(policies, zone, start)
+        change = _next_change(policies, zone, start, bar)
+        end = until if change is None else min(change - TICK, until)
         if current is not None and current.bar == bar:
             current = Piece(after=current.after, until=end, bar=bar)
         else:
@@ -94,12 +94,17 @@ def pieces(
         yield current
 
 
-def _next_change(policies: Policies, zone: ZoneInfo, at: datetime) -> datetime | None:
-    """An instant before which the answer stays what it is at ``at``; None if it stays so."""
+def _next_change(
+    policies: Policies, zone: ZoneInfo, at: datetime, bar: Bar | None
+) -> datetime | None:
+    """An instant before which the answer stays ``bar``, as it is at ``at``; None if it stays so.
+
+    Blackouts change nothing where a bar that comes before them stands.
+    """
     pause_until = policies.pause.until if policies.pause else None
     fixed = (policies.starts_at, policies.ends_at, pause_until)
     changes = [change for change in fixed if change is not None and change > at]
-    if policies.blackouts:
+    if policies.blackouts and (bar is None or bar.cause is Cause.BLACKOUT):
         changes.append(_next_edge(policies, zone, at))
     return min(changes, default=None)
 

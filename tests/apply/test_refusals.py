@@ -181,7 +181,7 @@ WRONG = {
     "an unquoted time": (in_schedule("type: daily, at: 10:30"), "put quotes around it"),
     "a key of another cadence": (
         in_schedule("type: daily, minutes: 5"),
-        "'minutes' is not a key of a daily schedule",
+        "'minutes' is not a key of schedules of type daily",
     ),
     "an unknown key of a schedule": (
         in_schedule("type: daily, timezon: UTC"),

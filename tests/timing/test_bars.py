@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from time import perf_counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_pipelines.model.blackout import WeeklyBlackout
-from sync_pipelines.model.policy import Pause, Policies
+from sync_pipelines.model.policy import Pause, Policies, parse_policies
 from sync_pipelines.timing.bars import TICK, Cause, bar_at, pieces
 from sync_pipelines.timing.zones import find_zone
 from tests.timing import strategies
@@ -62,6 +64,27 @@ def test_a_blackout_follows_the_clock_on_the_wall_through_a_change(
     at = datetime.fromisoformat(wall).replace(tzinfo=berlin, fold=fold).astimezone(UTC)
 
     assert (bar_at(policies, berlin, at) is not None) is is_barred
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"ends_at": "2026-01-01T00:00:00Z"},
+        {"starts_at": "2090-01-01T00:00:00Z"},
+        {"pause": {"reason": "stocktaking"}},
+    ],
+)
+def test_blackouts_are_not_looked_at_while_another_bar_stands(written: dict[str, Any]):
+    """Half a century of them took a second, in which a dispatcher held the schedule."""
+    policies = parse_policies({"blackouts": [{"from": "22:00", "to": "06:00"}], **written})
+    after = datetime(2026, 7, 1, tzinfo=UTC)
+
+    begun = perf_counter()
+    found = list(pieces(policies, find_zone("UTC"), after=after, until=after + timedelta(18_300)))
+    seconds = perf_counter() - begun
+
+    assert len(found) == 1
+    assert seconds < 0.05
 
 
 def test_dates_are_half_open_and_every_reason_is_told_in_local_time():

@@ -17,7 +17,7 @@ from sync_pipelines.model.policy import (
     parse_policies,
 )
 from sync_pipelines.timing.bars import TICK, Cause, bar_at
-from sync_pipelines.timing.decisions import Decision, Outcome, decide, decide_missed
+from sync_pipelines.timing.decisions import Decision, Outcome, decide, decide_missed, refused
 from sync_pipelines.timing.firings import Firing, Timetable, firing_at
 from sync_pipelines.timing.instants import instants
 from tests.timing import strategies
@@ -352,3 +352,39 @@ def test_a_blackout_is_told_by_its_days_and_times(written: dict[str, Any], reaso
     (decision,) = decide(schedule, after=NOW - MINUTE, now=NOW, active=False)
 
     assert decision.reason == reason
+
+
+def test_what_was_missed_exactly_the_window_ago_is_caught_up():
+    window = {"missed": {"policy": "all", "window": "70m"}}
+
+    decided = told(HOURLY_AT_50, window, 240)
+
+    assert decided == [
+        ("09:50", 2, Outcome.SKIPPED, Cause.TOO_OLD),
+        ("10:50", 1, Outcome.CATCH_UP, None),
+        ("11:50", 1, Outcome.CATCH_UP, None),
+    ]
+
+
+def test_what_is_left_to_one_that_waits_already_names_no_instant_of_its_own():
+    queue = timetable(HOURLY, policies=parse_policies({"overlap": "queue"}))
+
+    decided = decide(queue, after=NOW - 150 * MINUTE, now=NOW, active=True, waiting=True)
+
+    assert [(one.outcome, one.into) for one in decided] == [
+        (Outcome.COLLAPSED, None),
+        (Outcome.COLLAPSED, None),
+    ]
+
+
+@pytest.mark.parametrize(("keep", "starting"), [(0, 0), (2, 2), (3, 3), (4, 3), (9, 3)])
+def test_of_what_would_start_the_latest_are_kept(keep: int, starting: int):
+    """R134."""
+    each = timetable(HOURLY_AT_50, policies=parse_policies({"missed": "all"}))
+    decided = decide(each, after=NOW - 150 * MINUTE, now=NOW, active=False)
+
+    found = refused(decided, keep=keep, cause=Cause.QUOTA, reason="quota")
+
+    kept = [one.due_at for one in decided][3 - starting :]
+    assert [one.due_at for one in found if one.outcome.starts] == kept
+    assert sum(one.count for one in found) == 3
