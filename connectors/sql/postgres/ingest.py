@@ -1,22 +1,18 @@
-"""Arrow into PostgreSQL's binary COPY, column by column.
+"""What an Arrow column is in PostgreSQL, and what it must be to be written as that.
 
-Law: a column goes binary only where ADBC writes exactly the bytes of the value;
-otherwise it goes as text, and the server reads it as its own type.
+Law: a column goes binary only where the bytes are exactly the value; otherwise it goes
+as text, and the server reads it as its own type.
 """
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.arrow import DataType, Field
+from connectors.arrow import DataType
 from connectors.sql.arriving import cast
-from connectors.sql.names import TableName
-
-if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Cursor
 
 _BINARY: Mapping[str, DataType] = {
     "smallint": pa.int16(),
@@ -38,10 +34,9 @@ _BINARY: Mapping[str, DataType] = {
 _BOUNDS = re.compile(r"\(([\d,]+)\)")
 
 
-def encoded(data: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, frozenset[str]]:
-    """The data as ADBC writes it into columns of these types, and which of them go as text."""
+def prepared(data: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, frozenset[str]]:
+    """The data as it is encoded for columns of these types, and which of them go as text."""
     arrays: list[Any] = []
-    fields: list[Field] = []
     texts: set[str] = set()
     for name in data.column_names:
         column = _binary(data.column(name), types[name], name)
@@ -49,15 +44,12 @@ def encoded(data: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, frozens
             column = cast(data.column(name), pa.field(name, pa.string()))
             texts.add(name)
         arrays.append(column)
-        fields.append(pa.field(name, column.type))
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), frozenset(texts)
+    return pa.Table.from_arrays(arrays, data.column_names), frozenset(texts)
 
 
 def _binary(array: "pa.ChunkedArray[Any]", native: str, name: str) -> "pa.ChunkedArray[Any] | None":
     if native == "jsonb" and pa.types.is_string(array.type):
-        kind: Any = pa.json_()
-        parts = [pa.ExtensionArray.from_storage(kind, chunk) for chunk in array.chunks]
-        return pa.chunked_array(parts, kind)
+        return array
     if native.startswith("numeric("):
         return _decimals(array, native)
     if native == "uuid" and pa.types.is_string(array.type):
@@ -66,8 +58,13 @@ def _binary(array: "pa.ChunkedArray[Any]", native: str, name: str) -> "pa.Chunke
     return None if wanted is None else cast(array, pa.field(name, wanted))
 
 
+def unbounded(native: str) -> str:
+    """The type's name alone."""
+    return _BOUNDS.sub("", native)
+
+
 def _wanted(native: str) -> DataType | None:
-    base = _BOUNDS.sub("", native)
+    base = unbounded(native)
     if base.endswith("[]"):
         item = _BINARY.get(base[:-2])
         return None if item is None else pa.list_(item)
@@ -104,9 +101,3 @@ def _uuids(array: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any] | None":
 
 
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-
-
-def load(cursor: "Cursor", name: TableName, data: pa.Table) -> None:
-    """COPY the data in, binary."""
-    schema = "pg_temp" if name.schema is None else name.schema
-    cursor.adbc_ingest(name.table, data, mode="append", db_schema_name=schema)

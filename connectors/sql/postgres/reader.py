@@ -18,12 +18,11 @@ from psycopg.rows import scalar_row
 from connectors.arrow import Field, Logical, logical_of
 from connectors.described import item_of, storage_of
 from connectors.errors import TransientError
-from connectors.late import pa, pc
+from connectors.late import pa
 from connectors.sql.cursor import Kind, Mark, kind_of
 from connectors.sql.fit import sifted
 from connectors.sql.names import TableName, literal, quoted
 from connectors.sql.postgres import session as pg
-from connectors.sql.postgres.types import UNCAST
 from connectors.sql.reader import Query, Records
 from connectors.sql.tables import Column, Table
 
@@ -230,19 +229,11 @@ def _stopped(error: Exception) -> TransientError:
 
 
 def _selected(column: Column) -> str:
-    """The column as ADBC hands it over exactly."""
+    """The column as ADBC hands it over exactly; JSON is text already, in its binary form."""
     name = quoted(column.name)
-    if logical_of(column.field) is None or _base(column) in UNCAST:
+    if logical_of(column.field) in (None, Logical.JSON):
         return name
     return f"{name}::text AS {name}"
-
-
-def _base(column: Column) -> str:
-    """The type's name, of those logical types that need no cast."""
-    logical = logical_of(column.field)
-    if logical is Logical.DECIMAL:
-        return "numeric"
-    return column.native if logical is Logical.JSON else ""
 
 
 def _guard(columns: Sequence[Column]) -> str | None:
@@ -256,18 +247,10 @@ def _guard(columns: Sequence[Column]) -> str | None:
     return f"CASE {' '.join(cases)} END" if cases else None
 
 
-_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-"""How ADBC spells them, and how PostgreSQL does."""
-
-
 def _exact(array: Any, field: Field) -> Any:
     """An array as decoded, without the wrapping that names PostgreSQL's own types."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    if logical_of(field) is Logical.DECIMAL:
-        at = pc.index_in(array, value_set=pa.array(list(_NOT_FINITE)))
-        if at.null_count < len(at):
-            array = pc.coalesce(pa.array(list(_NOT_FINITE.values())).take(at), array)
     return array if array.type.equals(field.type) else array.cast(field.type)
 
 

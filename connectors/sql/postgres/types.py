@@ -41,9 +41,6 @@ LOGICAL = {
     "xml": Logical.XML,
 }
 
-UNCAST = frozenset({"numeric", "json", "jsonb"})
-"""Logical types that ADBC hands over as exact text by itself."""
-
 _BOUNDS = re.compile(r"\((\d+)(?:,(-?\d+))?\)")
 
 

@@ -2,17 +2,11 @@
 
 Laws: what waits to be merged is a temporary table, which writes no log; what becomes a
 table is loaded as that table and renamed. A server that ends our connection undoes it.
-
-``pgcopy`` goes through psycopg. Arrow goes through ADBC, a little behind: while the
-server takes in a batch, the source may read the next.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence, Set
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +19,7 @@ from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName, listed, literal, quoted
 from connectors.sql.postgres import statements
-from connectors.sql.postgres.session import (
-    DEFAULT_SCHEMA,
-    PostgresSession,
-    adbc_translated,
-    translated,
-)
+from connectors.sql.postgres.session import DEFAULT_SCHEMA, PostgresSession, translated
 from connectors.sql.postgres.types import type_for
 from connectors.sql.store import (
     Kind,
@@ -48,8 +37,9 @@ from connectors.sql.store import (
 from connectors.sql.tables import Table
 
 if TYPE_CHECKING:
-    from connectors.sql.postgres import ingest
+    from connectors.sql.postgres import encode, ingest
 else:
+    encode = late("connectors.sql.postgres.encode")
     ingest = late("connectors.sql.postgres.ingest")
 
 LOCK_SECONDS = 10
@@ -57,9 +47,6 @@ _PATIENCE = (
     "SELECT set_config('idle_in_transaction_session_timeout', '0', true), "
     f"set_config('lock_timeout', '{LOCK_SECONDS}s', true)"
 )
-_BEHIND = 2
-"""Batches on their way to the server while the source reads the next."""
-
 _GROUPED = frozenset(
     {"smallint", "integer", "bigint", "boolean", "date", "uuid", "text", "bytea"}
     | {"timestamp without time zone", "timestamp with time zone"}
@@ -88,10 +75,7 @@ class PostgresStore:
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._session = PostgresSession(config)
-        self._adbc = False
         self._begun = False
-        self._behind: deque[Future[None]] = deque()
-        self._worker: ThreadPoolExecutor | None = None
 
     def version(self) -> str:
         """Which server this is, in one line."""
@@ -126,10 +110,9 @@ class PostgresStore:
     # The transaction
 
     def begin(self, *, arrow: bool) -> None:
-        """Start the transaction, on the connection that can load what will come."""
+        """Start the transaction."""
         if self._begun:
             return
-        self._adbc = self._adbc or arrow
         self.execute("BEGIN")
         self._begun = True
         self.rows(_PATIENCE)
@@ -153,7 +136,6 @@ class PostgresStore:
         if not self._begun:
             return
         self._begun = False
-        self._discard_behind()
         try:
             self.execute("ROLLBACK")
         except ConnectorError:
@@ -161,23 +143,13 @@ class PostgresStore:
 
     def execute(self, statement: str) -> int:
         """Run one statement; the number of rows it touched."""
-        self._settle()
-        if not self._adbc:
-            with translated("writing"):
-                return self._session.connection.execute(statement.encode()).rowcount
-        with adbc_translated("writing"), closing(self._session.adbc.cursor()) as cursor:
-            return int(cursor.execute(statement).rowcount)
+        with translated("writing"):
+            return self._session.connection.execute(statement.encode()).rowcount
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The result of a query."""
-        self._settle()
-        if not self._adbc:
-            with translated("writing"):
-                return self._session.connection.execute(query.encode()).fetchall()
-        with adbc_translated("writing"), closing(self._session.adbc.cursor()) as cursor:
-            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
-            cursor.execute(query)
-            return [tuple(row) for row in cursor.fetchall()]
+        with translated("writing"):
+            return self._session.connection.execute(query.encode()).fetchall()
 
     # Loading
 
@@ -190,60 +162,52 @@ class PostgresStore:
         self.execute(merge.create_table(name, plan, key, prefix="TEMPORARY ") + ends)
 
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
-        """COPY the records in; Arrow returns before the server has them all."""
+        """COPY the records in."""
         if isinstance(data, PgCopy):
-            return self._copy(staging, data)
-        self._settle(but=_BEHIND - 1)
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(max_workers=1)
-        self._behind.append(self._worker.submit(self._ingest, staging, data))
+            rows, size = self._copy(staging.name, data.columns, data.chunks)
+            return Counts(processed=rows, bytes=size)
+        types = {column.name: column.type for column in staging.plan}
+        ready, texts = ingest.prepared(data, types)
+        if not texts:
+            self._load(staging.name, ready, types)
+        else:
+            self._load_aside(staging.name, ready, types, texts)
         return Counts(processed=data.num_rows, bytes=data.nbytes)
 
-    def _copy(self, staging: Staging, data: PgCopy) -> Counts:
+    def _load(self, name: TableName, data: pa.Table, types: Mapping[str, str]) -> None:
+        bases = [ingest.unbounded(types[column]) for column in data.column_names]
+        self._copy(name, data.column_names, encode.copied(data, bases))
+
+    def _load_aside(
+        self, name: TableName, data: pa.Table, types: Mapping[str, str], texts: Set[str]
+    ) -> None:
+        """What has no binary form here goes as text, and the server reads that."""
+        aside = TableName(table="_aside")
+        kinds = {one: "text" if one in texts else types[one] for one in data.column_names}
+        columns = ", ".join(f"{quoted(one)} {kind}" for one, kind in kinds.items())
+        self.execute(f"CREATE TEMPORARY TABLE {aside.sql} ({columns})")
+        self._load(aside, data, kinds)
+        values = ", ".join(
+            f"{quoted(one)}::{types[one]}" if one in texts else quoted(one) for one in kinds
+        )
+        self.execute(
+            f"INSERT INTO {name.sql} ({listed(data.column_names)}) "
+            f"SELECT {values} FROM {aside.sql} ORDER BY ctid"
+        )
+        self.execute(f"DROP TABLE {aside.sql}")
+
+    def _copy(
+        self, name: TableName, columns: Sequence[str], chunks: Iterable[bytes | memoryview]
+    ) -> tuple[int, int]:
+        """How many rows and bytes went in."""
         size = 0
-        statement = f"COPY {staging.name.sql} ({listed(data.columns)}) FROM STDIN (FORMAT binary)"
+        statement = f"COPY {name.sql} ({listed(columns)}) FROM STDIN (FORMAT binary)"
         with translated("copying"), self._session.connection.cursor() as cursor:
             with cursor.copy(statement.encode()) as copy:
-                for chunk in data.chunks:
+                for chunk in chunks:
                     copy.write(chunk)
                     size += len(chunk)
-            return Counts(processed=cursor.rowcount, bytes=size)
-
-    def _ingest(self, staging: Staging, data: pa.Table) -> None:
-        types = {column.name: column.type for column in staging.plan}
-        ready, texts = ingest.encoded(data, types)
-        with adbc_translated("loading"), closing(self._session.adbc.cursor()) as cursor:
-            if not texts:
-                ingest.load(cursor, staging.name, ready)
-                return
-            # What has no binary form in Arrow goes as text, and the server reads that.
-            aside = TableName(table="_aside")
-            columns = [
-                f"{quoted(name)} {'text' if name in texts else types[name]}"
-                for name in ready.column_names
-            ]
-            cursor.execute(f"CREATE TEMPORARY TABLE {aside.sql} ({', '.join(columns)})")
-            ingest.load(cursor, aside, ready)
-            values = [
-                f"{quoted(name)}::{types[name]}" if name in texts else quoted(name)
-                for name in ready.column_names
-            ]
-            cursor.execute(
-                f"INSERT INTO {staging.name.sql} ({listed(ready.column_names)}) "
-                f"SELECT {', '.join(values)} FROM {aside.sql} ORDER BY ctid"
-            )
-            cursor.execute(f"DROP TABLE {aside.sql}")
-
-    def _settle(self, *, but: int = 0) -> None:
-        """Wait for all batches on their way but so many; their errors are raised here."""
-        while len(self._behind) > but:
-            self._behind.popleft().result()
-
-    def _discard_behind(self) -> None:
-        while self._behind:
-            behind = self._behind.popleft()
-            if not behind.cancel():
-                behind.exception()
+            return cursor.rowcount, size
 
     # The target
 
@@ -322,9 +286,5 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close the connections; the server undoes what was not committed."""
-        self._discard_behind()
         self._begun = False
-        if self._worker is not None:
-            self._worker.shutdown()
-            self._worker = None
         self._session.close()
