@@ -135,7 +135,7 @@ def _numerics(array: Array) -> Bytes:
     wide: Any = pa.decimal128 if digits <= 38 else pa.decimal256
     array = array.cast(wide(digits, 4 * after))
     limbs = _raw(pc.abs(array)).view("<u4")[:, : digits // 9 + 1].T.astype(np.uint64)
-    cells = np.empty((len(array), 4 + before + after), ">u2")
+    cells = np.empty((len(array), 4 + before + after), ">i2")
     cells[:, 0] = before + after
     cells[:, 1] = before - 1
     cells[:, 2] = np.where(_raw(array)[:, -1] & 0x80, _NEGATIVE, 0)
@@ -152,8 +152,9 @@ def _numerics(array: Array) -> Bytes:
 
 def _lists(array: Array, native: str) -> Array:
     """The head of a one-dimensional array, and its items; an empty one has no items."""
-    items = pc.list_flatten(array)
-    counts = np.asarray(pc.fill_null(pc.list_value_length(array), 0))
+    items: Any = pc.list_flatten(array)
+    lengths: Any = pc.list_value_length(array)
+    counts = np.asarray(pc.fill_null(lengths, 0))
     heads = np.empty((len(array), 5), ">i4")
     heads[:] = (1, 0, _ITEMS[native], 0, 1)  # dimensions, flags, type, items, lower bound
     heads[:, 3] = counts
@@ -165,11 +166,13 @@ def _lists(array: Array, native: str) -> Array:
         ends = np.concatenate([[0], np.cumsum(counts)])
         starts = np.frombuffer(encoded.buffers()[1], np.int32)[ends]
         joined = _joined(joined, _sliced(encoded.buffers()[2], starts))
-    return pc.if_else(array.is_valid(), joined, b"")
+    empty: Any = b""
+    return pc.if_else(array.is_valid(), joined, empty)
 
 
 def _joined(*parts: Array | bytes) -> Array:
-    return pc.binary_join_element_wise(*parts, b"")
+    strings: Any = (*parts, b"")
+    return pc.binary_join_element_wise(*strings)
 
 
 def _repeated(number: int, width: int, count: int) -> Bytes:
