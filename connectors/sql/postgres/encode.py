@@ -135,7 +135,7 @@ def _numerics(array: Array) -> Bytes:
     wide: Any = pa.decimal128 if digits <= 38 else pa.decimal256
     array = array.cast(wide(digits, 4 * after))
     limbs = _raw(pc.abs(array)).view("<u4")[:, : digits // 9 + 1].T.astype(np.uint64)
-    cells = np.empty((len(array), 4 + before + after), ">u2")
+    cells = np.empty((len(array), 4 + before + after), ">i2")
     cells[:, 0] = before + after
     cells[:, 1] = before - 1
     cells[:, 2] = np.where(_raw(array)[:, -1] & 0x80, _NEGATIVE, 0)
@@ -166,7 +166,8 @@ def _lists(array: Array, native: str) -> Array:
         ends = np.concatenate([[0], np.cumsum(counts)])
         starts = np.frombuffer(encoded.buffers()[1], np.int32)[ends]
         joined = _joined(joined, _sliced(encoded.buffers()[2], starts))
-    return pc.if_else(array.is_valid(), joined, b"")
+    empty: Any = b""
+    return pc.if_else(array.is_valid(), joined, empty)
 
 
 def _joined(*parts: Array | bytes) -> Array:
