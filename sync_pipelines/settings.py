@@ -1,11 +1,13 @@
 """The process's settings, read from the environment once, at the door, and passed down."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sync_pipelines.logs import LogFormat
+from sync_pipelines.model.retention import RetentionPolicy
 
 
 class Settings(BaseSettings):
@@ -22,6 +24,19 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     log_format: LogFormat = "console"
+    retention_days: int = Field(default=30, ge=1)
+    run_retention_days: int = Field(default=2, ge=1)
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """How long history is kept: ours, and Dagster's; failed runs no shorter than others."""
+        runs_for = timedelta(days=self.run_retention_days)
+        usual = RetentionPolicy()
+        return RetentionPolicy(
+            executions_for=timedelta(days=self.retention_days),
+            runs_for=runs_for,
+            failed_runs_for=max(runs_for, usual.failed_runs_for),
+        )
 
     @property
     def home_path(self) -> Path:

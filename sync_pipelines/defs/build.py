@@ -5,6 +5,7 @@ import dagster as dg
 from connectors import registry
 from sync_pipelines.defs.assets import sync_assets
 from sync_pipelines.defs.example import daily_delay_by_carrier
+from sync_pipelines.defs.housekeeping import hourly_upkeep, housekeeping
 from sync_pipelines.defs.io import SyncedTables
 from sync_pipelines.defs.jobs import due_schedule, sync_job
 from sync_pipelines.defs.resources import EngineResource
@@ -20,10 +21,11 @@ def build() -> dg.Definitions:
     jobs = {connector: sync_job(connector) for connector in connectors}
     return dg.Definitions(
         assets=[*(sync_assets(connector) for connector in connectors), daily_delay_by_carrier],
-        jobs=[*jobs.values(), upkeep],
+        jobs=[*jobs.values(), upkeep, housekeeping],
         schedules=[
             *(due_schedule(connector, job) for connector, job in jobs.items()),
             nightly_upkeep,
+            hourly_upkeep,
         ],
         sensors=[
             dispatch_sensor(connectors, list(jobs.values())),

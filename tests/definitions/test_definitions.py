@@ -37,7 +37,7 @@ def test_the_resolved_definitions_are_exactly_these():
     assert found == {
         "assets": {"database/tables": [], "daily_delay_by_carrier": ["database/tables"]},
         "partitions": {"database/tables": "database_syncs"},
-        "jobs": ["sync_database", "upkeep"],
+        "jobs": ["housekeeping", "sync_database", "upkeep"],
         "schedules": {
             "due_database_syncs": (
                 "sync_database",
@@ -45,6 +45,7 @@ def test_the_resolved_definitions_are_exactly_these():
                 dg.DefaultScheduleStatus.RUNNING,
             ),
             "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
+            "hourly_upkeep": ("housekeeping", "43 * * * *", dg.DefaultScheduleStatus.RUNNING),
         },
         "sensors": {
             "dispatch_events": (5, running),

@@ -7,8 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from dagster import DagsterInstance, DagsterRunStatus, job, op
+from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, job, op
+from dagster._core.events import EngineEventData
 from dagster._core.instance.config import dagster_instance_config
+from dagster_shared.error import SerializableErrorInfo
 
 from sync_pipelines.runtime.storage import CatalogStorage, storage_url
 
@@ -30,6 +32,16 @@ def nothing() -> None:
     pass
 
 
+@op
+def talk(context: OpExecutionContext) -> None:
+    context.log.info("three rows")
+
+
+@job
+def talkative() -> None:
+    talk()
+
+
 @job
 def trivial() -> None:
     nothing()
@@ -47,6 +59,39 @@ def test_a_run_is_recorded_in_the_schema_dagster_of_the_catalogs_database(
         ).fetchall()
     assert recorded == [(result.run_id, DagsterRunStatus.SUCCESS.value)]
     assert others == []
+
+
+def test_what_is_the_same_for_every_run_is_not_stored(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    """What the UI shows of a run is: how it went, its lines, and whatever is unusual."""
+    result = talkative.execute_in_process(instance=instance)
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    for message in ("Started process for run (pid: 7).", "Sending run termination request."):
+        instance.report_engine_event(message, run)
+    failed = EngineEventData(error=SerializableErrorInfo("lost", [], None))
+    instance.report_engine_event("Process for run exited (pid: 7).", run, failed)
+
+    entries = instance.all_logs(result.run_id)
+
+    told = [entry.dagster_event for entry in entries]
+    assert [event.event_type_value if event else "a line" for event in told] == [
+        "PIPELINE_START",
+        "LOGS_CAPTURED",
+        "STEP_START",
+        "a line",
+        "STEP_OUTPUT",
+        "STEP_SUCCESS",
+        "PIPELINE_SUCCESS",
+        "ENGINE_EVENT",
+        "ENGINE_EVENT",
+    ]
+    assert entries[3].user_message == "three rows"
+    assert [event.message for event in told[-2:] if event] == [
+        "Sending run termination request.",
+        "Process for run exited (pid: 7).",
+    ]
 
 
 def test_a_process_keeps_few_connections_however_much_it_asks(

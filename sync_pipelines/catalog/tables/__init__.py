@@ -2,7 +2,13 @@
 
 from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
-from sync_pipelines.catalog.tables.happened import AuditRow, EventRow, ExecutionRow, StateRow
+from sync_pipelines.catalog.tables.happened import (
+    AuditRow,
+    EventRow,
+    ExecutionRow,
+    StateRow,
+    SummaryRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -26,6 +32,7 @@ __all__ = [
     "IncidentRow",
     "ScheduleRow",
     "StateRow",
+    "SummaryRow",
     "SyncRow",
     "TenantRow",
 ]

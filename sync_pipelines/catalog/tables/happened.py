@@ -1,6 +1,6 @@
-"""What happened: executions, the state they reached, and who changed what."""
+"""What happened: executions and their summaries, the state they reached, who changed what."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.model.kinds import EventTrigger
 
 ACTIVE = "status IN ('pending', 'queued', 'running')"
+FAILED = "status IN ('failed', 'partial')"
 
 
 class ExecutionRow(Base):
@@ -53,6 +54,8 @@ class ExecutionRow(Base):
         Index("sync_executions_active_idx", "next_attempt_at", postgresql_where=text(ACTIVE)),
         Index("sync_executions_unfollowed_idx", "completed_at",
               postgresql_where=text("completed_at IS NOT NULL AND followed_up_at IS NULL")),
+        Index("sync_executions_failed_idx", "sync_id", "created_at",
+              postgresql_where=text(FAILED)),
         Index(None, "tenant_id", "created_at"),
         Index(None, "sync_id", "created_at"),
         Index(None, "schedule_id"),
@@ -96,6 +99,39 @@ class ExecutionRow(Base):
     error_details: Mapped[Jsonb | None]
     execution_metadata: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SummaryRow(Base):
+    """What a sync's executions of a day came to, of those whose rows are no longer kept.
+
+    ``day`` is the UTC day on which they ended. Together with the rows that are left it
+    says everything: an execution is in one of the two.
+    """
+
+    __tablename__ = "sync_summaries"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "sync_id"], ["syncs.tenant_id", "syncs.id"], ondelete="CASCADE"
+        ),
+        Index(None, "tenant_id", "day"),
+    )
+
+    sync_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    completed: Mapped[int]
+    partial: Mapped[int]
+    failed: Mapped[int]
+    cancelled: Mapped[int]
+    attempts: Mapped[int]
+    records_processed: Mapped[int]
+    records_created: Mapped[int]
+    records_updated: Mapped[int]
+    records_deleted: Mapped[int]
+    records_rejected: Mapped[int]
+    bytes_moved: Mapped[int]
+    duration_ms: Mapped[int]
+    longest_ms: Mapped[int]
 
 
 class StateRow(Base):
