@@ -15,6 +15,7 @@ LAUNCH = "sync_pipelines/launch"
 
 _PRIORITY = "dagster/priority"
 _PARTITION = "dagster/partition"
+_PARTITION_SET = "dagster/partition_set"
 _RUN_KEY = "dagster/run_key"
 _SENSOR = "dagster/sensor_name"
 
@@ -51,5 +52,10 @@ def tags_for_the_sensor(launch: Launch) -> Mapping[str, str]:
     With the run key and the sensor's name, the daemon takes the run for the sensor's own:
     asked by the sensor with the same key, it makes no second one.
     """
-    asked = {_PARTITION: launch.sync_key, _RUN_KEY: launch.key, _SENSOR: DISPATCH_EVENTS}
-    return {**tags_of(launch), **asked}
+    return {
+        **tags_of(launch),
+        _PARTITION: launch.sync_key,
+        _PARTITION_SET: f"{job_name(launch.connector)}_partition_set",
+        _RUN_KEY: launch.key,
+        _SENSOR: DISPATCH_EVENTS,
+    }

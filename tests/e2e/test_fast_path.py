@@ -158,8 +158,9 @@ def test_a_run_asked_for_at_once_bears_what_the_sensors_run_bears(items, lost):
     (by_trigger,) = runs_of(items, at_once)
     assert by_trigger["tags"]["dagster/run_key"] == by_trigger["tags"][LAUNCH]
     assert by_sensor["tags"]["dagster/run_key"] == by_sensor["tags"][LAUNCH]
-    assert by_trigger["tags"]["dagster/sensor_name"] == by_sensor["tags"]["dagster/sensor_name"]
     assert by_trigger["tags"].keys() >= by_sensor["tags"].keys() - {"dagster/tick"}
+    for name in ("dagster/sensor_name", "dagster/partition", "dagster/partition_set", "tenant"):
+        assert by_trigger["tags"][name] == by_sensor["tags"][name]
 
 
 def test_a_request_that_dagster_answers_minutes_late_moves_nothing(items, lost):
