@@ -1,6 +1,7 @@
 """A run that was asked for in the sensor's place, as Dagster's daemon sees it."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -29,7 +30,7 @@ def nothing():
 
 def test_when_the_sensor_asks_for_the_same_attempt_the_daemon_finds_the_run_there_is(launch):
     """What keeps a hand-over that is found lost too early from having two runs."""
-    sensor = SimpleNamespace(name=DISPATCH_EVENTS)
+    sensor: Any = SimpleNamespace(name=DISPATCH_EVENTS)
     with dg.instance_for_test() as instance:
         tags = dict(tags_for_the_sensor(launch))
         run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
