@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sync_pipelines.logs import LogFormat
@@ -14,7 +14,8 @@ class Settings(BaseSettings):
     """Every setting has the prefix ``SYNC_``; see docs/reference/settings.md.
 
     With no ``database_url`` the embedded PostgreSQL under ``home`` is used. With no
-    ``secret_key`` a key file is made under ``home`` on first use.
+    ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
+    Dagster is where `up` has left word of it.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -23,6 +24,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     secret_key: SecretStr | None = None
     dagster_port: int = Field(default=3000, ge=1, le=65535)
+    dagster_url: HttpUrl | None = None
     log_format: LogFormat = "console"
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)

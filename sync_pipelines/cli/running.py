@@ -29,7 +29,9 @@ from sync_pipelines.runtime.foreground import (
     follow,
     run_claimed,
 )
+from sync_pipelines.runtime.launching import HandedOver, hand_over
 from sync_pipelines.runtime.session import Session
+from sync_pipelines.runtime.webserver import find_webserver
 
 PATIENCE_SECONDS = 30.0
 """How long a triggered execution may wait for Dagster before we ask whether it is there."""
@@ -118,11 +120,14 @@ def trigger(
     """Ask Dagster to run a sync now."""
     with session() as opened:
         found, request = _asked(opened, sync, stream, full)
+        with opened.catalog.begin() as db:
+            url = find_webserver(db, opened.settings, system_clock())
         identity = dispatch.trigger(opened.catalog, found, now=system_clock(), request=request)
-        if not wait:
-            _tell_triggered(identity, as_json=as_json)
-            return
         started = monotonic()
+        handed_over = hand_over(opened.catalog, identity, url=url, clock=system_clock)
+        if not wait:
+            _tell_triggered(identity, handed_over, as_json=as_json)
+            return
         tell(f"execution {identity} waits for Dagster")
         try:
             entry = _watched(opened, found, identity)
@@ -181,11 +186,15 @@ def _entry(opened: Session, sync: Sync, execution_id: UUID) -> HistoryEntry:
 # --- what came of it -----------------------------------------------------------------
 
 
-def _tell_triggered(identity: UUID, *, as_json: bool) -> None:
+def _tell_triggered(identity: UUID, handed_over: HandedOver, *, as_json: bool) -> None:
     if as_json:
-        print_json({"execution": str(identity)})
-        return
-    print_line(f"execution {identity} waits; a running `sync-pipelines up` takes it up within 5 s")
+        print_json({"execution": str(identity), "handed_over": str(handed_over)})
+    elif handed_over is HandedOver.AT_ONCE:
+        print_line(f"execution {identity} is in Dagster's queue")
+    else:
+        print_line(
+            f"execution {identity} waits; a running `sync-pipelines up` takes it up within 5 s"
+        )
 
 
 def tell_result(entry: HistoryEntry, *, seconds: float, as_json: bool) -> None:

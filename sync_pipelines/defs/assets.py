@@ -10,10 +10,11 @@ from connectors import registry
 from connectors.contract import Counts
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.defs.resources import EngineResource
-from sync_pipelines.defs.tags import Claim, partitions_name
+from sync_pipelines.defs.tags import Claim
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.outcome import StreamResult
 from sync_pipelines.engine.run import Engine, NotStartedError, Report
+from sync_pipelines.engine.run_tags import partitions_name
 from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Request, Status
 

@@ -7,9 +7,10 @@ import dagster as dg
 from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.assets import asset_key
 from sync_pipelines.defs.resources import EngineResource
-from sync_pipelines.defs.tags import job_name, register_partitions, run_request
+from sync_pipelines.defs.tags import register_partitions, run_request
 from sync_pipelines.defs.watching import note_turn, without_run
 from sync_pipelines.engine.dispatch import claim_due, left_behind
+from sync_pipelines.engine.run_tags import job_name
 from sync_pipelines.engine.signs import due_dispatcher
 
 if TYPE_CHECKING:  # the type of what define_asset_job returns is not public

@@ -7,11 +7,13 @@ from uuid import UUID
 import dagster as dg
 
 from sync_pipelines.engine.dispatch import Launch
-
-EXECUTION = "sync_pipelines/execution"
-ATTEMPT = "sync_pipelines/attempt"
-LAUNCH = "sync_pipelines/launch"
-PRIORITY = "dagster/priority"
+from sync_pipelines.engine.run_tags import (
+    ATTEMPT,
+    EXECUTION,
+    job_name,
+    partitions_name,
+    tags_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +31,13 @@ class Claim:
         return cls(UUID(tags[EXECUTION]), int(tags[ATTEMPT]))
 
 
-def partitions_name(connector: str) -> str:
-    """The dynamic partitions whose keys are the syncs of a connector."""
-    return f"{connector}_syncs"
-
-
-def job_name(connector: str) -> str:
-    """The job that runs the syncs of a connector."""
-    return f"sync_{connector}"
-
-
 def run_request(launch: Launch) -> dg.RunRequest:
     """One run for one attempt; its key makes a second request for it void."""
-    tags = {
-        EXECUTION: str(launch.execution_id),
-        ATTEMPT: str(launch.attempt),
-        LAUNCH: launch.key,
-        PRIORITY: str(launch.priority),
-        "tenant": launch.tenant,
-        "connection": f"{launch.tenant}/{launch.connection}",
-        "trigger": str(launch.trigger),
-    }
-    if launch.schedule_id is not None:
-        tags["schedule"] = str(launch.schedule_id)
     return dg.RunRequest(
         run_key=launch.key,
         job_name=job_name(launch.connector),
         partition_key=launch.sync_key,
-        tags=tags,
+        tags=dict(tags_of(launch)),
     )
 
 

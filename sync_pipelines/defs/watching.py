@@ -15,9 +15,10 @@ import dagster as dg
 
 from sync_pipelines.catalog import heartbeats, rounds
 from sync_pipelines.defs.resources import EngineResource
-from sync_pipelines.defs.tags import LAUNCH, Claim
+from sync_pipelines.defs.tags import Claim
 from sync_pipelines.engine.dispatch import Launch
 from sync_pipelines.engine.run import Engine
+from sync_pipelines.engine.run_tags import LAUNCH
 from sync_pipelines.engine.settle import settle_lost, silent
 from sync_pipelines.engine.signs import WATCH
 from sync_pipelines.engine.watch import EVERY_SECONDS, end_stuck, watch

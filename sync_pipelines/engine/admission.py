@@ -26,10 +26,18 @@ PER_TENANT = 25
 """So many of one tenant, where it has no limit of its own."""
 
 
-def admit(db: Db, now: datetime, *, turn: str, connector: str | None = None) -> list[UUID]:
+def admit(
+    db: Db,
+    now: datetime,
+    *,
+    turn: str,
+    connector: str | None = None,
+    only: UUID | None = None,
+) -> list[UUID]:
     """Queue what may go to Dagster now, under the turn's name; which these were.
 
-    ``connector`` admits that one's syncs only; places are counted over all.
+    ``connector`` admits that one's syncs only, ``only`` at most that one execution;
+    places are counted over all, so that nobody gets past those who wait longer.
     """
     line.hold(db)
     room = AT_ONCE - line.in_flight_for_all_tenants(db)
@@ -38,7 +46,10 @@ def admit(db: Db, now: datetime, *, turn: str, connector: str | None = None) -> 
     candidates = line.front_for_all_tenants(
         db, now, connector=connector, per_tenant=PER_TENANT, limit=room
     )
-    return line.queue(db, _within_connections(candidates), now=now, turn=turn)
+    admitted = _within_connections(candidates)
+    if only is not None:
+        admitted = [candidate for candidate in admitted if candidate.id == only]
+    return line.queue(db, admitted, now=now, turn=turn)
 
 
 def _within_connections(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -30,6 +30,9 @@ BATCH = 500
 TURN = "events"
 """What a turn is called that belongs to no connector."""
 
+AT_ONCE_TURN = "at once"
+"""What the turn of somebody is called who asks Dagster himself, for a single execution."""
+
 
 class LimitReachedError(TransientError):
     """The tenant has used up what it may have for now; waiting helps."""
@@ -100,6 +103,32 @@ def ready(catalog: Catalog, now: datetime) -> list[Launch]:
     with catalog.begin() as db:
         waiting = claims.of_ids_for_all_tenants(db, admit(db, now, turn=TURN))
     return [_launch(execution) for execution in waiting]
+
+
+def claim_now(catalog: Catalog, execution_id: UUID, now: datetime) -> Launch | None:
+    """Queue one execution, for a caller who asks Dagster for its run at once.
+
+    None when its turn has not come, by any limit or because its sync is busy, or when a
+    dispatcher has been faster: then that one's next turn, or this one, hands it over.
+    A caller that dies now leaves it to `forgotten`.
+    """
+    with catalog.begin() as db:
+        admitted = admit(db, now, turn=AT_ONCE_TURN, only=execution_id)
+        claimed = claims.of_ids_for_all_tenants(db, admitted)
+    return _launch(claimed[0]) if claimed else None
+
+
+def put_back(catalog: Catalog, launch: Launch, now: datetime) -> None:
+    """Undo a `claim_now` of which Dagster certainly knows nothing: a dispatcher takes it on.
+
+    Nothing happens if this hand-over is over, because the attempt was started or ended.
+    """
+    with catalog.begin() as db:
+        execution = executions.lock_for_all_tenants(db, launch.execution_id)
+        if execution is None or execution.status is not Status.QUEUED:
+            return
+        if (execution.attempt, execution.queued_at) == (launch.attempt, launch.queued_at):
+            executions.save(db, execution, execution.postponed(now))
 
 
 def trigger(

@@ -32,6 +32,7 @@ from sqlalchemy import make_url
 
 from sync_pipelines.runtime.console import Console
 from sync_pipelines.runtime.errors import HomeInUseError, StartError
+from sync_pipelines.runtime.launching import LOCATION
 from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Service, Supervisor
@@ -41,7 +42,6 @@ from sync_pipelines.runtime.watching import watching
 from sync_pipelines.settings import Settings
 
 DEFINITIONS = "sync_pipelines.definitions"
-LOCATION = "sync_pipelines"
 START_SECONDS = 120.0
 PORTS_TRIED = 50
 RUN_STATUS_EVENTS_PER_TICK = "200"
@@ -92,7 +92,9 @@ def run_up(
         )
         _start_all(supervisor, endpoints, port=port, definitions=definitions)
         if definitions == DEFINITIONS:  # others leave no signs of life
-            stack.enter_context(watching(settings, database_url, say))
+            stack.enter_context(
+                watching(settings, endpoints.database_url, say, url=endpoints.dagster_url)
+            )
         if not stopping.is_set():
             _stay(supervisor, _Task(on_ready, endpoints), endpoints, once=once)
         say("stopping")

@@ -4,6 +4,7 @@ Law: an alarm is said when it begins and when it is over, not at every look.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from threading import Event, Thread
 
@@ -17,18 +18,23 @@ from sync_pipelines.engine.signs import note_signs
 from sync_pipelines.engine.watch import EVERY_SECONDS
 from sync_pipelines.runtime.processes import Say
 from sync_pipelines.runtime.session import secret_box
+from sync_pipelines.runtime.webserver import note_webserver
 from sync_pipelines.settings import Settings
 
 STOP_SECONDS = 10.0
 
 
 class Lookout:
-    """Looks at the signs of life in a catalog, and says what is new."""
+    """Looks at the signs of life in a catalog, and says what is new.
 
-    def __init__(self, catalog: Catalog, say: Say, clock: Clock) -> None:
+    ``url`` is the webserver's, of which it leaves word at every look.
+    """
+
+    def __init__(self, catalog: Catalog, say: Say, clock: Clock, *, url: str | None = None) -> None:
         self._catalog = catalog
         self._say = say
         self._clock = clock
+        self._url = url
         self._awake_since: datetime = clock()
         self._told: dict[tuple[Kind, str], Alarm] = {}
 
@@ -36,6 +42,8 @@ class Lookout:
         """One look; the incidents in the catalog are kept by it too."""
         with self._catalog.begin() as db:
             alarms = note_signs(db, self._clock(), awake_since=self._awake_since)
+            if self._url is not None:
+                note_webserver(db, self._url, self._clock())
         found = {(alarm.kind, alarm.subject): alarm for alarm in alarms}
         for key, alarm in found.items():
             if key not in self._told:
@@ -44,6 +52,12 @@ class Lookout:
             if key not in found:
                 self._say(f"over: {alarm.kind} of {alarm.subject}")
         self._told = found
+
+    def leave(self) -> None:
+        """Take back the word of the webserver, which is about to end."""
+        if self._url is not None:
+            with self._catalog.begin() as db:
+                note_webserver(db, None, self._clock())
 
 
 class Watching:
@@ -56,11 +70,13 @@ class Watching:
         *,
         clock: Clock = system_clock,
         every_seconds: float = EVERY_SECONDS,
+        url: str | None = None,
     ) -> None:
         self._open = open_it
         self._say = say
         self._clock = clock
         self._every_seconds = every_seconds
+        self._url = url
         self._done = Event()
         self._thread = Thread(target=self._watch, name="watch", daemon=True)
 
@@ -76,11 +92,11 @@ class Watching:
         catalog: Catalog | None = None
         lookout: Lookout | None = None
         blind = False
-        while not self._done.wait(self._every_seconds):
+        while not self._done.is_set():
             try:
                 if catalog is None or lookout is None:
                     catalog = self._open()
-                    lookout = Lookout(catalog, self._say, self._clock)
+                    lookout = Lookout(catalog, self._say, self._clock, url=self._url)
                 lookout.look()
             except (SQLAlchemyError, ConnectorError) as error:
                 if not blind:
@@ -90,10 +106,21 @@ class Watching:
                 if blind:
                     self._say("over: the watch reads the catalog again")
                 blind = False
+            self._done.wait(self._every_seconds)
         if catalog is not None:
-            catalog.close()
+            _end(catalog, lookout)
 
 
-def watching(settings: Settings, database_url: str, say: Say) -> Watching:
-    """Watch the catalog of an installation, and say what is wrong, until the block ends."""
-    return Watching(lambda: open_catalog(database_url, secret_box(settings)), say)
+def _end(catalog: Catalog, lookout: Lookout | None) -> None:
+    with suppress(SQLAlchemyError):  # old word is no word either
+        if lookout is not None:
+            lookout.leave()
+    catalog.close()
+
+
+def watching(settings: Settings, database_url: str, say: Say, *, url: str) -> Watching:
+    """Watch the catalog of an installation, and say what is wrong, until the block ends.
+
+    Meanwhile the catalog says that the installation's webserver is at ``url``.
+    """
+    return Watching(lambda: open_catalog(database_url, secret_box(settings)), say, url=url)

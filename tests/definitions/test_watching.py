@@ -10,9 +10,9 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from sync_pipelines.catalog import executions, heartbeats, incidents
 from sync_pipelines.definitions import defs
 from sync_pipelines.defs import resources
-from sync_pipelines.defs.tags import ATTEMPT, EXECUTION
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.run import Engine
+from sync_pipelines.engine.run_tags import ATTEMPT, EXECUTION
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
 from tests.world import START, World, make_catalog

@@ -13,6 +13,7 @@ import psycopg
 import yaml
 
 from sync_pipelines.runtime import tether, up
+from sync_pipelines.runtime.launching import LOCATION
 from sync_pipelines.runtime.waiting import wait_until
 
 DAGSTER_YAML = Path(up.__file__).with_name("dagster.yaml")
@@ -40,14 +41,14 @@ class Services:
         settings = yaml.safe_load(DAGSTER_YAML.read_text())
         settings["concurrency"]["runs"]["max_concurrent_runs"] = self.most_runs
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(settings))
-        server = {"socket": str(self.home / "code.sock"), "location_name": up.LOCATION}
+        server = {"socket": str(self.home / "code.sock"), "location_name": LOCATION}
         workspace = {"load_from": [{"grpc_server": server}]}
         (self.home / "workspace.yaml").write_text(yaml.safe_dump(workspace))
 
     def start_code(self) -> None:
         socket = self.home / "code.sock"
         command = ["dagster", "api", "grpc", "--socket", str(socket)]
-        command += ["--module-name", up.DEFINITIONS, "--location-name", up.LOCATION]
+        command += ["--module-name", up.DEFINITIONS, "--location-name", LOCATION]
         self._start("code", *command)
         assert wait_until(lambda: up._listens(socket), seconds=90), self.log("code")
 
