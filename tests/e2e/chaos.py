@@ -4,7 +4,7 @@ Everything is a process of its own, and so is its database server; the test is t
 supervisor. A plan is drawn from a seed: what is killed, when, and for how long.
 """
 
-import os
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -144,7 +144,7 @@ class Chaos(Services):
         server = postmaster.find(place)
         assert server is not None
         process = psutil.Process(server.pid)
-        os.kill(server.pid, 3 if immediate else 9)
+        process.send_signal(signal.SIGQUIT if immediate else signal.SIGKILL)
         with suppress(psutil.NoSuchProcess):
             process.wait(30)
 

@@ -31,7 +31,7 @@ RUNS = int(os.environ.get("SYNC_CHAOS_RUNS", "40"))
 SEED = int(os.environ.get("SYNC_CHAOS_SEED", "1"))
 KILLS = max(8, RUNS // 5)
 MOST_OPEN = 24
-"""Executions that wait or run at once; so the last one comes as late as the last kill."""
+"""Executions that wait or run at once: the others are asked for while the kills go on."""
 SETTLED_SECONDS = 300.0
 """The longest way home: a hand-over that died is looked for after two minutes."""
 CALM_SECONDS = 60.0
@@ -135,9 +135,10 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     chaos.start_daemon()
     began = time.monotonic()
 
+    asked: list[str] = []
     with ThreadPoolExecutor(1) as feeding:
-        fed = feeding.submit(feed, data, catalog, Random(SEED))
-        unleash(chaos, fed)
+        fed = feeding.submit(feed, data, catalog, asked)
+        unleash(chaos, asked, fed)
         fed.result()
     chaotic = time.monotonic() - began
     settled = wait_until(lambda: not chaos.sql(OPEN), seconds=SETTLED_SECONDS, every=0.5)
@@ -169,13 +170,15 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     assert all(f"{tenant}/log" in shown for tenant in TENANTS)
 
 
-def feed(data: Data, catalog: Catalog, rng: Random) -> None:
+def feed(data: Data, catalog: Catalog, asked: list[str]) -> None:
     """Change what the tenants hold, and ask for syncs of it, without ever asking for too much."""
-    for _ in range(RUNS):
+    rng = Random(SEED)
+    while len(asked) < RUNS:
         tenant, sync = rng.choice(TENANTS), rng.choice(SYNCS)
         data.change(tenant, sync)
         assert wait_until(lambda: has_room(catalog), seconds=SETTLED_SECONDS, every=0.2)
         ask(catalog, tenant, sync)
+        asked.append(f"{tenant}/{sync}")
 
 
 def has_room(catalog: Catalog) -> bool:
@@ -198,13 +201,13 @@ def ask(catalog: Catalog, tenant: str, sync: str) -> None:
     assert wait_until(asked, seconds=90, every=0.2)
 
 
-def unleash(chaos: Chaos, fed: Future[None]) -> None:
-    """Carry out the plan; what is left of it when everything has been asked for is left out."""
+def unleash(chaos: Chaos, asked: list[str], fed: Future[None]) -> None:
+    """Carry out the plan, spread over all that is asked for."""
     rng = Random(SEED)
     time.sleep(10)  # it is up, and has work
-    for kill in drawn(rng, KILLS):
-        if fed.done() and sum(chaos.killed.values()) >= KILLS // 2:
-            return
+    for number, kill in enumerate(drawn(rng, KILLS)):
+        due = RUNS * number // KILLS
+        wait_until(lambda due=due: fed.done() or len(asked) >= due, seconds=SETTLED_SECONDS)
         time.sleep(kill.after_seconds)
         chaos.kill(kill, rng)
 
