@@ -84,24 +84,34 @@ class Engine:
         Failures of the sync are not raised: they are the report's outcome. An
         interruption from outside settles the execution as cancelled, and goes on.
         """
-        execution, sync = self._start(execution_id, attempt, run_id)
         progress = Progress(changed=on_progress)
         results: list[StreamResult] = []
+        claimed: list[tuple[Execution, Sync | ConfigError]] = []
         try:
+            self._start(execution_id, attempt, run_id, claimed)
+            (execution, sync), *_ = claimed
             with Reporter(self.catalog, execution, progress, self.clock):
                 self._move_all(execution, sync, progress, results)
-        except BaseException:
-            if not any(result.failure is _INTERRUPTION for result in results):
-                results.append(StreamResult(stream="", failure=_INTERRUPTION))
-            self._settle(execution, RetryPolicy(), results)
+        except BaseException as error:
+            for execution, sync in claimed:
+                if not any(result.failure is _INTERRUPTION for result in results):
+                    results.append(StreamResult(stream="", failure=_broken_off(error)))
+                self._settle(execution, _policy(sync), results)
             raise
-        policy = sync.retry if isinstance(sync, Sync) else RetryPolicy()
-        return self._settle(execution, policy, results)
+        return self._settle(execution, _policy(sync), results)
 
     def _start(
-        self, execution_id: UUID, attempt: int, run_id: str | None
-    ) -> tuple[Execution, Sync | ConfigError]:
-        """Claim the attempt; what it is to do, or why that cannot be read."""
+        self,
+        execution_id: UUID,
+        attempt: int,
+        run_id: str | None,
+        claimed: list[tuple[Execution, Sync | ConfigError]],
+    ) -> None:
+        """Claim the attempt, and note what it is to do, or why that cannot be read.
+
+        It is noted before the claim is durable: whoever is interrupted in between settles
+        in vain, which changes nothing.
+        """
         now = self.clock()
         with self.catalog.begin() as db:
             execution = executions.lock_for_all_tenants(db, execution_id)
@@ -116,9 +126,10 @@ class Engine:
             fresh = {"heartbeat_at": now, "progressed_at": now, "progress": {}}
             if executions.save(db, execution, started, **fresh):
                 try:
-                    return started, find_sync(db, self.catalog.secrets, started.sync_key)
+                    claimed.append((started, find_sync(db, self.catalog.secrets, started.sync_key)))
                 except ConfigError as error:
-                    return started, error
+                    claimed.append((started, error))
+                return
             executions.save(db, execution, execution.postponed(now + POSTPONEMENT))
         raise NotStartedError(
             f"another execution of {execution.sync_key} is running; "
@@ -197,6 +208,16 @@ class Engine:
         if settled.status.is_final:
             follow_up(self.catalog, settled.id, now)
         return Report(execution=settled, results=tuple(results), outcome=outcome)
+
+
+def _policy(sync: Sync | ConfigError) -> RetryPolicy:
+    """The sync's policy; the usual one, where the sync cannot be read."""
+    return sync.retry if isinstance(sync, Sync) else RetryPolicy()
+
+
+def _broken_off(error: BaseException) -> Failure:
+    """Why an attempt came to no end of its own: interrupted, or by an error outside its streams."""
+    return Failure.of(error) if isinstance(error, Exception) else _INTERRUPTION
 
 
 class _Mirror:

@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from connectors import registry
 from connectors.arrow import field as column
@@ -24,6 +26,7 @@ from connectors.testing.memory import (
 )
 from sync_pipelines.catalog import executions
 from sync_pipelines.catalog import history as histories
+from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.tables import StateRow
 from sync_pipelines.engine import reporter
 from sync_pipelines.engine.dispatch import ready, trigger
@@ -374,6 +377,75 @@ def test_an_attempt_whose_process_died_is_settled_once_and_retried(world, engine
     assert third is None
     assert entry(world, sync).execution.status is Status.RUNNING
     assert entry(world, sync).attempts[0]["error_class"] == str(ErrorClass.LOST)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (KeyboardInterrupt(), (Status.CANCELLED, 1)),
+        (OperationalError("COMMIT", {}, Exception("gone")), (Status.PENDING, 2)),
+    ],
+    ids=["interruption", "lost connection"],
+)
+def test_whatever_comes_right_after_the_claim_settles_the_attempt(
+    world, engine, systems, monkeypatch, error, expected
+):
+    """The claim is durable, and nothing has begun: it must not look as if it ran on."""
+    sync = world.sync(streams=[UPSERT])
+    identity = trigger(world.catalog, sync, now=world.clock(), queued=True)
+    begin, errors = Catalog.begin, [error]
+
+    @contextmanager
+    def interrupted(catalog):
+        with begin(catalog) as db:
+            yield db
+        while errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(Catalog, "begin", interrupted)
+    with pytest.raises(type(error)):
+        engine.run(identity, attempt=1, run_id="run-1")
+
+    found = entry(world, sync).execution
+    assert (found.status, found.attempt) == expected
+
+
+def test_an_interruption_before_the_claim_leaves_the_attempt_to_be_run(
+    world, engine, systems, monkeypatch
+):
+    sync = world.sync(streams=[UPSERT])
+    identity = trigger(world.catalog, sync, now=world.clock(), queued=True)
+    begin, errors = Catalog.begin, [KeyboardInterrupt()]
+
+    @contextmanager
+    def interrupted(catalog):
+        with begin(catalog) as db:
+            yield db
+            while errors:
+                raise errors.pop()
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Catalog, "begin", interrupted)
+        engine.run(identity, attempt=1, run_id="run-1")
+    report = engine.run(identity, attempt=1, run_id="run-2")
+
+    assert report.outcome.status is Status.COMPLETED
+
+
+def test_an_error_while_its_ends_are_closed_is_retried_and_not_taken_for_a_cancellation(
+    world, engine, systems, monkeypatch
+):
+    sync = world.sync(streams=[UPSERT])
+
+    def close(self):
+        raise ConnectionError("the server went away")
+
+    with monkeypatch.context() as patched, pytest.raises(ConnectionError):
+        patched.setattr(MemorySource, "close", close)
+        run(world, engine, sync)
+
+    found = entry(world, sync).execution
+    assert (found.status, found.attempt) == (Status.PENDING, 2)
 
 
 def test_an_interruption_from_outside_settles_the_execution_and_goes_on(world, engine, systems):
