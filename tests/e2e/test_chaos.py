@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -201,13 +202,17 @@ def ask(catalog: Catalog, tenant: str, sync: str) -> None:
     assert wait_until(asked, seconds=90, every=0.2)
 
 
+def _is_due(fed: Future[None], asked: list[str], due: int) -> bool:
+    return fed.done() or len(asked) >= due
+
+
 def unleash(chaos: Chaos, asked: list[str], fed: Future[None]) -> None:
     """Carry out the plan, spread over all that is asked for."""
     rng = Random(SEED)
     time.sleep(10)  # it is up, and has work
     for number, kill in enumerate(drawn(rng, KILLS)):
         due = RUNS * number // KILLS
-        wait_until(lambda due=due: fed.done() or len(asked) >= due, seconds=SETTLED_SECONDS)
+        wait_until(partial(_is_due, fed, asked, due), seconds=SETTLED_SECONDS)
         time.sleep(kill.after_seconds)
         chaos.kill(kill, rng)
 
