@@ -77,6 +77,8 @@ class Loop:
     def run(self, until: datetime) -> list[Seen]:
         """Everything due up to an instant, as it came out."""
         clock, table = self.world.clock, timetable_of(self.schedule, pause=None)
+        # A spread may start the first before it is due.
+        clock.now += min(table.offset, timedelta(0))
         last = until + table.policies.spread + 2 * self.duration
         while clock.now <= last:
             self._minute(is_over=clock.now - table.offset > until)

@@ -187,7 +187,7 @@ def test_an_execution_whose_sync_is_busy_waits_and_comes_again(world, engine, sy
     second = trigger(world.catalog, sync, now=world.clock(), queued=True)
     running = Thread(target=lambda: engine.run(first, attempt=1, run_id="run-1"))
     running.start()
-    pause.reached.wait(10)
+    pause.reached.wait(60)
 
     with pytest.raises(NotStartedError, match="waits"):
         engine.run(second, attempt=1, run_id="run-2")
@@ -299,7 +299,7 @@ def test_cancelling_keeps_what_was_committed_and_says_so(world, engine, systems,
     reports = []
     running = Thread(target=lambda: reports.append(engine.run(identity, attempt=1, run_id="run-1")))
     running.start()
-    pause.reached.wait(10)
+    pause.reached.wait(60)
 
     cancel(world.catalog, identity, now=world.clock(), tenant_id=sync.tenant_id)
     Thread(target=lambda: (pause.go_on.wait(0.5), pause.go_on.set())).start()
@@ -341,7 +341,7 @@ def test_live_progress_is_written_to_the_execution(world, engine, systems, monke
     identity = trigger(world.catalog, sync, now=world.clock(), queued=True)
     running = Thread(target=lambda: engine.run(identity, attempt=1, run_id="run-1"))
     running.start()
-    pause.reached.wait(10)
+    pause.reached.wait(60)
 
     found = entry(world, sync)
     for _ in range(200):

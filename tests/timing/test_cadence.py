@@ -157,7 +157,7 @@ def test_every_kind_has_the_type_that_the_table_stores():
         ({"type": "dayly"}, "type", "'dayly' is not known; write one of realtime, every"),
         ({"type": ["daily"]}, "type", "is not known"),
         ({"type": "daily", "att": "02:00"}, "att", "'att' is not a key of schedules of type daily"),
-        ({"type": "daily", "every": "15m"}, "every", "it takes type, at"),
+        ({"type": "daily", "every": "15m"}, "every", "they take type, at"),
         ({"type": "daily", 3: "02:00"}, "3", "3 is not a key"),
         ({"type": "daily", "at": "24:00"}, "at", "'24:00' is not a time of day"),
         ({"type": "daily", "at": "02:60"}, "at", "midnight '00:00'"),

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -378,28 +377,3 @@ def test_times_without_a_zone_are_refused():
 
     with pytest.raises(ValueError, match="after 2026-01-01T00:00:00 has no zone"):
         next_instant(Daily(), "UTC", ClockChange(), after=naive, anchor=ANCHOR)
-
-
-@pytest.mark.parametrize(
-    "cadence",
-    [
-        Every(minutes=15),
-        Hourly(),
-        Daily(),
-        parse_cadence({"type": "weekly"}),
-        parse_cadence({"type": "monthly", "days": "last"}),
-        Cron(expression="*/15 * * * *"),
-        Cron(expression="*/5 8-18 * * 1-5"),
-    ],
-)
-def test_the_next_instant_is_found_in_well_under_a_tenth_of_a_millisecond(cadence: Cadence):
-    """R83: a dispatcher asks for 10,000 of them in one turn."""
-    moments = [ANCHOR + number * timedelta(hours=7, minutes=13) for number in range(300)]
-
-    def seconds_each() -> float:
-        begun = perf_counter()
-        for after in moments:
-            next_instant(cadence, "America/Edmonton", ClockChange(), after=after, anchor=ANCHOR)
-        return (perf_counter() - begun) / len(moments)
-
-    assert min(seconds_each() for _ in range(5)) < 100e-6
