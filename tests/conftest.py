@@ -68,3 +68,16 @@ def _with_database(url: URL, name: str) -> str:
 def _administer(server: str, statement: sql.Composed) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(statement)
+
+
+LONG_TESTS = "SYNC_LONG_TESTS"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Outages and chaos in real time take minutes each: they run where somebody asks."""
+    if os.environ.get(LONG_TESTS):
+        return
+    skipped = pytest.mark.skip(reason=f"takes minutes; set {LONG_TESTS}=1 (make test-long)")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skipped)

@@ -24,7 +24,7 @@ from sync_pipelines.runtime.waiting import wait_until
 from tests.deploy import redis
 from tests.deploy.cluster import Cluster
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.long, pytest.mark.processes, pytest.mark.timeout(420)]
 
 TENANTS = ("acme", "globex", "initech", "umbrella", "wonka")
 SYNCS = 10

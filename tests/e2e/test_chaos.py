@@ -38,6 +38,7 @@ SETTLED_SECONDS = 300.0
 CALM_SECONDS = 60.0
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.processes,
     pytest.mark.timeout(300 + SETTLED_SECONDS + 5 * RUNS),
 ]

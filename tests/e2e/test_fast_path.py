@@ -16,6 +16,7 @@ from sync_pipelines.runtime.launching import Answer, ask
 from sync_pipelines.runtime.waiting import wait_until
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.processes,
     pytest.mark.timeout(400),
     pytest.mark.xdist_group("installation"),

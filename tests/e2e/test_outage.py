@@ -29,6 +29,7 @@ NUMBER = 200
 TENANTS = 10
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.processes,
     pytest.mark.timeout(420 + OUTAGE.total_seconds()),
 ]
