@@ -88,7 +88,9 @@ def test_many_who_ask_at_once_get_one_hand_over_among_them(world):
 @pytest.mark.parametrize("busy", [Status.QUEUED, Status.RUNNING])
 def test_one_whose_sync_is_busy_waits_for_the_sensor(world, busy):
     sync = world.sync()
-    first, second = ask_for(world, sync), ask_for(world, sync)
+    first = ask_for(world, sync)
+    world.clock.advance(seconds=1)
+    second = ask_for(world, sync)
     claim_now(world.catalog, first, world.clock())
     if busy is Status.RUNNING:
         start(world, first)
