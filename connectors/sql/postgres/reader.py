@@ -27,6 +27,9 @@ from connectors.sql.reader import Query, Records
 from connectors.sql.tables import Column, Table
 
 BATCH_BYTES = 4 * 1024 * 1024
+FIRST_BYTES = 1024 * 1024
+"""The first batch is small, so that the destination soon has something to do."""
+
 CHUNK_BYTES = 256 * 1024
 ESTIMATED_ROWS = 100_000
 """From so many rows a range, the planner's word that there are far fewer is taken for it."""
@@ -125,7 +128,7 @@ class PostgresReader:
         guard = _guard(query.columns)
         expressions = [_selected(column) for column in query.columns]
         sql = query.sql([*expressions, *([f"{guard} AS {quoted(_GUARD)}"] if guard else [])])
-        for batch in self._batches(sql):
+        for batch in _gathered(self._batches(sql)):
             arrays = [_exact(batch.column(n), f) for n, f in enumerate(schema)]
             if guard:
                 arrays.append(batch.column(len(schema)))
@@ -136,7 +139,7 @@ class PostgresReader:
             yield from _sliced(fit, schema, query.batch_rows)
 
     def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
-        hint = {"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
+        hint = {"adbc.postgresql.batch_size_hint_bytes": str(FIRST_BYTES)}
         with pg.adbc_translated("reading"):
             cursor = self.session.adbc.cursor(adbc_stmt_kwargs=hint)
         with closing(cursor):
@@ -217,6 +220,20 @@ class PostgresReader:
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
+
+
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows: the first batch as it comes, and of those after it ever more in one."""
+    most, size = FIRST_BYTES // 2, 0
+    gathered: list[pa.RecordBatch] = []
+    for batch in batches:
+        gathered.append(batch)
+        size += batch.nbytes
+        if size >= most:
+            yield pa.concat_batches(gathered)
+            gathered, size, most = [], 0, min(2 * most, BATCH_BYTES)
+    if gathered:
+        yield pa.concat_batches(gathered)
 
 
 def _stopped(error: Exception) -> TransientError:
