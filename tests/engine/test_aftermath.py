@@ -1,7 +1,7 @@
 """The short way and the long way of following up an end come to the same."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
@@ -143,7 +143,7 @@ class Twin:
         found = executions_of(self.world, self.orders)
         return [one.id for one in found if one.status is Status.PENDING]
 
-    def _schedule(self, sync: Sync, name: str, cadence: dict[str, object]) -> None:
+    def _schedule(self, sync: Sync, name: str, cadence: Mapping[str, object]) -> None:
         policies = Policies(overlap=Overlap.QUEUE)
         self.world.schedule(sync, cadence, name=name, policies=policies)
 

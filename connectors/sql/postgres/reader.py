@@ -230,10 +230,15 @@ def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         gathered.append(batch)
         size += batch.nbytes
         if size >= most:
-            yield pa.concat_batches(gathered)
+            yield from _together(gathered)
             gathered, size, most = [], 0, min(2 * most, BATCH_BYTES)
     if gathered:
-        yield pa.concat_batches(gathered)
+        yield from _together(gathered)
+
+
+def _together(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """The same rows in one batch: what comes in small pieces is slow to encode."""
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()
 
 
 def _stopped(error: Exception) -> TransientError:
