@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -508,24 +507,6 @@ def test_connection_errors_are_told_by_what_to_do(postgres: Database, tmp_path: 
         with pytest.raises(ConfigError, match="not a"):
             check(f"{scheme}:///{tmp_path}/text.db")
     assert "s3cret" not in str(refused.value) + str(unreadable.value)
-
-
-def test_the_first_batch_is_small_and_the_others_grow_to_a_few_megabytes(postgres: Database):
-    """The destination has something to write soon, and later few large pieces."""
-    postgres.run("CREATE TABLE t (id integer PRIMARY KEY, words text)")
-    postgres.run(
-        "INSERT INTO t SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 15000) g"
-    )
-
-    batches = postgres.read(full(postgres.stream()))
-
-    tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
-    sizes = [table.nbytes / 1024**2 for table in tables]
-    assert sizes[0] < 1.5
-    assert sizes[1] < sizes[2]
-    assert 3 < max(sizes) < 6
-    assert ids(batches) == list(range(1, 15001))
-    assert tables[-1].column("words")[-1].as_py()[:32] == md5(b"15000").hexdigest()
 
 
 def test_a_source_cannot_write(postgres: Database):

@@ -26,9 +26,8 @@ from connectors.sql.postgres import session as pg
 from connectors.sql.reader import Query, Records
 from connectors.sql.tables import Column, Table
 
-BATCH_BYTES = 4 * 1024 * 1024
-FIRST_BYTES = 1024 * 1024
-"""The first batch is small, so that the destination soon has something to do."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""What is encoded at once, and so small that a destination soon has something to do."""
 
 CHUNK_BYTES = 256 * 1024
 ESTIMATED_ROWS = 100_000
@@ -128,7 +127,7 @@ class PostgresReader:
         guard = _guard(query.columns)
         expressions = [_selected(column) for column in query.columns]
         sql = query.sql([*expressions, *([f"{guard} AS {quoted(_GUARD)}"] if guard else [])])
-        for batch in _gathered(self._batches(sql)):
+        for batch in self._batches(sql):
             arrays = [_exact(batch.column(n), f) for n, f in enumerate(schema)]
             if guard:
                 arrays.append(batch.column(len(schema)))
@@ -139,7 +138,7 @@ class PostgresReader:
             yield from _sliced(fit, schema, query.batch_rows)
 
     def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
-        hint = {"adbc.postgresql.batch_size_hint_bytes": str(FIRST_BYTES)}
+        hint = {"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
         with pg.adbc_translated("reading"):
             cursor = self.session.adbc.cursor(adbc_stmt_kwargs=hint)
         with closing(cursor):
@@ -220,25 +219,6 @@ class PostgresReader:
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
-
-
-def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows: the first batch as it comes, and of those after it ever more in one."""
-    most, size = FIRST_BYTES // 2, 0
-    gathered: list[pa.RecordBatch] = []
-    for batch in batches:
-        gathered.append(batch)
-        size += batch.nbytes
-        if size >= most:
-            yield from _together(gathered)
-            gathered, size, most = [], 0, min(2 * most, BATCH_BYTES)
-    if gathered:
-        yield from _together(gathered)
-
-
-def _together(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """The same rows in one batch: what comes in small pieces is slow to encode."""
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()
 
 
 def _stopped(error: Exception) -> TransientError:
