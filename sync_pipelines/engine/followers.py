@@ -28,7 +28,10 @@ def fire_followers(db: Db, ended: Execution, now: datetime) -> None:
     if ended.status is not Status.COMPLETED:
         return
     assert ended.completed_at is not None
-    armed = lock_armed_for_all_tenants(db, followers(db, ended))
+    waiting = followers(db, ended)
+    if not waiting:
+        return
+    armed = lock_armed_for_all_tenants(db, waiting)
     fire(
         db,
         armed,
