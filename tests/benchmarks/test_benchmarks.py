@@ -10,7 +10,6 @@ from benchmarks.cases import CASES
 from benchmarks.report import results_of
 from benchmarks.task import Measure
 
-
 WITH_A_DAEMON = {"lateness"}
 """They wait for Dagster's daemon, and for a minute of the clock to begin."""
 
