@@ -210,6 +210,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "memory": memory,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
+    "lateness": scheduling.late,
 }
 
 

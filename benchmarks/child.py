@@ -33,6 +33,11 @@ def perform(task: Task) -> Measure:
         from benchmarks.crowding import quiet_wait
 
         return replace(measured(lambda: 0), seconds=quiet_wait(task))
+    if task.work is Work.LATENESS:
+        from benchmarks.lateness import lateness
+
+        late = lateness(task)
+        return replace(measured(lambda: 0), seconds=max(late), processed=len(late), samples=late)
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)

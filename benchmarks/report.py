@@ -32,6 +32,8 @@ class Result:
     seconds: tuple[float, ...]
     median_seconds: float
     p95_seconds: float | None
+    p99_seconds: float | None
+    slowest_seconds: float | None
     ratio: float | None
     rows_per_second: float | None
     cpu_seconds: float
@@ -67,6 +69,8 @@ def _result(
         seconds=tuple(round(one, 5) for one in samples or [m.seconds for m in taken]),
         median_seconds=round(seconds, 5),
         p95_seconds=round(quantiles(samples, n=20)[-1], 5) if len(samples) > 1 else None,
+        p99_seconds=round(quantiles(samples, n=100)[-1], 5) if len(samples) > 1 else None,
+        slowest_seconds=round(max(samples), 5) if len(samples) > 1 else None,
         ratio=None if ratio is None else round(ratio, 3),
         rows_per_second=round(case.rows / seconds) if case.rows else None,
         cpu_seconds=round(median(measure.cpu_seconds for measure in taken), 4),
@@ -99,13 +103,28 @@ def shown(console: Console, case: Case, results: Sequence[Result]) -> None:
     """Print a case's figures."""
     rows = f", {case.rows:,} rows" if case.rows else ""
     table = Table(title=f"{case.title}{rows}", title_justify="left")
-    for heading in ("", "median", "p95", "ratio", "rows/s", "CPU", "peak", "own", "budget", ""):
+    for heading in (
+        "",
+        "median",
+        "p95",
+        "p99",
+        "slowest",
+        "ratio",
+        "rows/s",
+        "CPU",
+        "peak",
+        "own",
+        "budget",
+        "",
+    ):
         table.add_column(heading, justify="right" if heading else "left")
     for one in results:
         table.add_row(
             one.contender,
             _duration(one.median_seconds),
             _duration(one.p95_seconds),
+            _duration(one.p99_seconds),
+            _duration(one.slowest_seconds),
             "" if one.ratio is None else f"{one.ratio:.2f}x",
             "" if one.rows_per_second is None else f"{one.rows_per_second:,}",
             _duration(one.cpu_seconds),

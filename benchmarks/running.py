@@ -97,11 +97,11 @@ def running(task: Task) -> Iterator[Runs]:
     code = home / "code.sock"
     with ExitStack() as stack:
         command = ["dagster", "api", "grpc", "--socket", str(code), "--module-name", MODULE]
-        stack.enter_context(_process(command, code.exists))
+        stack.enter_context(started(command, code.exists))
         if not task.stock:
             host = socket_path(home)
             command = ["sync_pipelines.runtime.warm", "--module", MODULE, "--socket", str(host)]
-            stack.enter_context(_process(command, host.exists))
+            stack.enter_context(started(command, host.exists))
         instance = stack.enter_context(DagsterInstance.get())
         target = GrpcServerTarget(
             host="localhost", port=None, socket=str(code), location_name="trivial"
@@ -116,7 +116,8 @@ def _stock(database: str) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _process(command: list[str], is_ready: Callable[[], bool]) -> Iterator[None]:
+def started(command: list[str], is_ready: Callable[[], bool]) -> Iterator[None]:
+    """A module in a process of its own, once it is ready, until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -33,7 +33,7 @@ from sync_pipelines.model.execution import PRIORITY, Execution, Trigger
 from sync_pipelines.model.policy import Overlap, Priority
 from sync_pipelines.timing.bars import TICK, Cause
 from sync_pipelines.timing.decisions import Decision, Outcome, decide, decide_missed, refused
-from sync_pipelines.timing.firings import Firing, Timetable, firing_at
+from sync_pipelines.timing.firings import Timetable, happened
 
 HOUR = timedelta(hours=1)
 
@@ -111,7 +111,7 @@ def fire(
             policies = replace(policies, overlap=Overlap.QUEUE)
         # Two things may happen at one instant; a schedule's instants are apart.
         due_at = max(at, taken.get(schedule.id, at - TICK) + TICK)
-        firing = _happened(timetable, due_at, now)
+        firing = happened(timetable, due_at, now)
         found: Sequence[Decision] = decide_missed(
             [firing],
             policies,
@@ -139,13 +139,6 @@ def fire(
         Fired(decision=decision, execution_id=ids.get((one.schedule.id, decision.due_at)))
         for one, decision in turn.decided
     ]
-
-
-def _happened(timetable: Timetable, due_at: datetime, now: datetime) -> Firing:
-    """The firing of what has happened: a spread only ever delays it."""
-    start = max(due_at + timetable.offset, now)
-    firing = firing_at(timetable, start - timetable.offset)
-    return replace(firing, due_at=due_at, first_due_at=due_at)
 
 
 def _joined(decision: Decision, standing: Execution) -> Decision:
