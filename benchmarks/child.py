@@ -33,6 +33,10 @@ def perform(task: Task) -> Measure:
         from benchmarks.crowding import quiet_wait
 
         return replace(measured(lambda: 0), seconds=quiet_wait(task))
+    if task.work in (Work.RUNS, Work.QUEUE, Work.RUSH):
+        from benchmarks.launching import launched
+
+        return launched(task)
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)
