@@ -14,6 +14,7 @@ import yaml
 
 from sync_pipelines.runtime import tether, up
 from sync_pipelines.runtime.launching import LOCATION
+from sync_pipelines.runtime.services import listens
 from sync_pipelines.runtime.waiting import wait_until
 
 DAGSTER_YAML = Path(up.__file__).with_name("dagster.yaml")
@@ -50,7 +51,7 @@ class Services:
         command = ["dagster", "api", "grpc", "--socket", str(socket)]
         command += ["--module-name", up.DEFINITIONS, "--location-name", LOCATION]
         self._start("code", *command)
-        assert wait_until(lambda: up._listens(socket), seconds=90), self.log("code")
+        assert wait_until(lambda: listens(socket), seconds=90), self.log("code")
 
     def start_daemon(self) -> None:
         workspace = str(self.home / "workspace.yaml")
