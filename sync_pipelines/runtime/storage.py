@@ -4,23 +4,35 @@ Named by `dagster.yaml`. Each process keeps one small pool of connections for
 runs, events and schedules together, where Dagster's stock storage opens a new
 connection for nearly every statement. Of a run's events, those that are the same for
 every run are not stored: they were two fifths of all that a run wrote.
+
+Law: a launch has one run, by the primary key of ``sync_launches``, whoever asks for it and
+however late. A run and its tags are stored together or not at all.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any, LiteralString, Self
 
 import psycopg
-from dagster import DagsterEventType, EventLogEntry, Field, StringSource
+from dagster import DagsterEventType, DagsterRun, EventLogEntry, Field, StringSource
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.events import EngineEventData
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+)
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from sync_pipelines.engine.run_tags import LAUNCH
 
 SCHEMA = "dagster"
 PREPARATION_LOCK = 7_283_551_909
@@ -63,6 +75,56 @@ class LeanEventLogStorage(PostgresEventLogStorage):
             super().store_event(event)
 
 
+_LAUNCHES: LiteralString = f"""
+    CREATE TABLE IF NOT EXISTS {SCHEMA}.sync_launches (
+        launch text PRIMARY KEY,
+        run_id varchar(255) NOT NULL UNIQUE REFERENCES {SCHEMA}.runs (run_id) ON DELETE CASCADE
+    )
+"""
+_CLAIM = text("""
+    INSERT INTO sync_launches (launch, run_id) VALUES (:launch, :run_id)
+    ON CONFLICT (launch) DO NOTHING RETURNING run_id
+""")
+
+
+class OneRunStorage(PostgresRunStorage):
+    """Dagster's runs, of which a launch has one for as long as that is kept."""
+
+    _transaction: ContextVar[Connection | None] = ContextVar("transaction", default=None)
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a new run. `DagsterRunAlreadyExists` if its launch has one already.
+
+        Who repeats a run in Dagster's pages repeats its tags too: that is another run of
+        that launch, asked for by a person, and it finds its attempt over.
+        """
+        launch = dagster_run.tags.get(LAUNCH)
+        with self._in_one() as connection:
+            added = super().add_run(dagster_run)
+            if launch is not None and dagster_run.parent_run_id is None:
+                asked = {"launch": launch, "run_id": dagster_run.run_id}
+                if connection.execute(_CLAIM, asked).one_or_none() is None:
+                    raise DagsterRunAlreadyExists(f"the launch {launch} has a run already")
+        return added
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """A connection: that of the transaction which is under way here, if one is."""
+        under_way = self._transaction.get()
+        return super().connect() if under_way is None else nullcontext(under_way)
+
+    @contextmanager
+    def _in_one(self) -> Iterator[Connection]:
+        """A transaction that everything belongs to which is done here meanwhile."""
+        with super().connect() as pooled:
+            connection = pooled.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                token = self._transaction.set(connection)
+                try:
+                    yield connection
+                finally:
+                    self._transaction.reset(token)
+
+
 class CatalogStorage(DagsterPostgresStorage):
     """Dagster's storage in the database that ``SYNC_DATABASE_URL`` names."""
 
@@ -72,8 +134,10 @@ class CatalogStorage(DagsterPostgresStorage):
             if not lock.tables_exist():
                 lock.make_exclusive()
                 super().__init__(_text(url), should_autocreate_tables=True, inst_data=inst_data)
+                lock.make_launches()
             else:
                 super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
+        self._run_storage = OneRunStorage(_text(url), should_autocreate_tables=False)
         self._event_log_storage = LeanEventLogStorage(_text(url), should_autocreate_tables=False)
         self._pool = _pooled_engine(url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
@@ -129,7 +193,7 @@ class _AdvisoryLock:
         """Whether some process has made them, completely."""
         return all(
             self._ask("SELECT to_regclass(%s)", f"{SCHEMA}.{table}") is not None
-            for table in ("runs", "event_logs", "jobs", "instance_info")
+            for table in ("runs", "event_logs", "jobs", "instance_info", "sync_launches")
         )
 
     def make_exclusive(self) -> None:
@@ -137,6 +201,10 @@ class _AdvisoryLock:
         self._ask("SELECT pg_advisory_unlock_shared(%s)", PREPARATION_LOCK)
         self._ask("SELECT pg_advisory_lock(%s)", PREPARATION_LOCK)
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+
+    def make_launches(self) -> None:
+        """Make our own table, beside Dagster's; the runs that were there before are not in it."""
+        self._connection.execute(_LAUNCHES)
 
     def _ask(self, statement: LiteralString, argument: object) -> object:
         row = self._connection.execute(statement, (argument,)).fetchone()
