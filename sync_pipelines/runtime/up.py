@@ -2,7 +2,7 @@
 
 ::
 
-    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one)
+    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one), started again if it dies
      ├─── code       the definitions, served on a socket
      ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
@@ -19,7 +19,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from sqlalchemy import make_url
 
 from sync_pipelines.runtime.console import Console
 from sync_pipelines.runtime.errors import HomeInUseError, StartError
+from sync_pipelines.runtime.keeper import Keeper
 from sync_pipelines.runtime.launching import LOCATION
 from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.postgres import embedded
@@ -46,6 +47,10 @@ START_SECONDS = 120.0
 PORTS_TRIED = 50
 RUN_STATUS_EVENTS_PER_TICK = "200"
 """Dagster's own limit, 5 a tick, would let settling fall behind at a few runs a second."""
+
+
+Tend = Callable[[], None]
+"""Looks after something once, and puts it right; called a few times a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,7 @@ def run_up(
         stopping = stack.enter_context(_signals(say))
         home = settings.home_path
         stack.enter_context(_only_one(home))
-        database_url = _database(settings, home, stack, say)
+        database_url, keep_database = _database(settings, home, stack, say)
         if stopping.is_set():
             return
         supervisor = Supervisor(logs=home / "logs", say=say)
@@ -96,7 +101,8 @@ def run_up(
                 watching(settings, endpoints.database_url, say, url=endpoints.dagster_url)
             )
         if not stopping.is_set():
-            _stay(supervisor, _Task(on_ready, endpoints), endpoints, once=once)
+            tending = (keep_database, supervisor.tend)
+            _stay(tending, _Task(on_ready, endpoints), endpoints, once=once)
         say("stopping")
 
 
@@ -116,11 +122,12 @@ class _Task(Thread):
             self.error = error
 
 
-def _stay(supervisor: Supervisor, task: _Task, endpoints: Endpoints, *, once: bool) -> None:
+def _stay(tending: Sequence[Tend], task: _Task, endpoints: Endpoints, *, once: bool) -> None:
     task.start()
     try:
         while not endpoints.stopping.wait(0.3):
-            supervisor.tend()
+            for tend in tending:
+                tend()
             done = not task.is_alive()
             if task.error is not None:
                 raise task.error
@@ -193,11 +200,13 @@ def _write_workspace(dagster_home: Path, code_socket: Path) -> str:
     return str(workspace)
 
 
-def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> str:
+def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> tuple[str, Tend]:
+    """The catalog's URL, and what looks after its server: nothing, if it is somebody else's."""
     if settings.database_url is not None:
-        return _answering(settings.database_url.get_secret_value())
+        return _answering(settings.database_url.get_secret_value()), lambda: None
     say(f"starting the embedded PostgreSQL of {home}")
-    return stack.enter_context(embedded(home)).ensure_database(DATABASE)
+    server = stack.enter_context(embedded(home))
+    return server.ensure_database(DATABASE), Keeper(server, say).tend
 
 
 def _answering(url: str) -> str:
