@@ -70,7 +70,6 @@ class Supervisor:
         self._failures: dict[str, int] = {}
         self._due: dict[str, tuple[Service, float]] = {}
         self._leaving: list[Running] = []
-        self._chores: list[Callable[[], None]] = []
 
     def start(self, service: Service) -> None:
         """Start a process; see `wait_ready` for when it answers."""
@@ -148,10 +147,6 @@ class Supervisor:
             if end_old:
                 before.process.terminate()
 
-    def tend_too(self, chore: Callable[[], None]) -> None:
-        """Do something else too whenever processes are tended."""
-        self._chores.append(chore)
-
     def tend(self) -> None:
         """Notice processes that died, and restart those whose pause is over."""
         for leaving in list(self._leaving):
@@ -166,8 +161,6 @@ class Supervisor:
             if monotonic() >= due_at:
                 del self._due[service.name]
                 self.start(service)
-        for chore in self._chores:
-            chore()
 
     def stop(self) -> None:
         """Stop all processes: the last started first, within about twice the grace period."""

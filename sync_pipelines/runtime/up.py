@@ -2,7 +2,7 @@
 
 ::
 
-    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one)
+    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one), started again if it dies
      ├─── code       the definitions, served on a socket
      ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
@@ -17,7 +17,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from sync_pipelines.runtime.errors import HomeInUseError, StartError
+from sync_pipelines.runtime.keeper import Keeper
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Supervisor
 from sync_pipelines.runtime.reloading import Door, Reloader
@@ -37,6 +38,10 @@ from sync_pipelines.settings import Settings
 
 DEFINITIONS = "sync_pipelines.definitions"
 PORTS_TRIED = 50
+
+
+Tend = Callable[[], None]
+"""Looks after something once, and puts it right; called a few times a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,7 @@ def run_up(
         stopping = stack.enter_context(_signals(say))
         home = settings.home_path
         stack.enter_context(_only_one(home))
-        database_url = _database(settings, home, stack, say)
+        database_url, keep_database = _database(settings, home, stack, say)
         if stopping.is_set():
             return
         supervisor = Supervisor(logs=home / "logs", say=say)
@@ -84,13 +89,13 @@ def run_up(
         )
         services = _start_all(supervisor, endpoints, port=port, definitions=definitions)
         reloader = Reloader(supervisor, services, door, say, stopping)
-        supervisor.tend_too(reloader.tend)
         if definitions == DEFINITIONS:  # others leave no signs of life
             stack.enter_context(
                 watching(settings, endpoints.database_url, say, url=endpoints.dagster_url)
             )
         if not stopping.is_set():
-            _stay(supervisor, _Task(on_ready, endpoints), endpoints, once=once)
+            tending = (keep_database, supervisor.tend, reloader.tend)
+            _stay(tending, _Task(on_ready, endpoints), endpoints, once=once)
         say("stopping")
 
 
@@ -110,11 +115,12 @@ class _Task(Thread):
             self.error = error
 
 
-def _stay(supervisor: Supervisor, task: _Task, endpoints: Endpoints, *, once: bool) -> None:
+def _stay(tending: Sequence[Tend], task: _Task, endpoints: Endpoints, *, once: bool) -> None:
     task.start()
     try:
         while not endpoints.stopping.wait(0.3):
-            supervisor.tend()
+            for tend in tending:
+                tend()
             done = not task.is_alive()
             if task.error is not None:
                 raise task.error
@@ -146,11 +152,13 @@ def _start_all(
     return services
 
 
-def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> str:
+def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> tuple[str, Tend]:
+    """The catalog's URL, and what looks after its server: nothing, if it is somebody else's."""
     if settings.database_url is not None:
-        return _answering(settings.database_url.get_secret_value())
+        return _answering(settings.database_url.get_secret_value()), lambda: None
     say(f"starting the embedded PostgreSQL of {home}")
-    return stack.enter_context(embedded(home)).ensure_database(DATABASE)
+    server = stack.enter_context(embedded(home))
+    return server.ensure_database(DATABASE), Keeper(server, say).tend
 
 
 def _answering(url: str) -> str:

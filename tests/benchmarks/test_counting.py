@@ -1,5 +1,5 @@
 import psycopg
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 
 from benchmarks.counting import Requests, counted
 

@@ -52,7 +52,10 @@ SHARES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One event of a plan: after how long a peace, what, and how long it stays down."""
+    """One event of a plan: after how long a peace, what, and how long it stays down.
+
+    These are the only times that are slept through: the plan itself, no waiting for anything.
+    """
 
     after_seconds: float
     victim: Victim
@@ -123,7 +126,7 @@ class Chaos(Services):
         """Kill a run that is under way, some way through; False if there was none."""
         if not wait_until(lambda: bool(self.living()), seconds=10, every=0.01):
             return False
-        time.sleep(rng.uniform(0.0, 0.4))
+        time.sleep(rng.uniform(0.0, 0.4))  # how far it has come is the plan's to say
         found = self.living()
         if not found:
             return False

@@ -72,9 +72,11 @@ class Services:
 
     def cli(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "sync_pipelines.cli", *arguments]
-        return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120, check=True
-        ).stdout
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url) as connection:
