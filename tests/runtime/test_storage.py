@@ -8,7 +8,15 @@ from threading import Barrier
 import psycopg
 import pytest
 import yaml
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, OpExecutionContext, job, op
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    OpExecutionContext,
+    job,
+    op,
+)
 from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.events import EngineEventData
 from dagster._core.instance.config import dagster_instance_config
@@ -298,3 +306,35 @@ def test_the_packaged_dagster_yaml_is_the_one_at_the_top():
 def dispose(*storages: CatalogStorage) -> None:
     for storage in storages:
         storage.close()
+
+
+def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
+    instance: DagsterInstance, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As after a restart of the server: whoever asks next does not notice."""
+    monkeypatch.setattr("sync_pipelines.runtime.storage.IDLE_SECONDS", 0.0)
+    instance.get_runs_count()
+    with psycopg.connect(empty_postgres_url, autocommit=True) as other:
+        ended = other.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'dagster'"
+        ).fetchone()
+
+    found = instance.get_runs_count()
+
+    assert ended is not None
+    assert ended[0] >= 1
+    assert found == 0
+
+
+def test_an_event_is_stored_without_telling_those_who_do_not_listen(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    with psycopg.connect(empty_postgres_url, autocommit=True) as listener:
+        listener.execute("LISTEN run_events")
+        result = trivial.execute_in_process(instance=instance)
+        told = list(listener.notifies(timeout=0.2))
+
+    stored = {entry.dagster_event_type for entry in instance.all_logs(result.run_id)}
+    assert told == []
+    assert {DagsterEventType.RUN_START, DagsterEventType.RUN_SUCCESS} <= stored

@@ -36,11 +36,6 @@ class Warm:
     hosts: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
-    def printed(self) -> Path:
-        """What the hosts' processes have printed, all together."""
-        return self.home / "printed"
-
-    @property
     def ledger(self) -> Ledger:
         return Ledger.of(self.home)
 

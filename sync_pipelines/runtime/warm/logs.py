@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, Self
 
+from dagster import DagsterInstance
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.execution.compute_logs import redirect_to_file
-from dagster._core.instance.ref import compute_logs_directory
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
 from dagster._core.storage.local_compute_log_manager import (
     IO_TYPE_EXTENSION,
@@ -40,9 +40,13 @@ class WarmLogManager(LocalComputeLogManager):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        """Dagster's way of making one."""
-        directory = compute_logs_directory(os.environ["DAGSTER_HOME"])
-        return cls(directory, inst_data=inst_data, **config_value)
+        """Dagster's way of making one; see `register_instance` for where its files are."""
+        return cls("", inst_data=inst_data, **config_value)
+
+    def register_instance(self, instance: DagsterInstance) -> None:
+        """Keep the files where that instance keeps all of its own."""
+        super().register_instance(instance)
+        self._base_dir = self._base_dir or instance.storage_directory()
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
