@@ -22,6 +22,7 @@ import yaml
 from sync_pipelines.runtime import postmaster, up
 from sync_pipelines.runtime.places import settle
 from sync_pipelines.runtime.postgres import embedded
+from sync_pipelines.runtime.services import RUN_STATUS_EVENTS_PER_TICK
 from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger
 from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
@@ -84,7 +85,7 @@ class Chaos(Services):
 
     @property
     def environment(self) -> dict[str, str]:
-        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": up.RUN_STATUS_EVENTS_PER_TICK}
+        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK}
         return {**super().environment, **limit, SUPERVISED: "test"}
 
     @property

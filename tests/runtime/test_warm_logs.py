@@ -89,6 +89,8 @@ def test_dagster_keeps_the_files_where_it_always_did(tmp_path, monkeypatch):
     )
 
     with DagsterInstance.get() as ours:
-        path = ours.compute_log_manager.get_captured_local_path(KEY, "out")
+        manager = ours.compute_log_manager
+        assert isinstance(manager, WarmLogManager)
+        path = manager.get_captured_local_path(KEY, "out")
 
     assert path == str(tmp_path / "storage" / "run" / "compute_logs" / "step.out")
