@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import orders, scheduling
+from benchmarks import launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
@@ -211,6 +211,9 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,
+    "runs": launches.runs,
+    "queue": launches.queue,
+    "rush": launches.rush,
 }
 
 

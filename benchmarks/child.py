@@ -38,6 +38,10 @@ def perform(task: Task) -> Measure:
 
         late = lateness(task)
         return replace(measured(lambda: 0), seconds=max(late), processed=len(late), samples=late)
+    if task.work in (Work.RUNS, Work.QUEUE, Work.RUSH):
+        from benchmarks.launching import launched
+
+        return launched(task)
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)

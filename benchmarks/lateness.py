@@ -18,7 +18,7 @@ import yaml
 from sqlalchemy import select, text
 
 from benchmarks.dispatching import START, TENANTS, furnish
-from benchmarks.running import SHIPPED, started
+from benchmarks.running import SHIPPED, process
 from benchmarks.task import Task
 from sync_pipelines.catalog import heartbeats
 from sync_pipelines.catalog.secrets import SecretBox, new_key
@@ -117,6 +117,6 @@ def _dispatcher(home: Path, database: str) -> Iterator[None]:
     serve += ["--module-name", DEFINITIONS, "--location-name", LOCATION]
     daemon = ["dagster._daemon", "run", "--workspace", str(workspace)]
     with ExitStack() as stack:
-        stack.enter_context(started(serve, code.exists))
-        stack.enter_context(started(daemon, lambda: True))
+        stack.enter_context(process(serve, code.exists, os.environ))
+        stack.enter_context(process(daemon, lambda: True, os.environ))
         yield

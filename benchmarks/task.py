@@ -1,7 +1,7 @@
 """What is measured, and what came out: the words between the parent and its children."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,9 @@ class Work(StrEnum):
     dispatcher's, with ``due`` schedules due of ten times as many; ``crowd`` plays ten
     minutes of tenants beside one that has ``due`` executions waiting, and its seconds are
     how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
-    schedules of ten times as many; its samples are how late each was.
+    schedules of ten times as many; its samples are how late each was. ``runs`` launches
+    Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
+    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute.
     """
 
     COPY = "copy"
@@ -26,6 +28,9 @@ class Work(StrEnum):
     TURN = "turn"
     CROWD = "crowd"
     LATENESS = "lateness"
+    RUNS = "runs"
+    QUEUE = "queue"
+    RUSH = "rush"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class Task:
     times: int = 1
     due: int = 0
     catalog: str = ""
+    target: str = ""
     psql: str = ""
     stock: bool = False
 
@@ -61,7 +67,8 @@ class Measure:
     """What one run took.
 
     ``peak_mb`` counts shared libraries, ``own_mb`` only what no other process shares;
-    ``samples`` are the seconds of each repetition of work that is done many times.
+    ``samples`` are the seconds of each repetition of work that is done many times,
+    ``figures`` what else was counted, by a name that holds the unit.
     """
 
     seconds: float
@@ -70,6 +77,7 @@ class Measure:
     own_mb: float | None = None
     processed: int = 0
     samples: Sequence[float] = field(default_factory=tuple)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
         """As JSON."""

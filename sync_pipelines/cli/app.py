@@ -20,6 +20,7 @@ from sync_pipelines.cli import (
     history,
     housekeeping,
     incidents,
+    reloading,
     running,
     secrets,
     starting,
@@ -71,6 +72,7 @@ app = typer.Typer(
 )
 app.command()(starting.up)
 app.command()(starting.demo)
+app.command()(reloading.reload)
 app.command()(applying.apply)
 app.add_typer(connector_commands.app, name="connectors")
 app.add_typer(connections.app, name="connections")

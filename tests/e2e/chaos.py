@@ -22,6 +22,7 @@ import yaml
 from sync_pipelines.runtime import postmaster, up
 from sync_pipelines.runtime.places import settle
 from sync_pipelines.runtime.postgres import embedded
+from sync_pipelines.runtime.services import RUN_STATUS_EVENTS_PER_TICK
 from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger
 from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
@@ -52,7 +53,10 @@ SHARES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One event of a plan: after how long a peace, what, and how long it stays down."""
+    """One event of a plan: after how long a peace, what, and how long it stays down.
+
+    These are the only times that are slept through: the plan itself, no waiting for anything.
+    """
 
     after_seconds: float
     victim: Victim
@@ -81,7 +85,7 @@ class Chaos(Services):
 
     @property
     def environment(self) -> dict[str, str]:
-        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": up.RUN_STATUS_EVENTS_PER_TICK}
+        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK}
         return {**super().environment, **limit, SUPERVISED: "test"}
 
     @property
@@ -123,7 +127,7 @@ class Chaos(Services):
         """Kill a run that is under way, some way through; False if there was none."""
         if not wait_until(lambda: bool(self.living()), seconds=10, every=0.01):
             return False
-        time.sleep(rng.uniform(0.0, 0.4))
+        time.sleep(rng.uniform(0.0, 0.4))  # how far it has come is the plan's to say
         found = self.living()
         if not found:
             return False

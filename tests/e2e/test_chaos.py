@@ -36,6 +36,7 @@ MOST_OPEN = 24
 SETTLED_SECONDS = 300.0
 """The longest way home: a hand-over that died is looked for after two minutes."""
 CALM_SECONDS = 60.0
+START_SECONDS = 90.0
 
 pytestmark = [
     pytest.mark.long,
@@ -62,9 +63,14 @@ OPEN = (
     "LEFT JOIN dagster.runs r ON r.run_id = e.run_id "
     "WHERE e.status IN ('pending', 'queued', 'running') ORDER BY e.created_at"
 )
+ANY_DONE = "SELECT FROM sync.sync_executions WHERE status = 'completed' LIMIT 1"
 STARTED_TWICE = (
     "SELECT execution, attempt, count(*) FROM public.transitions WHERE status = 'running' "
     "GROUP BY execution, attempt HAVING count(*) > 1"
+)
+RUNS_TWICE = (
+    "SELECT value, count(*) FROM dagster.run_tags WHERE key = 'sync_pipelines/launch' "
+    "GROUP BY value HAVING count(*) > 1"
 )
 UNFINISHED = (
     "SELECT run_id, status FROM dagster.runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')"
@@ -163,6 +169,7 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     assert {status for status, *_ in chaos.sql(ENDINGS)} == {"completed"}
     assert len(chaos.sql(ENDINGS)) >= RUNS + len(TENANTS) * len(SYNCS)
     assert chaos.sql(STARTED_TWICE) == []
+    assert chaos.sql(RUNS_TWICE) == []
     assert chaos.sql(SLOTS) == []
     for tenant in TENANTS:
         for sync in SYNCS:
@@ -210,11 +217,12 @@ def _is_due(fed: Future[None], asked: list[str], due: int) -> bool:
 def unleash(chaos: Chaos, asked: list[str], fed: Future[None]) -> None:
     """Carry out the plan, spread over all that is asked for."""
     rng = Random(SEED)
-    time.sleep(10)  # it is up, and has work
+    under_way = wait_until(lambda: bool(chaos.sql(ANY_DONE)), seconds=START_SECONDS)
+    assert under_way, (chaos.log("daemon"), chaos.log("host"))
     for number, kill in enumerate(drawn(rng, KILLS)):
         due = RUNS * number // KILLS
         wait_until(partial(_is_due, fed, asked, due), seconds=SETTLED_SECONDS)
-        time.sleep(kill.after_seconds)
+        time.sleep(kill.after_seconds)  # the peace that the plan gives
         chaos.kill(kill, rng)
 
 
