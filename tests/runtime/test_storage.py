@@ -123,7 +123,7 @@ def test_a_webserver_does_not_notice_that_its_connections_were_broken(
     with psycopg.connect(empty_postgres_url) as connection:
         broken = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND application_name = 'dagster'"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
 
     ask_all(instance)
