@@ -28,7 +28,9 @@ from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
     PostgresRunStorage,
+    PostgresScheduleStorage,
 )
+from dagster_postgres.utils import set_pg_statement_timeout
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -71,7 +73,28 @@ def is_routine(event: EventLogEntry) -> bool:
     return told.event_type in ROUTINE
 
 
-class LeanEventLogStorage(PostgresEventLogStorage):
+class _OnOnePool:
+    """A storage on a pool that it shares with the others.
+
+    Dagster gives each storage of a webserver a pool of its own. A connection in those is
+    not looked at before it is used: after a restart of the server, each breaks one request.
+    """
+
+    _engine: Engine
+
+    def optimize_for_webserver(
+        self, statement_timeout: int, pool_recycle: int, max_overflow: int
+    ) -> None:
+        """Bound the time of every statement, in milliseconds; the pool is as it should be."""
+        event.listen(
+            self._engine,
+            "connect",
+            lambda connection, _: set_pg_statement_timeout(connection, statement_timeout),
+        )
+        self._engine.dispose()
+
+
+class LeanEventLogStorage(_OnOnePool, PostgresEventLogStorage):
     """Dagster's event log, without what is routine."""
 
     def store_event(self, event: EventLogEntry) -> None:
@@ -102,7 +125,11 @@ _CLAIM = text("""
 """)
 
 
-class OneRunStorage(PostgresRunStorage):
+class PooledScheduleStorage(_OnOnePool, PostgresScheduleStorage):
+    """Dagster's schedules, sensors and their ticks."""
+
+
+class OneRunStorage(_OnOnePool, PostgresRunStorage):
     """Dagster's runs, of which a launch has one for as long as that is kept."""
 
     _transaction: ContextVar[Connection | None] = ContextVar("transaction", default=None)
@@ -159,6 +186,7 @@ class CatalogStorage(DagsterPostgresStorage):
         super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
         self._run_storage = OneRunStorage(_text(url), should_autocreate_tables=False)
         self._event_log_storage = LeanEventLogStorage(_text(url), should_autocreate_tables=False)
+        self._schedule_storage = PooledScheduleStorage(_text(url), should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = self._pool
 

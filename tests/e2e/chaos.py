@@ -82,6 +82,8 @@ class Chaos(Services):
     """Services with a warm host and a PostgreSQL of their own, and ways to kill each."""
 
     killed: Counter[Victim] = field(default_factory=Counter)
+    fallen: Counter[str] = field(default_factory=Counter)
+    """What ended by itself."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -120,6 +122,16 @@ class Chaos(Services):
                 pass
         self.killed[kill.victim] += 1
 
+    def tend(self) -> None:
+        """Start again what has ended by itself, as `up` does.
+
+        A daemon that is just starting gives up on a database that is down.
+        """
+        for name, start in (("host", self.start_host), ("daemon", self.start_daemon)):
+            if self.processes[name].poll() is not None:
+                self.fallen[name] += 1
+                start()
+
     def living(self) -> list[Entry]:
         return [entry for entry in self.ledger.entries() if entry.is_alive]
 
@@ -138,8 +150,9 @@ class Chaos(Services):
 
     def _kill_service(self, name: str) -> None:
         tethered = self.processes.pop(name)
-        for process in psutil.Process(tethered.pid).children():
-            process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself
+            for process in psutil.Process(tethered.pid).children():
+                process.kill()
         tethered.wait(30)
 
     def _kill_server(self, *, immediate: bool) -> None:

@@ -147,9 +147,10 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     with ThreadPoolExecutor(1) as feeding:
         fed = feeding.submit(feed, data, catalog, asked)
         unleash(chaos, asked, fed)
-        fed.result()
+        wait_until(partial(_is_due, chaos, fed, asked, RUNS), seconds=SETTLED_SECONDS, every=0.2)
+        assert fed.exception() is None, (chaos.sql(OPEN), chaos.log("daemon"), chaos.log("host"))
     chaotic = time.monotonic() - began
-    settled = wait_until(lambda: not chaos.sql(OPEN), seconds=SETTLED_SECONDS, every=0.5)
+    settled = wait_until(partial(is_settled, chaos), seconds=SETTLED_SECONDS, every=0.5)
     home = time.monotonic() - began - chaotic
     still_open, attempts = chaos.sql(OPEN), chaos.sql(ENDINGS)
     report(chaos, attempts, chaotic, home)
@@ -158,7 +159,7 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     for tenant in TENANTS:
         for sync in SYNCS:
             ask(catalog, tenant, sync)
-    assert wait_until(lambda: not chaos.sql(OPEN), seconds=CALM_SECONDS, every=0.5), (
+    assert wait_until(partial(is_settled, chaos), seconds=CALM_SECONDS, every=0.5), (
         "a slot is held",
         chaos.sql(OPEN),
         chaos.log("daemon"),
@@ -210,7 +211,13 @@ def ask(catalog: Catalog, tenant: str, sync: str) -> None:
     assert wait_until(asked, seconds=90, every=0.2)
 
 
-def _is_due(fed: Future[None], asked: list[str], due: int) -> bool:
+def is_settled(chaos: Chaos) -> bool:
+    chaos.tend()
+    return not chaos.sql(OPEN)
+
+
+def _is_due(chaos: Chaos, fed: Future[None], asked: list[str], due: int) -> bool:
+    chaos.tend()
     return fed.done() or len(asked) >= due
 
 
@@ -221,7 +228,7 @@ def unleash(chaos: Chaos, asked: list[str], fed: Future[None]) -> None:
     assert under_way, (chaos.log("daemon"), chaos.log("host"))
     for number, kill in enumerate(drawn(rng, KILLS)):
         due = RUNS * number // KILLS
-        wait_until(partial(_is_due, fed, asked, due), seconds=SETTLED_SECONDS)
+        wait_until(partial(_is_due, chaos, fed, asked, due), seconds=SETTLED_SECONDS, every=0.2)
         time.sleep(kill.after_seconds)  # the peace that the plan gives
         chaos.kill(kill, rng)
 
@@ -233,6 +240,8 @@ def report(chaos: Chaos, attempts, chaotic: float, home: float) -> None:
     )
     for victim, number in chaos.killed.items():
         print(f"  killed {number:>4}  {victim}")
+    for name, number in chaos.fallen.items():
+        print(f"  ended by itself {number:>4}  {name}")
     for status, number in Counter(status for status, *_ in attempts).items():
         print(f"  ended  {number:>4}  {status}")
     for attempt, number in sorted(Counter(attempt for _, attempt, _ in attempts).items()):

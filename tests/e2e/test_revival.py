@@ -43,7 +43,9 @@ def test_a_sync_runs_after_the_embedded_postgres_was_killed(installation):
 
     assert told, "\n".join(installation.lines[-60:])
     assert len(revivals(installation)) == 1
-    assert [entry["id"] for entry in installation.history("phoenix/eggs")] == [made["execution"]]
+    assert [entry["execution"] for entry in installation.history("phoenix/eggs")] == [
+        made["execution"]
+    ]
     assert installation.sql("warehouse", "SELECT id FROM phoenix.eggs") == [(1,)]
 
 

@@ -21,9 +21,10 @@ from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.events import EngineEventData
 from dagster._core.instance.config import dagster_instance_config
 from dagster_shared.error import SerializableErrorInfo
+from sqlalchemy.exc import OperationalError
 
 from sync_pipelines.engine.run_tags import LAUNCH
-from sync_pipelines.runtime.storage import CatalogStorage, storage_url
+from sync_pipelines.runtime.storage import CatalogStorage, OneRunStorage, storage_url
 
 DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
 
@@ -120,6 +121,36 @@ def test_a_process_keeps_few_connections_however_much_it_asks(
     assert 1 <= row[0] <= 4
 
 
+def test_a_webserver_does_not_notice_that_its_connections_were_broken(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    """As by a restart of the server; and none of its statements goes on for ever."""
+    instance.optimize_for_webserver(300, 3600, 20)  # the timeout in milliseconds
+    ask_all(instance)
+
+    with psycopg.connect(empty_postgres_url) as connection:
+        broken = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+
+    ask_all(instance)
+    storage = instance.run_storage
+    assert isinstance(storage, OneRunStorage)
+    assert broken
+    with (
+        pytest.raises(OperationalError, match="statement timeout"),
+        storage.connect() as connection,
+    ):
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
+
+
+def ask_all(instance: DagsterInstance) -> None:
+    instance.get_runs()
+    instance.get_asset_keys()
+    instance.all_instigator_state()
+
+
 def test_processes_that_start_at_the_same_moment_make_the_tables_once(empty_postgres_url: str):
     with ThreadPoolExecutor(4) as pool:
         storages = list(pool.map(CatalogStorage, [empty_postgres_url] * 4))
@@ -129,8 +160,13 @@ def test_processes_that_start_at_the_same_moment_make_the_tables_once(empty_post
     assert counts == [0, 0, 0, 0]
 
 
-def run_of(launch: str | None, **ids: str) -> DagsterRun:
-    return DagsterRun(job_name="trivial", tags={} if launch is None else {LAUNCH: launch}, **ids)
+def run_of(launch: str | None, *, repeats: str | None = None) -> DagsterRun:
+    return DagsterRun(
+        job_name="trivial",
+        tags={} if launch is None else {LAUNCH: launch},
+        parent_run_id=repeats,
+        root_run_id=repeats,
+    )
 
 
 def test_of_two_processes_that_ask_for_a_run_of_one_launch_one_is_refused(
@@ -196,8 +232,8 @@ def test_what_is_no_launch_of_ours_has_as_many_runs_as_people_want(empty_postgre
     first = storage.run_storage.add_run(run_of("one")).run_id
 
     for run in (
-        run_of("one", parent_run_id=first, root_run_id=first),
-        run_of("one", parent_run_id=first, root_run_id=first),
+        run_of("one", repeats=first),
+        run_of("one", repeats=first),
         run_of(None),
         run_of(None),
     ):
