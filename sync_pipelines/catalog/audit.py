@@ -10,12 +10,13 @@ Laws:
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, text, true
 
 from sync_pipelines.catalog.tables import AuditRow
 
@@ -68,3 +69,91 @@ def _as_kept(value: Any) -> Any:
 
 WRITTEN_OUT = 1e16
 """From here on Python writes a float with an exponent, and PostgreSQL all its digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The first row that is not what was written, or does not follow the one before it."""
+
+    id: int
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """How many rows are good, the hash of the last of them, and what is wrong first.
+
+    ``is_cut``: the hash that was asked for is not in it, so that rows of its end are gone.
+    """
+
+    rows: int
+    head: str
+    broken: Broken | None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that was done."""
+
+    id: int
+    at: datetime
+    tenant_id: UUID | None
+    actor: str
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+
+def verify_for_all_tenants(db: Connection, *, upto: str | None = None) -> Verified:
+    """Walk the whole chain; with ``upto``, that hash must be in it.
+
+    For all tenants, because they share the chain.
+    """
+    head, rows, seen = GENESIS, 0, upto in (None, GENESIS)
+    query = select(AuditRow.__table__).order_by(AuditRow.id).execution_options(yield_per=1000)
+    for row in db.execute(query).mappings():
+        reason = _what_is_wrong(row, head)
+        if reason is not None:
+            broken = Broken(id=row["id"], at=row["at"], reason=reason)
+            return Verified(rows=rows, head=head, broken=broken, is_cut=not seen)
+        head, rows = row["hash"], rows + 1
+        seen = seen or head == upto
+    return Verified(rows=rows, head=head, broken=None, is_cut=not seen)
+
+
+def _what_is_wrong(row: RowMapping, head: str) -> str | None:
+    content = {name: value for name, value in row.items() if name not in ("id", "hash")}
+    content["at"] = content["at"].astimezone(UTC)
+    if row["previous_hash"] != head:
+        return "the row before it was removed or changed, or this one was put in"
+    if digest(content) != row["hash"]:
+        return "it was changed after it was written"
+    return None
+
+
+def entries(
+    db: Connection, *, tenant_id: UUID, limit: int = 50, before: int | None = None
+) -> list[Entry]:
+    """What was done of a tenant's, newest first; ``before`` pages on by id."""
+    return _entries(db, AuditRow.tenant_id == tenant_id, limit=limit, before=before)
+
+
+def entries_for_all_tenants(
+    db: Connection, *, limit: int = 50, before: int | None = None
+) -> list[Entry]:
+    """What was done of anybody's and the installation's, for whoever runs it."""
+    return _entries(db, true(), limit=limit, before=before)
+
+
+def _entries(
+    db: Connection, which: ColumnElement[bool], *, limit: int, before: int | None
+) -> list[Entry]:
+    query = select(AuditRow.__table__).where(which).order_by(AuditRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AuditRow.id < before)
+    names = [field.name for field in fields(Entry)]
+    rows = db.execute(query).mappings()
+    return [Entry(**{name: row[name] for name in names}) for row in rows]
