@@ -5,12 +5,22 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import health
+from sync_pipelines.gateway import health, pages, session
+from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
 
-ROUTERS = (health.router,)
+ROUTERS = (
+    health.router,
+    session.router,
+    pages.router,
+    me.router,
+    tokens.router,
+    tenants.router,
+    audit.router,
+)
 
 
 def create_app(doors: Doors) -> FastAPI:
@@ -27,6 +37,7 @@ def create_app(doors: Doors) -> FastAPI:
         ],
     )
     app.state.doors = doors
+    app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)
