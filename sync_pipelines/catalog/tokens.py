@@ -121,18 +121,23 @@ def list_tokens_for_all_tenants(db: Db) -> list[Token]:
     return _listed(db, _selected())
 
 
-def revoke_token(db: Db, token_id: UUID, *, tenant_id: UUID, now: datetime) -> Token | None:
-    """Let a token of a tenant in no more; None if it has no such token. Twice is as once."""
-    return _revoked(db, TokenRow.id == token_id, TokenRow.tenant_id == tenant_id, now=now)
+def find_token(db: Db, token_id: UUID, *, tenant_id: UUID) -> Token | None:
+    """A tenant's token of that id, good or not."""
+    return _one(db, TokenRow.id == token_id, TokenRow.tenant_id == tenant_id)
 
 
-def revoke_token_for_all_tenants(db: Db, prefix: str, *, now: datetime) -> Token | None:
-    """Let the token of that prefix in no more, whosever it is; for whoever runs it all."""
-    return _revoked(db, TokenRow.prefix == prefix, now=now)
+def find_named_token_for_all_tenants(db: Db, prefix: str) -> Token | None:
+    """The token of that prefix, whosever it is; for whoever runs the installation."""
+    return _one(db, TokenRow.prefix == prefix)
 
 
-def _revoked(db: Db, *which: Any, now: datetime) -> Token | None:
-    db.execute(update(TokenRow).where(*which, TokenRow.revoked_at.is_(None)).values(revoked_at=now))
+def revoke_token(db: Db, token: Token, *, now: datetime) -> bool:
+    """Let a token in no more; False if somebody had done that before."""
+    statement = update(TokenRow).where(TokenRow.id == token.id, TokenRow.revoked_at.is_(None))
+    return db.execute(statement.values(revoked_at=now)).rowcount == 1
+
+
+def _one(db: Db, *which: Any) -> Token | None:
     row = db.execute(_selected().where(*which)).mappings().one_or_none()
     return None if row is None else _token(row)
 

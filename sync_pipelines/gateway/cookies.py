@@ -37,7 +37,7 @@ def put_session(
     response.set_cookie(
         _name(request, settings),
         opened.secret,
-        expires=opened.expires_at,
+        max_age=settings.session_hours * 3600,
         path="/",
         secure=is_https(request, settings),
         httponly=True,

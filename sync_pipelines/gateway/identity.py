@@ -146,9 +146,9 @@ def require(role: Role, *, tenant_in: str = "tenant") -> Callable[..., Caller]:
         request: Request,
         doors: ItsDoors,
         identity: SignedInOrToken,
-        tenant: Annotated[str | None, _TENANT] = None,
+        by_header: Annotated[str | None, _TENANT] = None,
     ) -> Caller:
-        named = request.path_params.get(tenant_in) or tenant
+        named = request.path_params.get(tenant_in) or by_header
         with doors.catalog.begin() as db:
             meant, held = _meant(db, identity, named)
         request.state.tenant = meant.name

@@ -36,6 +36,7 @@ from sync_pipelines.engine.explain import explain
 from sync_pipelines.engine.foresight import coming, foresee
 from sync_pipelines.engine.settle import cancel
 from sync_pipelines.engine.timetables import timetable_of
+from sync_pipelines.model.dead_letter import LetterKind
 from sync_pipelines.model.event import Event
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.kinds import EventTrigger
@@ -149,8 +150,8 @@ def test_a_tenant_redrives_and_discards_its_dead_letters(world, view, acme):
         bury_event(db, event, cause="unheard", reason="nobody listens", now=world.clock())
         letters = dead_letters.list_letters(db, Which(), tenant_id=acme.tenant_id)
         ids = {letter.kind: letter.id for letter in letters}
-        dropped = discard(db, [ids["event"]], tenant_id=acme.tenant_id, now=world.clock())
-        redriven = redrive(db, [ids["execution"]], tenant_id=acme.tenant_id, now=world.clock())
+        dropped = discard(db, [ids[LetterKind.EVENT]], tenant_id=acme.tenant_id, now=world.clock())
+        redriven = redrive(db, [ids[LetterKind.EXECUTION]], tenant_id=acme.tenant_id, now=world.clock())
 
     assert len(letters) == 2
     assert (len(dropped), len(redriven.executions)) == (1, 1)

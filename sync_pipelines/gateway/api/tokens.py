@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sync_pipelines.catalog import audit
-from sync_pipelines.catalog.tokens import Token, issue_token, list_tokens, revoke_token
+from sync_pipelines.catalog.tokens import Token, find_token, issue_token, list_tokens, revoke_token
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Admin
 from sync_pipelines.gateway.problems import ProblemError, not_found
@@ -108,18 +108,18 @@ def revoke(token_id: UUID, caller: Admin, doors: ItsDoors) -> None:
     """Let a token in no more. Once is as often."""
     now = doors.clock()
     with caller.catalog.begin() as db:
-        revoked = revoke_token(db, token_id, tenant_id=caller.tenant.id, now=now)
-        if revoked is None:
+        token = find_token(db, token_id, tenant_id=caller.tenant.id)
+        if token is None:
             raise not_found("token", token_id)
-        if revoked.revoked_at == now:
+        if revoke_token(db, token, now=now):
             audit.record(
                 db,
                 at=now,
                 actor=caller.actor,
                 action="token.revoked",
-                subject=revoked.prefix,
+                subject=token.prefix,
                 tenant_id=caller.tenant.id,
-                before=audited(revoked),
+                before=audited(token),
             )
 
 
