@@ -114,13 +114,14 @@ def verify_for_all_tenants(db: Connection, *, upto: str | None = None) -> Verifi
     """
     head, rows, seen = GENESIS, 0, upto in (None, GENESIS)
     query = select(AuditRow.__table__).order_by(AuditRow.id).execution_options(yield_per=1000)
-    for row in db.execute(query).mappings():
-        reason = _what_is_wrong(row, head)
-        if reason is not None:
-            broken = Broken(id=row["id"], at=row["at"], reason=reason)
-            return Verified(rows=rows, head=head, broken=broken, is_cut=not seen)
-        head, rows = row["hash"], rows + 1
-        seen = seen or head == upto
+    with db.execute(query) as found:
+        for row in found.mappings():
+            reason = _what_is_wrong(row, head)
+            if reason is not None:
+                broken = Broken(id=row["id"], at=row["at"], reason=reason)
+                return Verified(rows=rows, head=head, broken=broken, is_cut=not seen)
+            head, rows = row["hash"], rows + 1
+            seen = seen or head == upto
     return Verified(rows=rows, head=head, broken=None, is_cut=not seen)
 
 

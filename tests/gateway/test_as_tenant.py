@@ -151,7 +151,9 @@ def test_a_tenant_redrives_and_discards_its_dead_letters(world, view, acme):
         letters = dead_letters.list_letters(db, Which(), tenant_id=acme.tenant_id)
         ids = {letter.kind: letter.id for letter in letters}
         dropped = discard(db, [ids[LetterKind.EVENT]], tenant_id=acme.tenant_id, now=world.clock())
-        redriven = redrive(db, [ids[LetterKind.EXECUTION]], tenant_id=acme.tenant_id, now=world.clock())
+        redriven = redrive(
+            db, [ids[LetterKind.EXECUTION]], tenant_id=acme.tenant_id, now=world.clock()
+        )
 
     assert len(letters) == 2
     assert (len(dropped), len(redriven.executions)) == (1, 1)
