@@ -4,7 +4,7 @@ A token reads ``sync_PREFIX_SECRET``: by its prefix it is found and named.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,6 +46,16 @@ class Token:
     def is_good(self, now: datetime) -> bool:
         """Whether it lets anybody in."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    @property
+    def audited(self) -> Mapping[str, Any]:
+        """What the audit keeps of it."""
+        return {
+            "name": self.name,
+            "role": self.role.value,
+            "scopes": list(self.scopes),
+            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

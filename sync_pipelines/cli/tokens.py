@@ -76,7 +76,7 @@ def create(
             action="token.created",
             subject=issued.token.prefix,
             tenant_id=tenant_id,
-            after=_audited(issued.token),
+            after=issued.token.audited,
         )
     if as_json:
         print_json({**_json(issued.token, now), "token": issued.secret})
@@ -122,21 +122,12 @@ def revoke(
                 action="token.revoked",
                 subject=found.prefix,
                 tenant_id=found.tenant_id,
-                before=_audited(found),
+                before=found.audited,
             )
     if as_json:
         print_json({"token": found.prefix, "revoked": True})
     else:
         print_line(f"the token {found.prefix} ({found.name}) lets nobody in any more")
-
-
-def _audited(token: Token) -> dict[str, object]:
-    return {
-        "name": token.name,
-        "role": token.role,
-        "scopes": list(token.scopes),
-        "expires_at": json_time(token.expires_at),
-    }
 
 
 def _state(token: Token, now: datetime) -> str:

@@ -102,7 +102,9 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
     headers = dict(problem.headers)
     if found is not None:
         headers["X-Request-ID"] = found
-    return JSONResponse(content, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(
+        content, status_code=problem.status.value, headers=headers, media_type=MEDIA_TYPE
+    )
 
 
 def _problem(request: Request, error: Exception) -> JSONResponse:

@@ -22,7 +22,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -194,7 +194,8 @@ def _start_all(
     if definitions == DEFINITIONS:  # others have no catalog to serve
         serve = ["sync_pipelines.cli", "serve", *gateway]
         live = f"{endpoints.gateway_url}/health/live"
-        waves[-1].append(service("gateway", *serve, is_ready=lambda: _answers(live)))
+        gateway_service = service("gateway", *serve, is_ready=lambda: _answers(live))
+        waves[-1].append(replace(gateway_service, shown=_shown_of_the_gateway))
     for wave in waves:
         for one in wave:
             supervisor.start(one)
@@ -279,6 +280,11 @@ def _free_port(wanted: int, say: Say, *, of: str, by: str) -> int:
             say(f"port {wanted} is taken; {of} on port {port}")
         return port
     raise StartError(f"every port from {wanted} to {last - 1} is taken; set {by} to a free one")
+
+
+def _shown_of_the_gateway(line: str) -> str | None:
+    """What a person at the console sees: not each request, which the log has."""
+    return None if "http.request" in line else line
 
 
 def _reached_at(host: str) -> str:

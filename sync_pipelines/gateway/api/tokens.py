@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from sync_pipelines.catalog import audit
-from sync_pipelines.catalog.tokens import Token, find_token, issue_token, list_tokens, revoke_token
+from sync_pipelines.catalog.tokens import find_token, issue_token, list_tokens, revoke_token
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Admin
 from sync_pipelines.gateway.problems import ProblemError, not_found
@@ -96,7 +96,7 @@ def create(wanted: TokenWanted, caller: Admin, response: Response, doors: ItsDoo
             action="token.created",
             subject=issued.token.prefix,
             tenant_id=caller.tenant.id,
-            after=audited(issued.token),
+            after=issued.token.audited,
         )
     response.headers["Cache-Control"] = "no-store"
     told = TokenTold.model_validate(issued.token, from_attributes=True)
@@ -119,16 +119,5 @@ def revoke(token_id: UUID, caller: Admin, doors: ItsDoors) -> None:
                 action="token.revoked",
                 subject=token.prefix,
                 tenant_id=caller.tenant.id,
-                before=audited(token),
+                before=token.audited,
             )
-
-
-def audited(token: Token) -> dict[str, object]:
-    """What the audit keeps of a token."""
-    ends = None if token.expires_at is None else token.expires_at.isoformat()
-    return {
-        "name": token.name,
-        "role": token.role,
-        "scopes": list(token.scopes),
-        "expires_at": ends,
-    }
