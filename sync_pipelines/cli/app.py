@@ -13,6 +13,7 @@ from connectors.errors import ConnectorError
 from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.cli import (
     applying,
+    auditing,
     conflicts,
     connections,
     dead_letters,
@@ -23,9 +24,12 @@ from sync_pipelines.cli import (
     reloading,
     running,
     secrets,
+    serving,
     starting,
     status,
     tenants,
+    tokens,
+    users,
 )
 from sync_pipelines.cli import connectors as connector_commands
 from sync_pipelines.cli import schedules as schedule_commands
@@ -73,6 +77,7 @@ app = typer.Typer(
 app.command()(starting.up)
 app.command()(starting.demo)
 app.command()(reloading.reload)
+app.command()(serving.serve)
 app.command()(applying.apply)
 app.add_typer(connector_commands.app, name="connectors")
 app.add_typer(connections.app, name="connections")
@@ -89,6 +94,9 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(events.app, name="events")
 app.command()(housekeeping.housekeeping)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(auditing.app, name="audit")
 
 
 @app.callback()

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -27,12 +27,27 @@ RUN_STATUS_EVENTS_PER_TICK = "200"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """How this machine reaches it, also where it listens on every address."""
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{name}]' if ':' in name else name}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What each process of an installation needs. ``environment`` is what `up` was given."""
 
     home: Path
     database_url: str
     port: int
+    gateway_at: At
     definitions: str
     environment: Mapping[str, str]
 
@@ -96,6 +111,14 @@ class Services:
         command = ["dagster._daemon", "run", "--workspace", str(self._workspace)]
         return self._service("daemon", *command, is_ready=lambda: _daemons_live(self.dagster_url))
 
+    def gateway(self) -> Service:
+        """The API, webhooks and pages."""
+        at = self.gateway_at
+        command = ["sync_pipelines.cli", "serve", "--host", at.host, "--port", str(at.port)]
+        live = f"{at.url}/health/live"
+        service = self._service("gateway", *command, is_ready=lambda: _answers(live))
+        return replace(service, shown=_shown_of_the_gateway)
+
     def _service(self, name: str, *command: str, is_ready: Callable[[], bool]) -> Service:
         environment = {
             "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK,
@@ -142,9 +165,18 @@ def listens(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
+def _shown_of_the_gateway(line: str) -> str | None:
+    """What a person at the console sees: not each request, which the log has."""
+    return None if "http.request" in line else line
+
+
 def _serves(url: str) -> bool:
+    return _answers(f"{url}/server_info")
+
+
+def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/server_info", timeout=5.0).is_success
+        return httpx.get(url, timeout=5.0).is_success
     except httpx.TransportError:
         return False
 

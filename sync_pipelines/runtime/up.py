@@ -7,6 +7,7 @@
      ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
      ├─── daemon     schedules, sensors, the run queue
+     ├─── gateway    the API, webhooks and pages
      └ watch         a thread that says so when the daemon is dead
 
 Law: whatever way `up` ends, nothing it started goes on, but for a database server
@@ -31,7 +32,7 @@ from sync_pipelines.runtime.keeper import Keeper
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Supervisor
 from sync_pipelines.runtime.reloading import Door, Reloader
-from sync_pipelines.runtime.services import START_SECONDS, Services
+from sync_pipelines.runtime.services import START_SECONDS, At, Services
 from sync_pipelines.runtime.session import DATABASE
 from sync_pipelines.runtime.watching import watching
 from sync_pipelines.settings import Settings
@@ -49,6 +50,7 @@ class Endpoints:
     """Where everything is, once it answers. ``stopping`` is set when `up` is to end."""
 
     dagster_url: str
+    gateway_url: str
     database_url: str
     home: Path
     logs: Path
@@ -79,15 +81,24 @@ def run_up(
         supervisor = Supervisor(logs=home / "logs", say=say)
         stack.callback(supervisor.stop)
         door = stack.enter_context(closing(Door(home)))
-        port = _free_port(settings.dagster_port, say)
+        port = _free_port(
+            settings.dagster_port, say, of="Dagster's pages are", by="SYNC_DAGSTER_PORT"
+        )
+        gateway_port = _free_port(
+            settings.gateway_port, say, of="the gateway is", by="SYNC_GATEWAY_PORT"
+        )
         endpoints = Endpoints(
             dagster_url=f"http://127.0.0.1:{port}",
+            gateway_url=At(host=settings.gateway_host, port=gateway_port).url,
             database_url=database_url,
             home=home,
             logs=home / "logs",
             stopping=stopping,
         )
-        services = _start_all(supervisor, endpoints, port=port, definitions=definitions)
+        services = _services(
+            settings, endpoints, port=port, gateway_port=gateway_port, definitions=definitions
+        )
+        _start_all(supervisor, services, give_up=stopping.is_set)
         reloader = Reloader(supervisor, services, door, say, stopping)
         if definitions == DEFINITIONS:  # others leave no signs of life
             stack.enter_context(
@@ -131,25 +142,29 @@ def _stay(tending: Sequence[Tend], task: _Task, endpoints: Endpoints, *, once: b
         task.join(timeout=2.0)
 
 
-def _start_all(
-    supervisor: Supervisor, endpoints: Endpoints, *, port: int, definitions: str
-) -> Services:
-    services = Services(
-        home=endpoints.home,
-        database_url=endpoints.database_url,
-        port=port,
-        definitions=definitions,
-        environment=os.environ,
-    )
+def _start_all(supervisor: Supervisor, services: Services, *, give_up: Callable[[], bool]) -> None:
     services.prepare()
-    for wave in ([services.code(), services.runs()], [services.web(), services.daemon()]):
+    second = [services.web(), services.daemon()]
+    if services.definitions == DEFINITIONS:  # others have no catalog to serve
+        second.append(services.gateway())
+    for wave in ([services.code(), services.runs()], second):
         for one in wave:
             supervisor.start(one)
         for one in wave:
-            supervisor.wait_ready(
-                one.name, seconds=START_SECONDS, give_up=endpoints.stopping.is_set
-            )
-    return services
+            supervisor.wait_ready(one.name, seconds=START_SECONDS, give_up=give_up)
+
+
+def _services(
+    settings: Settings, endpoints: Endpoints, *, port: int, gateway_port: int, definitions: str
+) -> Services:
+    return Services(
+        home=endpoints.home,
+        database_url=endpoints.database_url,
+        port=port,
+        gateway_at=At(host=settings.gateway_host, port=gateway_port),
+        definitions=definitions,
+        environment=os.environ,
+    )
 
 
 def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> tuple[str, Tend]:
@@ -209,7 +224,7 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _free_port(wanted: int, say: Say) -> int:
+def _free_port(wanted: int, say: Say, *, of: str, by: str) -> int:
     last = min(wanted + PORTS_TRIED, 65536)
     for port in range(wanted, last):
         with socket.socket() as candidate:
@@ -219,8 +234,6 @@ def _free_port(wanted: int, say: Say) -> int:
             except OSError:
                 continue
         if port != wanted:
-            say(f"port {wanted} is taken; Dagster's pages are on port {port}")
+            say(f"port {wanted} is taken; {of} on port {port}")
         return port
-    raise StartError(
-        f"every port from {wanted} to {last - 1} is taken; set SYNC_DAGSTER_PORT to a free one"
-    )
+    raise StartError(f"every port from {wanted} to {last - 1} is taken; set {by} to a free one")

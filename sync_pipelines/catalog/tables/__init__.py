@@ -9,6 +9,15 @@ from sync_pipelines.catalog.tables.happened import (
     StateRow,
     SummaryRow,
 )
+from sync_pipelines.catalog.tables.identity import (
+    FirstAdminLinkRow,
+    IdempotencyRow,
+    MembershipRow,
+    SessionRow,
+    SignInFailureRow,
+    TokenRow,
+    UserRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -28,11 +37,18 @@ __all__ = [
     "DecisionRow",
     "EventRow",
     "ExecutionRow",
+    "FirstAdminLinkRow",
     "HeartbeatRow",
+    "IdempotencyRow",
     "IncidentRow",
+    "MembershipRow",
     "ScheduleRow",
+    "SessionRow",
+    "SignInFailureRow",
     "StateRow",
     "SummaryRow",
     "SyncRow",
     "TenantRow",
+    "TokenRow",
+    "UserRow",
 ]
