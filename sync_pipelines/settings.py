@@ -15,7 +15,8 @@ class Settings(BaseSettings):
 
     With no ``database_url`` the embedded PostgreSQL under ``home`` is used. With no
     ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
-    Dagster is where `up` has left word of it.
+    Dagster is where `up` has left word of it. ``trusted_proxies`` are the addresses,
+    comma-separated, whose word for who asks is taken.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -26,6 +27,10 @@ class Settings(BaseSettings):
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     dagster_url: HttpUrl | None = None
     log_format: LogFormat = "console"
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8000, ge=1, le=65535)
+    trusted_proxies: str = ""
+    body_limit_bytes: int = Field(default=1_000_000, ge=1_000)
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
 

@@ -22,6 +22,7 @@ from sync_pipelines.cli import (
     incidents,
     running,
     secrets,
+    serving,
     starting,
     status,
     tenants,
@@ -71,6 +72,7 @@ app = typer.Typer(
 )
 app.command()(starting.up)
 app.command()(starting.demo)
+app.command()(serving.serve)
 app.command()(applying.apply)
 app.add_typer(connector_commands.app, name="connectors")
 app.add_typer(connections.app, name="connections")

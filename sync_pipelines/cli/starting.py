@@ -101,6 +101,7 @@ def _welcome(opened: Session, endpoints: Endpoints, sync: Sync | None) -> None:
     """Say where to look, once everything answers."""
     say: Callable[[str], None] = tell
     say("")
+    say(f"  the gateway       {endpoints.gateway_url}")
     say(f"  Dagster's pages   {endpoints.dagster_url}")
     if sync is not None:
         with opened.catalog.begin() as db:

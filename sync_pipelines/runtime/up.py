@@ -7,6 +7,7 @@
      ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
      ├─── daemon     schedules, sensors, the run queue
+     ├─── gateway    the API, webhooks and pages
      └ watch         a thread that says so when the daemon is dead
 
 Law: whatever way `up` ends, nothing it started goes on, but for a database server
@@ -19,7 +20,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Endpoints:
     """Where everything is, once it answers. ``stopping`` is set when `up` is to end."""
 
     dagster_url: str
+    gateway_url: str
     database_url: str
     home: Path
     logs: Path
@@ -82,15 +84,22 @@ def run_up(
             return
         supervisor = Supervisor(logs=home / "logs", say=say)
         stack.callback(supervisor.stop)
-        port = _free_port(settings.dagster_port, say)
+        port = _free_port(
+            settings.dagster_port, say, of="Dagster's pages are", by="SYNC_DAGSTER_PORT"
+        )
+        gateway_port = _free_port(
+            settings.gateway_port, say, of="the gateway is", by="SYNC_GATEWAY_PORT"
+        )
         endpoints = Endpoints(
             dagster_url=f"http://127.0.0.1:{port}",
+            gateway_url=f"http://{_reached_at(settings.gateway_host)}:{gateway_port}",
             database_url=database_url,
             home=home,
             logs=home / "logs",
             stopping=stopping,
         )
-        _start_all(supervisor, endpoints, port=port, definitions=definitions)
+        gateway = ("--host", settings.gateway_host, "--port", str(gateway_port))
+        _start_all(supervisor, endpoints, port=port, definitions=definitions, gateway=gateway)
         if definitions == DEFINITIONS:  # others leave no signs of life
             stack.enter_context(
                 watching(settings, endpoints.database_url, say, url=endpoints.dagster_url)
@@ -132,7 +141,12 @@ def _stay(supervisor: Supervisor, task: _Task, endpoints: Endpoints, *, once: bo
 
 
 def _start_all(
-    supervisor: Supervisor, endpoints: Endpoints, *, port: int, definitions: str
+    supervisor: Supervisor,
+    endpoints: Endpoints,
+    *,
+    port: int,
+    definitions: str,
+    gateway: Sequence[str],
 ) -> None:
     dagster_home = endpoints.home / "dagster"
     dagster_home.mkdir(mode=0o700, exist_ok=True)
@@ -177,6 +191,10 @@ def _start_all(
             service("daemon", *daemon, is_ready=lambda: _daemons_live(endpoints.dagster_url)),
         ],
     ]
+    if definitions == DEFINITIONS:  # others have no catalog to serve
+        serve = ["sync_pipelines.cli", "serve", *gateway]
+        live = f"{endpoints.gateway_url}/health/live"
+        waves[-1].append(service("gateway", *serve, is_ready=lambda: _answers(live)))
     for wave in waves:
         for one in wave:
             supervisor.start(one)
@@ -248,7 +266,7 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _free_port(wanted: int, say: Say) -> int:
+def _free_port(wanted: int, say: Say, *, of: str, by: str) -> int:
     last = min(wanted + PORTS_TRIED, 65536)
     for port in range(wanted, last):
         with socket.socket() as candidate:
@@ -258,11 +276,14 @@ def _free_port(wanted: int, say: Say) -> int:
             except OSError:
                 continue
         if port != wanted:
-            say(f"port {wanted} is taken; Dagster's pages are on port {port}")
+            say(f"port {wanted} is taken; {of} on port {port}")
         return port
-    raise StartError(
-        f"every port from {wanted} to {last - 1} is taken; set SYNC_DAGSTER_PORT to a free one"
-    )
+    raise StartError(f"every port from {wanted} to {last - 1} is taken; set {by} to a free one")
+
+
+def _reached_at(host: str) -> str:
+    """A name by which this machine reaches what listens on ``host``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
 
 
 def _listens(path: Path) -> bool:
@@ -271,8 +292,12 @@ def _listens(path: Path) -> bool:
 
 
 def _serves(url: str) -> bool:
+    return _answers(f"{url}/server_info")
+
+
+def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/server_info", timeout=5.0).is_success
+        return httpx.get(url, timeout=5.0).is_success
     except httpx.TransportError:
         return False
 

@@ -1,0 +1,33 @@
+"""The application: every router in its place, and what happens to every request."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from sync_pipelines.gateway import health
+from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.gateway.problems import install_problems
+from sync_pipelines.gateway.requests import Bounded, Logged
+
+ROUTERS = (health.router,)
+
+
+def create_app(doors: Doors) -> FastAPI:
+    """The gateway, with everything from outside that it needs."""
+    app = FastAPI(
+        title="Sync Pipelines",
+        version=version("sync-pipelines"),
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        middleware=[
+            Middleware(Logged, rng=doors.rng),
+            Middleware(Bounded, most=doors.settings.body_limit_bytes),
+        ],
+    )
+    app.state.doors = doors
+    install_problems(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
