@@ -9,8 +9,9 @@ from sync_pipelines.gateway import health
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import router as webhooks
 
-ROUTERS = (health.router,)
+ROUTERS = (health.router, webhooks)
 
 
 def create_app(doors: Doors) -> FastAPI:

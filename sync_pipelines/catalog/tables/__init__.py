@@ -9,6 +9,7 @@ from sync_pipelines.catalog.tables.happened import (
     StateRow,
     SummaryRow,
 )
+from sync_pipelines.catalog.tables.hooks import DeliveryRow, EndpointRow
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -26,6 +27,8 @@ __all__ = [
     "ConnectionRow",
     "DeadLetterRow",
     "DecisionRow",
+    "DeliveryRow",
+    "EndpointRow",
     "EventRow",
     "ExecutionRow",
     "HeartbeatRow",
