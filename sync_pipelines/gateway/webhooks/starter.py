@@ -39,7 +39,8 @@ class Starter:
         self._launch = launch
         self._waiting: deque[UUID] = deque(maxlen=MOST_WAITING)
         self._news = asyncio.Event()
-        self._threads = ThreadPoolExecutor(1 + LAUNCHES, thread_name_prefix="webhooks")
+        self._taking = ThreadPoolExecutor(1, thread_name_prefix="webhooks")
+        self._launches = ThreadPoolExecutor(LAUNCHES, thread_name_prefix="launches")
         self._launching: dict[UUID, asyncio.Future[None]] = {}
 
     def start(self, event_ids: Sequence[UUID]) -> None:
@@ -59,15 +60,17 @@ class Starter:
                         self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))
                     ]
                     for execution_id in await loop.run_in_executor(
-                        self._threads, self._taken_up, some
+                        self._taking, self._taken_up, some
                     ):
                         self._hand_over(loop, execution_id)
         finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            # What has begun ends; what has not is the sensor's.
+            for threads in (self._taking, self._launches):
+                await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, execution_id: UUID) -> None:
         if execution_id not in self._launching:
-            started = loop.run_in_executor(self._threads, self._launched, execution_id)
+            started = loop.run_in_executor(self._launches, self._launched, execution_id)
             self._launching[execution_id] = started
             started.add_done_callback(lambda _: self._launching.pop(execution_id, None))
 
