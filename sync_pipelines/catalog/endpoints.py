@@ -8,7 +8,6 @@ Laws:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,18 +21,6 @@ from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.syncs import find_tenant_id, missing
 from sync_pipelines.catalog.tables import ConnectionRow, EndpointRow, TenantRow
 from sync_pipelines.model.endpoint import Endpoint, Health, Secret
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What came to an endpoint since it was last added; ``streak`` since the last genuine."""
-
-    received: int = 0
-    refused: int = 0
-    streak: int = 0
-    last_received_at: datetime | None = None
-    last_refused_at: datetime | None = None
-    last_refusal: str | None = None
 
 
 def _select() -> Select[Any]:
@@ -174,8 +161,11 @@ _COUNTED = (
 )
 
 
-def add_tallies_for_all_tenants(db: Db, tallies: Mapping[UUID, Tally]) -> None:
-    """Add what came to endpoints. For all tenants, because one gateway serves all of them."""
+def add_tallies_for_all_tenants(db: Db, tallies: Mapping[UUID, Health]) -> None:
+    """Add what came to endpoints since the last time.
+
+    For all tenants, because one gateway serves all of them.
+    """
     if tallies:
         ordered = sorted(tallies.items())
         columns = {name: [getattr(tally, name) for _, tally in ordered] for name in _COUNTED}

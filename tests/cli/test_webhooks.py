@@ -1,8 +1,12 @@
 """``webhooks``: making endpoints, looking at them, changing them, and taking things in again."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -12,9 +16,10 @@ from connectors.webhooks.schemes import scheme_of
 from sync_pipelines.catalog import deliveries, endpoints
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.tables import AuditRow
+from sync_pipelines.catalog.tables import AuditRow, StateRow
 from sync_pipelines.engine.events import process
 from sync_pipelines.engine.intake import judge
+from sync_pipelines.engine.run import Engine
 from tests.cli.conftest import SHOP, Cli
 from tests.gateway.hooks import SECRET, order, signed
 
@@ -31,8 +36,8 @@ def make(cli: Cli, *options: str, name: str = "hook", scheme: str = "woocommerce
     return cli("webhooks", "create", "acme", name, "--scheme", scheme, *options, fails=fails)
 
 
-def made(cli: Cli, *options: str, **named: str):
-    return json.loads(make(cli, *options, "--json", **named).stdout)
+def made(cli: Cli, *options: str, scheme: str = "woocommerce"):
+    return json.loads(make(cli, *options, "--json", scheme=scheme).stdout)
 
 
 def shown(cli: Cli, name: str = "hook"):
@@ -53,6 +58,7 @@ def came(catalog: Catalog, number: int, at: datetime) -> None:
         scheme_of(endpoint.scheme, endpoint.config),
         Received(at=at, body=body, headers=headers),
     )
+    assert isinstance(delivery, deliveries.Delivery)
     with catalog.begin() as db:
         deliveries.store_for_all_tenants(db, [delivery])
 
@@ -178,11 +184,17 @@ def test_a_replay_takes_in_again_what_came_in_a_time_in_its_order(
 
 @pytest.mark.usefixtures("listening")
 def test_a_replay_into_a_shadow_leaves_the_real_dataset_and_its_state_alone(
-    cli: Cli, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, catalog: Catalog, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     make(cli, "--connection", "shop", "--secret-env", "HOOK_SECRET")
     came(catalog, 1, NOW - timedelta(minutes=5))
+    with closing(sqlite3.connect(shop)) as source, source:
+        last = source.execute("SELECT * FROM orders WHERE id = 3").fetchone()
+        source.execute("DELETE FROM orders WHERE id = 3")
+    cli("run", "acme/orders")
+    with closing(sqlite3.connect(shop)) as source, source:
+        source.execute("INSERT INTO orders VALUES (?, ?, ?)", last)
     since = str(NOW - timedelta(hours=1))
 
     failed = cli("webhooks", "replay", "acme", "hook", "--since", since, "--into", "main", fails=1)
@@ -192,7 +204,21 @@ def test_a_replay_into_a_shadow_leaves_the_real_dataset_and_its_state_alone(
         ).stdout
     )
 
-    (execution,) = json.loads(cli("history", "acme/orders", "--json").stdout)
+    Engine(catalog=catalog, rng=Random(1)).run(UUID(done["executions"][0]), attempt=1, run_id=None)
+    with closing(sqlite3.connect(shop.parent / "house.db")) as house:
+        copied = [
+            house.execute(f"SELECT count(*) FROM {dataset}__orders").fetchone()[0]
+            for dataset in ("main", "shadow")
+        ]
+    with catalog.begin() as db:
+        mirrored = (
+            db.execute(select(StateRow.watermark).where(StateRow.stream == "orders"))
+            .scalars()
+            .all()
+        )
+    (execution, _) = json.loads(cli("history", "acme/orders", "--json").stdout)
+    assert copied == [2, 3]
+    assert mirrored == ["2026-01-01T11:00:00.000000"]
     assert failed.stderr == (
         "error: dataset 'main' is where acme/orders writes; a shadow needs its own\n"
     )

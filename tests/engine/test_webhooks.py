@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 
 from sync_pipelines.catalog import endpoints, incidents
-from sync_pipelines.catalog.endpoints import Tally
 from sync_pipelines.catalog.incidents import Kind
 from sync_pipelines.engine import webhooks
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.events import take_up
 from sync_pipelines.engine.watch import watch
 from sync_pipelines.model.dead_letter import covers
+from sync_pipelines.model.endpoint import Health
 from sync_pipelines.model.event import EventStatus
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.sync import SyncStream
@@ -39,7 +39,7 @@ def alarms(world, kind):
 
 def came(world, hook, **tally):
     with world.catalog.begin() as db:
-        endpoints.add_tallies_for_all_tenants(db, {hook.id: Tally(**tally)})
+        endpoints.add_tallies_for_all_tenants(db, {hook.id: Health(**tally)})
 
 
 def look(world):
@@ -87,9 +87,9 @@ def test_many_refused_in_a_row_are_an_incident_until_one_is_genuine(world):
     seen = []
 
     for tally in (
-        Tally(refused=19, streak=19, last_refused_at=at, last_refusal="forged"),
-        Tally(refused=1, streak=1, last_refused_at=at, last_refusal="forged"),
-        Tally(received=1, last_received_at=at),
+        Health(refused=19, streak=19, last_refused_at=at, last_refusal="forged"),
+        Health(refused=1, streak=1, last_refused_at=at, last_refusal="forged"),
+        Health(received=1, last_received_at=at),
     ):
         with world.catalog.begin() as db:
             endpoints.add_tallies_for_all_tenants(db, {hook.id: tally})

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
+from connectors.webhooks.contract import Verdict
 from sync_pipelines.catalog.deliveries import Delivery
-from sync_pipelines.catalog.endpoints import Tally
 from sync_pipelines.gateway.webhooks.known import REMEMBERED_SECONDS, Endpoints
 from sync_pipelines.gateway.webhooks.tallies import Tallies
 from sync_pipelines.gateway.webhooks.writer import (
@@ -19,6 +19,7 @@ from sync_pipelines.gateway.webhooks.writer import (
     UnstorableError,
     Writer,
 )
+from sync_pipelines.model.endpoint import Health
 from tests.world import START
 
 
@@ -48,7 +49,9 @@ class Store:
         return [one.id for one in batch]
 
 
-async def written(store: Store, bodies: list[bytes]) -> tuple[list[object], list[object]]:
+async def written(
+    store: Store, bodies: list[bytes]
+) -> tuple[list[BaseException | None], list[object]]:
     """What came of each, and the events that were told of."""
     told: list[object] = []
     writer = Writer(store, stored=told.extend)
@@ -151,13 +154,13 @@ def test_what_cannot_be_a_key_asks_nobody():
 def test_a_genuine_request_ends_a_streak_of_refused_ones():
     tallies, endpoint_id = Tallies(), uuid4()
     later = START + timedelta(seconds=1)
-    tallies.refused(endpoint_id, START, "forged")
+    tallies.refused(endpoint_id, START, Verdict.FORGED)
     tallies.received(endpoint_id, later)
-    tallies.refused(endpoint_id, later, "stale")
+    tallies.refused(endpoint_id, later, Verdict.STALE)
 
     taken = tallies.take()
 
-    wanted = Tally(
+    wanted = Health(
         received=1,
         refused=2,
         streak=1,

@@ -27,7 +27,8 @@ SECONDS = 10
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+        port: int = taken.getsockname()[1]
+    return port
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from sync_pipelines.gateway.webhooks.known import Endpoints, Known
 from sync_pipelines.gateway.webhooks.starter import Starter
 from sync_pipelines.gateway.webhooks.tallies import Tallies
 from sync_pipelines.gateway.webhooks.writer import BusyError, UnstorableError, Writer
+from sync_pipelines.model.endpoint import Health
 
 log = structlog.get_logger()
 
@@ -139,6 +140,6 @@ class Intake:
     def _take_up(self, event_ids: Sequence[UUID]) -> Sequence[UUID]:
         return take_up(self._doors.catalog, event_ids, self._doors.clock())
 
-    def _add(self, taken: Mapping[UUID, endpoints.Tally]) -> None:
+    def _add(self, taken: Mapping[UUID, Health]) -> None:
         with self._doors.catalog.begin() as db:
             endpoints.add_tallies_for_all_tenants(db, taken)
