@@ -13,6 +13,7 @@ from connectors.errors import ConnectorError
 from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.cli import (
     applying,
+    auditing,
     conflicts,
     connections,
     dead_letters,
@@ -26,6 +27,8 @@ from sync_pipelines.cli import (
     starting,
     status,
     tenants,
+    tokens,
+    users,
     webhooks,
 )
 from sync_pipelines.cli import connectors as connector_commands
@@ -91,6 +94,9 @@ app.add_typer(events.app, name="events")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(housekeeping.housekeeping)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(auditing.app, name="audit")
 
 
 @app.callback()

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 import uvicorn
 
+from sync_pipelines.catalog.isolation import check_role
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.clock import system_clock
@@ -39,6 +40,8 @@ def serve(host: Host = None, port: Port = None) -> None:
         host or settings.gateway_host, settings.gateway_port if port is None else port
     )
     with where, open_session(settings) as opened:
+        with opened.catalog.begin() as db:
+            check_role(db)
         config = uvicorn.Config(
             create_app(doors_of(opened)),
             log_config=None,

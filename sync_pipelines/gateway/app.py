@@ -5,13 +5,24 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import health
+from sync_pipelines.gateway import health, pages, session
+from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
 from sync_pipelines.gateway.webhooks.router import router as webhooks
 
-ROUTERS = (health.router, webhooks)
+ROUTERS = (
+    health.router,
+    session.router,
+    pages.router,
+    me.router,
+    tokens.router,
+    tenants.router,
+    audit.router,
+    webhooks,
+)
 
 
 def create_app(doors: Doors) -> FastAPI:
@@ -28,6 +39,7 @@ def create_app(doors: Doors) -> FastAPI:
         ],
     )
     app.state.doors = doors
+    app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -20,7 +20,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
@@ -84,6 +84,7 @@ def install_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, _ours)
     for unavailable in (OperationalError, PoolTimeoutError):
         app.add_exception_handler(unavailable, _unavailable)
+    app.add_exception_handler(DataError, _not_storable)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -156,6 +157,13 @@ def _unavailable(request: Request, error: Exception) -> JSONResponse:
     detail = "the catalog does not answer; try again in a moment"
     headers = {"Retry-After": "5"}
     return answer(request, ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers))
+
+
+def _not_storable(request: Request, error: Exception) -> JSONResponse:
+    """A value that fits its field and no column: a NUL in a text, a number beyond 64 bits."""
+    _log.warning("http.not_storable", error=str(getattr(error, "orig", "")).partition("\n")[0])
+    detail = "a value cannot be stored: a text with a NUL in it, or a number that is too large"
+    return answer(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail))
 
 
 def _unexpected(request: Request, _: Exception) -> JSONResponse:

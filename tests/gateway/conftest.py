@@ -5,9 +5,11 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from sync_pipelines.catalog import credentials
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
@@ -35,6 +37,14 @@ def world(one_catalog: Catalog) -> World:
         names = ", ".join(f"sync.{name}" for name in tables)
         db.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     return World(one_catalog, FakeClock())
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 as cheap as it gets: most tests are about other things."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(credentials, "_hasher", lambda: hasher)
+    credentials._nobodys.cache_clear()
 
 
 @pytest.fixture

@@ -10,6 +10,15 @@ from sync_pipelines.catalog.tables.happened import (
     SummaryRow,
 )
 from sync_pipelines.catalog.tables.hooks import DeliveryRow, EndpointRow
+from sync_pipelines.catalog.tables.identity import (
+    FirstAdminLinkRow,
+    IdempotencyRow,
+    MembershipRow,
+    SessionRow,
+    SignInFailureRow,
+    TokenRow,
+    UserRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -31,11 +40,18 @@ __all__ = [
     "EndpointRow",
     "EventRow",
     "ExecutionRow",
+    "FirstAdminLinkRow",
     "HeartbeatRow",
+    "IdempotencyRow",
     "IncidentRow",
+    "MembershipRow",
     "ScheduleRow",
+    "SessionRow",
+    "SignInFailureRow",
     "StateRow",
     "SummaryRow",
     "SyncRow",
     "TenantRow",
+    "TokenRow",
+    "UserRow",
 ]

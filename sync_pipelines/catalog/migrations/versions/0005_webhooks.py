@@ -4,8 +4,10 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from sync_pipelines.catalog.isolation import GATEWAY_ROLE, guard
+
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -115,10 +117,15 @@ def upgrade() -> None:
         sa.Column("takes_webhooks", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         schema="sync",
     )
+    for table in ("webhook_endpoints", "webhook_deliveries"):
+        guard(op.get_bind(), table)
+    # The rest of a tenant's row is the installation's affair.
+    op.execute(f"GRANT UPDATE (takes_webhooks, updated_at) ON sync.tenants TO {GATEWAY_ROLE}")
 
 
 def downgrade() -> None:
     """Take back."""
+    op.execute(f"REVOKE UPDATE (takes_webhooks, updated_at) ON sync.tenants FROM {GATEWAY_ROLE}")
     op.drop_column("tenants", "takes_webhooks", schema="sync")
     op.drop_column("webhook_events", "delivery_id", schema="sync")
     op.drop_column("webhook_events", "streams", schema="sync")
