@@ -269,8 +269,8 @@ def request_cancel(db: Db, execution_id: UUID, *, tenant_id: UUID, now: datetime
 
 
 def mirror_state(db: Db, execution: Execution, stream: str, committed: Committed) -> None:
-    """Keep what a destination has committed where people can see it."""
-    if committed.state is None:
+    """Keep what a destination has committed where people can see it; nothing of a shadow."""
+    if committed.state is None or execution.request.into is not None:
         return
     values = {
         "version": committed.state.version,

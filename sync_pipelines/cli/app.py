@@ -30,6 +30,7 @@ from sync_pipelines.cli import (
     tenants,
     tokens,
     users,
+    webhooks,
 )
 from sync_pipelines.cli import connectors as connector_commands
 from sync_pipelines.cli import schedules as schedule_commands
@@ -92,6 +93,7 @@ app.command()(conflicts.conflicts)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(events.app, name="events")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(housekeeping.housekeeping)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(users.app, name="users")

@@ -141,6 +141,40 @@ def fire(
     ]
 
 
+def join(
+    db: Db,
+    one: Armed,
+    told: Sequence[tuple[datetime, str]],
+    *,
+    now: datetime,
+    standing: Execution,
+) -> list[Decision]:
+    """Decide on many things that were told of, as `fire` does, where ``standing`` answers all.
+
+    Each is an instant, in order, and why; each has one decision: left to ``standing``, or
+    barred. The schedule's row is held.
+    """
+    schedule, timetable = one.schedule, timetable_of(one.schedule, pause=one.pause)
+    first, _ = told[0]
+    taken = recorded.taken_for_all_tenants(db, [schedule.id], first).get(schedule.id, first - TICK)
+    decisions = []
+    for at, why in told:
+        taken = max(at, taken + TICK)
+        firing = happened(timetable, taken, now)
+        (found,) = decide_missed(
+            [firing],
+            replace(timetable.policies, overlap=Overlap.QUEUE),
+            zone=timetable.local,
+            now=firing.at,
+            active=True,
+            waiting=False,
+        )
+        joined = _joined(found, standing)
+        decisions.append(replace(joined, reason=f"{why}; {joined.reason}"))
+    recorded.record(db, [(schedule, each) for each in decisions], executions={}, now=now)
+    return decisions
+
+
 def _joined(decision: Decision, standing: Execution) -> Decision:
     """The same, but what would start is left to an execution that stands for it."""
     if not decision.outcome.starts:

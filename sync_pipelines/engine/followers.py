@@ -24,8 +24,8 @@ def followers(db: Db, ended: Execution) -> list[UUID]:
 
 
 def fire_followers(db: Db, ended: Execution, now: datetime) -> None:
-    """Let them fire for an execution that has ended, if it succeeded."""
-    if ended.status is not Status.COMPLETED:
+    """Let them fire for an execution that has ended, if it succeeded and was no shadow."""
+    if ended.status is not Status.COMPLETED or ended.request.into is not None:
         return
     assert ended.completed_at is not None
     waiting = followers(db, ended)

@@ -149,6 +149,7 @@ class Engine:
             if isinstance(sync, ConfigError):
                 raise sync
             streams = chosen_streams(sync, execution.request)
+            sync = replace(sync, dataset=execution.request.into or sync.dataset)
         except ConfigError as error:
             results.append(StreamResult(stream="", failure=Failure.of(error)))
             return

@@ -11,6 +11,7 @@ from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import router as webhooks
 
 ROUTERS = (
     health.router,
@@ -20,6 +21,7 @@ ROUTERS = (
     tokens.router,
     tenants.router,
     audit.router,
+    webhooks,
 )
 
 

@@ -9,6 +9,7 @@ from sync_pipelines.catalog.tables.happened import (
     StateRow,
     SummaryRow,
 )
+from sync_pipelines.catalog.tables.hooks import DeliveryRow, EndpointRow
 from sync_pipelines.catalog.tables.identity import (
     FirstAdminLinkRow,
     IdempotencyRow,
@@ -35,6 +36,8 @@ __all__ = [
     "ConnectionRow",
     "DeadLetterRow",
     "DecisionRow",
+    "DeliveryRow",
+    "EndpointRow",
     "EventRow",
     "ExecutionRow",
     "FirstAdminLinkRow",
