@@ -1,4 +1,4 @@
-"""A thousand webhooks a second, and the gateway killed in between."""
+"""Webhooks offered at a thousand a second, and the gateway killed in between."""
 
 import asyncio
 import json
@@ -75,7 +75,9 @@ def serve(empty_postgres_url, secret_key, tmp_path):
         process.wait()
 
 
-def test_a_thousand_a_second_are_stored_once_over_a_kill_of_the_gateway(world, serve, capsys):
+def test_what_is_offered_at_a_thousand_a_second_is_stored_once_over_a_kill_of_the_gateway(
+    world, serve, capsys
+):
     """R40, R43: the sender sends again what was not answered."""
     hooks = []
     for tenant in ("acme", "globex"):
@@ -118,7 +120,7 @@ def test_a_thousand_a_second_are_stored_once_over_a_kill_of_the_gateway(world, s
     assert sent.attempts > number
 
 
-def test_a_thousand_a_second_are_answered_in_time(world, serve, capsys):
+def test_what_is_offered_at_a_thousand_a_second_is_answered_in_time(world, serve, capsys):
     """Well before the tightest provider's three seconds."""
     sync = world.sync()
     world.schedule(sync, {"type": "realtime"})
