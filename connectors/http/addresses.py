@@ -89,13 +89,17 @@ class GuardedTransport(httpx.HTTPTransport):
     """httpx's transport on a pool that only connects where it may."""
 
     def __init__(
-        self, *, connections: int, allow_private: bool, resolve: Resolve = system_resolve
+        self,
+        *,
+        connections: int,
+        allow_private: bool,
+        encrypted: bool,
+        resolve: Resolve = system_resolve,
     ) -> None:
-        # No proxy from the environment: it would resolve the name itself.
-        super().__init__(trust_env=False)
-        # httpx has no parameter for the backend; a test fails should the name change.
+        # httpx has no parameter for the backend, so its own pool, which would read proxies
+        # and certificates, is not made. A test fails should the name of it change.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=httpx.create_ssl_context(trust_env=False) if encrypted else None,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=30.0,

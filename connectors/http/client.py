@@ -126,6 +126,7 @@ class HttpClient:
         self._transport = GuardedTransport(
             connections=self.limits.concurrency,
             allow_private=self.allow_private,
+            encrypted=origin(self.base_url)[0] == "https",
             resolve=self.resolve,
         )
         self._pacer = Pacer(

@@ -16,14 +16,14 @@ from urllib.parse import parse_qsl, quote
 import structlog
 
 from connectors.errors import ConfigError, TransientError
-from connectors.http.call import Call
+from connectors.http.call import Call, encoded
 from connectors.http.client import HttpClient
-from connectors.rest.marks import Marks
+from connectors.rest.marks import Marks, edge
 from connectors.rest.pages import Page
 from connectors.rest.records import Record, find
 from connectors.rest.spec import Parent, StreamSpec
 from connectors.rest.walk import Walk, in_order
-from connectors.sql.cursor import Mark
+from connectors.sql.cursor import Mark, Value
 
 log = structlog.get_logger()
 
@@ -43,11 +43,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """What is asked of a provider in one read."""
+    """What is asked of a provider in one read.
+
+    Not ``keyed``: a record that comes twice could not be told from two.
+    """
 
     client: HttpClient
     specs: Mapping[str, StreamSpec]
     marks: Marks
+    keyed: bool = True
     since: Mark | None = None
     until: Mark | None = None
     row_filter: str | None = None
@@ -79,7 +83,7 @@ class Asking:
             if walk.is_steady():
                 return
             log.info("list.shifted", stream=spec.name, passes=number)
-            if number == PASSES or not spec.primary_key:
+            if number == PASSES or not self.keyed:
                 break
             walk = Walk(self.client, spec)
             call = self._call(spec, self.since)
@@ -96,34 +100,46 @@ class Asking:
 
     def _can_advance(self, spec: StreamSpec) -> bool:
         asks = spec.incremental is not None and spec.incremental.param is not None
-        return asks and spec.pages.shifts and bool(spec.primary_key)
+        return asks and spec.pages.shifts and self.keyed and bool(spec.primary_key)
 
     def _advancing(self, spec: StreamSpec, walk: Walk, page: Page) -> Iterator[Part]:
         """Read on from the last cursor: what changes goes to the end, and is met there.
 
-        Only where a whole page shares one cursor is the next page asked for.
+        Only where a whole page shares one cursor is the next page asked for. The edge comes
+        again with each call; what has been met there is left out.
         """
         mark = self.since
+        met: dict[int, Value | None] = {}
         while True:
-            yield self._part(spec, page, rises=True)
+            cursors = self.marks.values(spec, page.records)
+            marked = [hash(encoded(record)) for record in page.records]
+            fresh = [one for one, m in zip(page.records, marked, strict=True) if m not in met]
+            self._check_order(spec, page)
+            yield Part(fresh, rises=True)
             after = spec.pages.next(page)
             if after is None:
                 return
+            met.update(zip(marked, cursors, strict=True))
             reached = self.marks.last(spec, page.records)
             if reached is not None and (mark is None or reached.order > mark.order):
                 mark = reached
+                met = {one: at for one, at in met.items() if at is None or at >= edge(spec, mark)}
                 walk = Walk(self.client, spec)
                 page = walk.first(self._call(spec, mark))
             else:
                 page = walk.page(after)
 
     def _part(self, spec: StreamSpec, page: Page, *, rises: bool) -> Part:
-        if rises and not self.marks.rise(spec, page.records):
+        if rises:
+            self._check_order(spec, page)
+        return Part(page.records, rises)
+
+    def _check_order(self, spec: StreamSpec, page: Page) -> None:
+        if not self.marks.rise(spec, page.records):
             raise ConfigError(
                 f"stream {spec.name!r} is said to be ordered by {spec.cursor_field!r}, and a "
                 "page of it is not; name the parameters that order it, or say ordered: false"
             )
-        return Part(page.records, rises)
 
     def _call(self, spec: StreamSpec, since: Mark | None) -> Call:
         call = Call(path=spec.path, headers=spec.headers, bucket=spec.bucket).put(spec.params)

@@ -21,6 +21,8 @@ from connectors.http.call import encoded
 from connectors.late import pa, pc
 from connectors.rest.records import Record, find
 
+_MISFITS = (TypeError, ValueError, OverflowError, NotImplementedError)
+"""What Arrow raises for a value that is not of a column's type."""
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -89,7 +91,7 @@ def build(records: Sequence[Record], columns: Sequence[Column], key: Sequence[st
         values = _values(records, column)
         try:
             arrays.append(_quickly(values, column.kind))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
+        except _MISFITS:
             array, unfit = _one_by_one(values, column)
             arrays.append(array)
             bad.update({place: reason for place, reason in unfit.items() if place not in bad})
@@ -105,6 +107,15 @@ def build(records: Sequence[Record], columns: Sequence[Column], key: Sequence[st
             for place, reason in sorted(bad.items())
         ),
     )
+
+
+def cursors_of(records: Sequence[Record], column: Column) -> Any:
+    """One column of all records, NULL where a value does not fit."""
+    values = _values(records, column)
+    try:
+        return _quickly(values, column.kind)
+    except _MISFITS:
+        return _one_by_one(values, column)[0]
 
 
 def _values(records: Sequence[Record], column: Column) -> list[Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from connectors.errors import ConfigError
 from connectors.late import pa, pc
-from connectors.rest.columns import Column, build
+from connectors.rest.columns import Column, cursors_of
 from connectors.rest.records import Record
 from connectors.rest.spec import StreamSpec
-from connectors.sql.cursor import COUNTED_IN_ARROW, Kind, Mark, greatest, kind_of
+from connectors.sql.cursor import COUNTED_IN_ARROW, Kind, Mark, Value, greatest, kind_of
 
 
 def cursor_kind(stream: str, column: Column) -> Kind:
@@ -31,22 +31,32 @@ class Marks:
 
     columns: Mapping[str, Column | None]
 
+    def _array(self, spec: StreamSpec, column: Column, records: Sequence[Record]) -> Any:
+        """Each record's cursor, as many as there are records."""
+        if spec.edit is not None:
+            records = [spec.edit(record) for record in records]
+        return cursors_of(records, column)
+
     def _cursors(self, spec: StreamSpec, records: Sequence[Record]) -> tuple[Column, Any]:
         column = self.columns[spec.name]
         assert column is not None
-        if spec.edit is not None:
-            records = [spec.edit(record) for record in records]
-        return column, build(records, (column,), ()).data.column(0)
+        return column, self._array(spec, column, records)
 
     def last(self, spec: StreamSpec, records: Sequence[Record]) -> Mark | None:
         """The greatest cursor of a page; None if it has none."""
         column, values = self._cursors(spec, records)
-        return greatest(cursor_kind(spec.name, column), values, None)
+        return greatest(cursor_kind(spec.name, column), pa.chunked_array([values]), None)
+
+    def values(self, spec: StreamSpec, records: Sequence[Record]) -> Sequence[Any]:
+        """Each record's cursor; None where it has none, or none that can be read."""
+        column = self.columns[spec.name]
+        assert column is not None
+        return self._array(spec, column, records).to_pylist()
 
     def rise(self, spec: StreamSpec, records: Sequence[Record]) -> bool:
         """Whether no record has a lower cursor than the one before it."""
         _, values = self._cursors(spec, records)
-        values = values.combine_chunks().drop_null()
+        values = values.drop_null()
         return pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False
 
     def since(
@@ -58,9 +68,15 @@ class Marks:
             return records
         if spec.edit is not None:
             return records
-        built = build(records, (column,), ())
-        keep = kept_since(built.data.column(0), since)
-        return [one for one, wanted in zip(built.kept, keep.to_pylist(), strict=True) if wanted]
+        keep = kept_since(cursors_of(records, column), since)
+        return [one for one, wanted in zip(records, keep.to_pylist(), strict=True) if wanted]
+
+
+def edge(spec: StreamSpec, mark: Mark) -> Value:
+    """The lowest cursor that comes again when ``mark`` is asked for."""
+    asked = spec.incremental
+    lowest = mark if asked is None or not asked.exclusive else mark.before(asked.resolution)
+    return lowest.value
 
 
 def kept_since(values: Any, since: Mark) -> Any:

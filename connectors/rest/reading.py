@@ -108,6 +108,7 @@ class Reading:
             client=self.client,
             specs=self.specs,
             marks=Marks({name: self._cursor_of(one) for name, one in self._chain().items()}),
+            keyed=bool(self.selection.stream.primary_key),
             since=self._since,
             until=self._until(),
             row_filter=self.selection.row_filter,
