@@ -9,6 +9,7 @@ from sync_pipelines.catalog.tables.happened import (
     StateRow,
     SummaryRow,
 )
+from sync_pipelines.catalog.tables.lent import BudgetRow, TokenRow
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -22,6 +23,7 @@ __all__ = [
     "AuditRow",
     "Base",
     "BreakerRow",
+    "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
     "DeadLetterRow",
@@ -35,4 +37,5 @@ __all__ = [
     "SummaryRow",
     "SyncRow",
     "TenantRow",
+    "TokenRow",
 ]
