@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import pytest
