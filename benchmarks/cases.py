@@ -13,6 +13,7 @@ import psycopg
 
 from benchmarks import orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.pages import pages
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
@@ -210,6 +211,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "memory": memory,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
+    "pages": pages,
 }
 
 

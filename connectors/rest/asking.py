@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import structlog
@@ -23,7 +24,7 @@ from connectors.rest.pages import Page
 from connectors.rest.records import Record, find
 from connectors.rest.spec import Parent, StreamSpec
 from connectors.rest.walk import Walk, in_order
-from connectors.sql.cursor import Mark, Value
+from connectors.sql.cursor import Mark
 
 log = structlog.get_logger()
 
@@ -109,7 +110,7 @@ class Asking:
         again with each call; what has been met there is left out.
         """
         mark = self.since
-        met: dict[int, Value | None] = {}
+        met: dict[int, Any] = {}
         while True:
             cursors = self.marks.values(spec, page.records)
             marked = [hash(encoded(record)) for record in page.records]

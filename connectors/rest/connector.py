@@ -14,7 +14,7 @@ from connectors.rest.config import RestApiConfig
 if TYPE_CHECKING:
     from connectors.http.oauth import App
     from connectors.rest.auth import Auth
-    from connectors.rest.columns import Column
+    from connectors.rest.columns import Column, Kind
     from connectors.rest.pages import Counted, Pages
     from connectors.rest.spec import Api, StreamSpec
 
@@ -31,9 +31,10 @@ def api_of(config: RestApiConfig) -> Api:
     from connectors.rest.spec import Api
     from connectors.surroundings import Rate
 
-    rate = config.rate and Rate(
-        calls=config.rate.calls, per=timedelta(seconds=config.rate.per_seconds)
-    )
+    rate = None
+    if config.rate is not None:
+        per = timedelta(seconds=config.rate.per_seconds)
+        rate = Rate(calls=config.rate.calls, per=per)
     return Api(
         title="REST API",
         base_url=config.base_url,
@@ -97,7 +98,7 @@ def _stream(stream: said.StreamConfig) -> StreamSpec:
     )
 
 
-def _column(name: str, column: said.Kind | said.ColumnConfig) -> Column:
+def _column(name: str, column: Kind | said.ColumnConfig) -> Column:
     from connectors.rest.columns import Column
 
     if isinstance(column, said.ColumnConfig):

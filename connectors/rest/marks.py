@@ -11,7 +11,7 @@ from connectors.late import pa, pc
 from connectors.rest.columns import Column, cursors_of
 from connectors.rest.records import Record
 from connectors.rest.spec import StreamSpec
-from connectors.sql.cursor import COUNTED_IN_ARROW, Kind, Mark, Value, greatest, kind_of
+from connectors.sql.cursor import COUNTED_IN_ARROW, Kind, Mark, greatest, kind_of
 
 
 def cursor_kind(stream: str, column: Column) -> Kind:
@@ -72,11 +72,11 @@ class Marks:
         return [one for one, wanted in zip(records, keep.to_pylist(), strict=True) if wanted]
 
 
-def edge(spec: StreamSpec, mark: Mark) -> Value:
+def edge(spec: StreamSpec, mark: Mark) -> Any:
     """The lowest cursor that comes again when ``mark`` is asked for."""
     asked = spec.incremental
     lowest = mark if asked is None or not asked.exclusive else mark.before(asked.resolution)
-    return lowest.value
+    return lowest.order
 
 
 def kept_since(values: Any, since: Mark) -> Any:

@@ -298,7 +298,7 @@ def test_a_second_answer_of_the_name_server_helps_nobody():
             reached.append(host)
 
     backend = GuardedBackend(allow_private=False, resolve=rebinding)
-    backend._inner = Inner()
+    backend._inner = Inner()  # type: ignore[assignment]
 
     backend.connect_tcp("shop.example", 443)
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1"):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_list_of_no_order_that_changes_is_read_again(api):
 def test_a_list_that_never_comes_to_rest_moves_no_state(api):
     system = RestSystem(api, orders(pages=PAGES["number"], incremental=UNORDERED))
     system.put([row(number, seconds=number) for number in range(40)])
-    api.at(1, *[first(lambda n=n: system.orders.remove(n)) for n in range(39)])
+    api.at(1, *[first(partial(system.orders.remove, number)) for number in range(39)])
     source = system.open()
 
     with pytest.raises(TransientError, match="changed while its pages were read"):

@@ -126,7 +126,7 @@ def test_a_source_that_the_engine_opens_counts_its_calls(world, connection):
 
 def test_a_rotated_refresh_token_is_kept_before_it_is_used(world, connection):
     with FakeApi() as api:
-        seen = []
+        seen: list[str] = []
         rotate(api, world, connection, seen)
         for _ in range(2):
             signer_of(api, world, connection).sign(Call(path="/"), api.url)
@@ -139,7 +139,8 @@ def test_a_rotated_refresh_token_is_kept_before_it_is_used(world, connection):
 def test_two_runs_refresh_once(world, connection):
     """The second waits for the first, and takes what it brought."""
     with FakeApi() as api:
-        seen, begun, go_on = [], Event(), Event()
+        seen: list[str] = []
+        begun, go_on = Event(), Event()
         rotate(api, world, connection, seen, begun=begun, go_on=go_on)
         signed = []
 
