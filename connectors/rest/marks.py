@@ -51,7 +51,8 @@ class Marks:
         """Each record's cursor; None where it has none, or none that can be read."""
         column = self.columns[spec.name]
         assert column is not None
-        return self._array(spec, column, records).to_pylist()
+        found: Sequence[Any] = self._array(spec, column, records).to_pylist()
+        return found
 
     def rise(self, spec: StreamSpec, records: Sequence[Record]) -> bool:
         """Whether no record has a lower cursor than the one before it."""

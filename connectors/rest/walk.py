@@ -28,7 +28,7 @@ from connectors.rest.spec import StreamSpec
 T = TypeVar("T")
 R = TypeVar("R")
 
-AHEAD = 2
+AHEAD = 1
 """Calls that are under way or waiting to be taken, for each that may be made at a time."""
 
 

@@ -24,12 +24,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from time import sleep
 from typing import Any, Self, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What was asked. Header names are in lower case; ``received_at`` is monotonic seconds."""
+    """What was asked. Header names are in lower case."""
 
     method: str
     path: str
@@ -316,7 +316,6 @@ class FakeList:
     def _link(self, request: Request, base: str) -> str:
         number = int(request.params.get("page", "1"))
         params = {**request.params, "page": str(number + 1)}
-        from urllib.parse import urlencode
 
         return f"{base}{request.path}?{urlencode(params)}"
 
@@ -324,17 +323,26 @@ class FakeList:
         return (record[self.cursor] or "", record[self.key])
 
     def _wanted(self, record: Mapping[str, Any], params: Mapping[str, str]) -> bool:
-        at = record.get(self.cursor)
+        at = _instant(record.get(self.cursor))
         for name, value in params.items():
             if name == "since":
-                if at is not None and (at < value or (self.exclusive and at == value)):
+                bound = _instant(value)
+                if at is not None and (at < bound or (self.exclusive and at == bound)):
                     return False
             elif name == "until":
-                if at is not None and at > value:
+                if at is not None and at > _instant(value):
                     return False
             elif str(record.get(name)) != value:
                 return False
         return True
+
+
+def _instant(value: Any) -> Any:
+    """A time as a time: as texts, a whole second would come after its fractions."""
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return value
 
 
 _PAGING = ("page", "offset", "cursor", "since_id")

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors import registry
 from connectors.contract import Encoding, SyncMode, WriteMode
 from connectors.errors import ConnectorError
 from connectors.http.outside import Outside
+from connectors.rest.config import RestApiConfig
 from connectors.rest.connector import api_of
 from connectors.rest.source import RestSource
 from connectors.testing.fake_api import (
@@ -94,7 +94,7 @@ class Shop:
         return Outside(now=lambda: self.now, chance=lambda: 0.5, sleep=self.sleep)
 
     def source(self, spec):
-        parsed = registry.get("rest_api").parse(config(self.api.url, spec))
+        parsed = RestApiConfig.model_validate(config(self.api.url, spec))
         return RestSource(api=api_of(parsed), outside=self.outside)
 
     def trouble(self, kind, change, *, deletes):
