@@ -13,6 +13,7 @@ import psycopg
 
 from benchmarks import launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.pages import pages
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
@@ -214,6 +215,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "runs": launches.runs,
     "queue": launches.queue,
     "rush": launches.rush,
+    "pages": pages,
 }
 
 

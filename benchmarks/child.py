@@ -42,6 +42,12 @@ def perform(task: Task) -> Measure:
         from benchmarks.launching import launched
 
         return launched(task)
+    if task.work is Work.PAGES:
+        from benchmarks import moving, pages
+
+        moving.warm_up(task)
+        pages.warm_up()
+        return measured(lambda: pages.copied(task))
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)

@@ -19,6 +19,7 @@ class Work(StrEnum):
     schedules of ten times as many; its samples are how late each was. ``runs`` launches
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
     ``rush`` lets ``due`` syncs with nothing to do fall due in one minute.
+    ``pages`` reads a REST API whose URL is the source.
     """
 
     COPY = "copy"
@@ -31,6 +32,7 @@ class Work(StrEnum):
     RUNS = "runs"
     QUEUE = "queue"
     RUSH = "rush"
+    PAGES = "pages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
