@@ -44,6 +44,7 @@ class SftpStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
         self._client: asyncssh.SFTPClient | None = None
+        self._thread: Thread | None = None
         self._opening = Lock()
 
     # One event loop, in a thread of its own
@@ -60,7 +61,9 @@ class SftpStore:
             if self._client is None:
                 if self._loop is None:
                     self._loop = asyncio.new_event_loop()
-                    Thread(target=self._loop.run_forever, name="sftp", daemon=True).start()
+                    run = self._loop.run_forever
+                    self._thread = Thread(target=run, name="sftp", daemon=True)
+                    self._thread.start()
                 with self._translated(""):
                     self._connection, self._client = self._call(self._connected())
             return self._client
@@ -247,12 +250,18 @@ class SftpStore:
         """End the connection and its thread."""
         with self._opening:
             loop, self._loop = self._loop, None
-            if loop is None:
-                return
-            if self._connection is not None:
-                loop.call_soon_threadsafe(self._connection.abort)
-            loop.call_soon_threadsafe(loop.stop)
-            self._connection = self._client = None
+            connection, self._connection = self._connection, None
+            self._client = None
+        if loop is None:
+            return
+        with suppress(TimeoutError):
+            ending = asyncio.run_coroutine_threadsafe(_ended(connection), loop)
+            ending.result(self._config.connect_timeout_seconds)
+        loop.call_soon_threadsafe(loop.stop)
+        if self._thread is not None:
+            self._thread.join(self._config.connect_timeout_seconds)
+        if not loop.is_running():
+            loop.close()
 
     def _path(self, name: str) -> str:
         path = posixpath.normpath(posixpath.join(self._root, name))
@@ -284,6 +293,18 @@ class SftpStore:
         """A broken connection is not used again."""
         if self._connection is not None and self._connection.is_closed():
             self._connection = self._client = None
+
+
+async def _ended(connection: asyncssh.SSHClientConnection | None) -> None:
+    """Whatever still runs is given up, so that nothing is left behind."""
+    if connection is not None:
+        connection.abort()
+        with suppress(asyncssh.Error, OSError):
+            await connection.wait_closed()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _removed(sftp: asyncssh.SFTPClient, path: str) -> None:
