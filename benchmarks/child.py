@@ -33,9 +33,11 @@ def perform(task: Task) -> Measure:
         from benchmarks.crowding import quiet_wait
 
         return replace(measured(lambda: 0), seconds=quiet_wait(task))
-    from benchmarks.moving import copied, warm_up
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:

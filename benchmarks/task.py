@@ -15,7 +15,7 @@ class Work(StrEnum):
     ``psql_to_duckdb`` is a peer: CSV out of psql, read by DuckDB. ``turn`` is a
     dispatcher's, with ``due`` schedules due of ten times as many; ``crowd`` plays ten
     minutes of tenants beside one that has ``due`` executions waiting, and its seconds are
-    how long the others wait.
+    how long the others wait. ``file`` reads one file into a new table.
     """
 
     COPY = "copy"
@@ -24,6 +24,7 @@ class Work(StrEnum):
     PSQL_TO_DUCKDB = "psql_to_duckdb"
     TURN = "turn"
     CROWD = "crowd"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,27 @@ class Place:
             return
         obstore.put(CloudStore(config)._store, f"{config.root}/{name}", content)
 
+    def objects(self) -> dict[str, bytes]:
+        """Everything there is, by name."""
+        if self.directory is not None:
+            files = (path for path in self.directory.rglob("*") if path.is_file())
+            return {str(path.relative_to(self.directory)): path.read_bytes() for path in files}
+        config = FilesConfig.model_validate(self.config)
+        store = CloudStore(config)._store
+        listed = [meta["path"] for page in obstore.list(store, config.root) for meta in page]
+        return {
+            path.removeprefix(f"{config.root}/"): bytes(obstore.get(store, path).bytes())
+            for path in listed
+        }
+
+    def remove(self, name: str) -> None:
+        """Remove an object as another program would."""
+        if self.directory is not None:
+            (self.directory / name).unlink()
+            return
+        config = FilesConfig.model_validate(self.config)
+        obstore.delete(CloudStore(config)._store, f"{config.root}/{name}")
+
     def _upload(self, config: FilesConfig, key: str, content: bytes) -> None:
         """By Google's JSON interface: the emulator lacks the other one's way to write."""
         query = urllib.parse.urlencode({"uploadType": "media", "name": key})
