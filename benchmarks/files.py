@@ -46,7 +46,13 @@ def files(place: Place, size: Size) -> Case:
     _write(place, made)
     budget = Budget(ratio=1.0, own_mb=250)
     read = ["zcat", str(made / NAMES["csv"])]
-    write = [place.psql, "-X", place.target, "-c", f"COPY {PEER}.orders FROM STDIN (FORMAT csv, HEADER)"]
+    write = [
+        place.psql,
+        "-X",
+        place.target,
+        "-c",
+        f"COPY {PEER}.orders FROM STDIN (FORMAT csv, HEADER)",
+    ]
     return Case(
         name="files",
         title="A file into PostgreSQL",
@@ -93,7 +99,9 @@ def source_config(path: str) -> Mapping[str, object]:
 
 
 def _write(place: Place, made: Path) -> None:
-    copy = f"COPY (SELECT * FROM {orders.STREAM} ORDER BY {orders.KEY}) TO STDOUT (FORMAT csv, HEADER)"
+    copy = (
+        f"COPY (SELECT * FROM {orders.STREAM} ORDER BY {orders.KEY}) TO STDOUT (FORMAT csv, HEADER)"
+    )
     command = [place.psql, "-X", place.source, "-c", "SET TimeZone = 'UTC'", "-c", copy]
     # Of the first statement psql prints a word.
     csv = f"{' '.join(map(_quoted, command))} | tail -n +2 | gzip -1 > {made / NAMES['csv']}"

@@ -76,7 +76,10 @@ def columns_of(inside: Inside, objects: Sequence[Object]) -> Columns:
     kinds = {**{name: Kind(Word.TEXT) for name in found}, **_kinds(found), **declared}
     fields = {name: kind.field(name) for name, kind in kinds.items()}
     exact = {
-        name: one for name, one in found.items() if isinstance(one, pa.Field) if name not in declared
+        name: one
+        for name, one in found.items()
+        if isinstance(one, pa.Field)
+        if name not in declared
     }
     fields.update(exact)
     ours = {
@@ -106,9 +109,7 @@ def _sampled(inside: Inside, found: Object) -> Mapping[str, Field | Kind | None]
         return {}
 
 
-def _together(
-    one: Field | Kind | None, other: Field | Kind | None
-) -> Field | Kind | None:
+def _together(one: Field | Kind | None, other: Field | Kind | None) -> Field | Kind | None:
     if isinstance(one, pa.Field) and isinstance(other, pa.Field):
         both = arrow_schema(evolved(pa.schema([one]), pa.schema([other])))
         return both.field(one.name)

@@ -208,7 +208,6 @@ class FilesConfig(BaseModel):
     unfinished_suffixes: tuple[str, ...] = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
     most_unpacked_mb: int = Field(default=65_536, ge=1)
     fetch_ahead: int = Field(default=4, ge=1, le=32)
-    write_format: FormatName = FormatName.PARQUET
 
     @field_validator("url")
     @classmethod
@@ -224,13 +223,6 @@ class FilesConfig(BaseModel):
         if parts.query or parts.fragment:
             raise ValueError("write ? as %3F and # as %23 in the URL's path")
         return _checked_authority(url, parts)
-
-    @field_validator("write_format")
-    @classmethod
-    def _writable(cls, name: FormatName) -> FormatName:
-        if name is FormatName.EXCEL:
-            raise ValueError("Excel is read only; write parquet, csv or jsonl")
-        return name
 
     @property
     def scheme(self) -> Scheme:

@@ -79,4 +79,3 @@ class FilesDestination:
         if self._store is not None:
             self._store.close()
             self._store = None
-

@@ -22,7 +22,10 @@ _DECLARED = {
     Word.BOOLEAN: r"^([tT]rue|[fF]alse|TRUE|FALSE|[01])$",
     Word.DATE: PATTERNS[Word.DATE],
     Word.TIME: r"^[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?$",
-    Word.TIMESTAMP: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?$",
+    Word.TIMESTAMP: (
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+        r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?$"
+    ),
     Word.INSTANT: (
         r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
         r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
@@ -50,7 +53,7 @@ def fitted(texts: Texts, kind: Kind, *, declared: bool) -> Fitted:
     unbounded = kind.word is Word.UUID or (kind.word is Word.DECIMAL and kind.digits is None)
     if not (strict or (unbounded and declared)) or _all_match(texts, kind.word, declared=declared):
         try:
-            return Fitted(texts.cast(wanted))
+            return Fitted(_cast(texts, wanted))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
     return _sorted_out(texts, kind.word, wanted, declared=declared)
@@ -65,18 +68,26 @@ def _all_match(texts: Texts, word: Word, *, declared: bool) -> bool:
 def _sorted_out(texts: Texts, word: Word, wanted: DataType, *, declared: bool) -> Fitted:
     """By the spelling, then one by one: impossible days, numbers that are too large."""
     pattern = _DECLARED[word] if declared else PATTERNS[word]
-    spelled = pc.fill_null(pc.match_substring_regex(texts, pattern), True)
+    spelled: Any = pc.fill_null(pc.match_substring_regex(texts, pattern), True)
     kept: Any = pc.if_else(spelled, texts, pa.scalar(None, pa.string()))
     try:
-        values = kept.cast(wanted)
+        values = _cast(kept, wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         values = pa.chunked_array([pa.array([_one(text, wanted) for text in kept], wanted)])
     misfits: Any = pc.and_(pc.is_null(values), pc.is_valid(texts))
     return Fitted(values, misfits.combine_chunks())
 
 
+def _cast(texts: Any, wanted: DataType) -> Any:
+    if not pa.types.is_time(wanted):
+        return texts.cast(wanted)
+    # Arrow reads no times of day, but those of a day.
+    moments: Any = pc.binary_join_element_wise("1970-01-01", texts, " ")
+    return moments.cast(pa.timestamp("us")).cast(wanted)
+
+
 def _one(text: Any, wanted: DataType) -> Any:
     try:
-        return text.cast(wanted).as_py()
+        return _cast(pa.array([text.as_py()], pa.string()), wanted)[0].as_py()
     except (pa.ArrowInvalid, ValueError, OverflowError):
         return None

@@ -112,9 +112,11 @@ class WholeLines(io.RawIOBase):
         self.passed = 0
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: object) -> int:
+        """The next bytes; none at the end."""
         target = memoryview(buffer)  # type: ignore[arg-type]
         if not self._rest:
             self._rest = memoryview(next(self._chunks, b""))

@@ -87,7 +87,8 @@ def kind_called(text: str) -> Kind:
 
 PATTERNS = {
     Word.INTEGER: r"^(0|-?[1-9][0-9]{0,18})$",
-    Word.DECIMAL: r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$",
+    # A zero has no sign as a number.
+    Word.DECIMAL: r"^(0|-?[1-9][0-9]*)(\.[0-9]+)?$|^-0\.[0-9]*[1-9][0-9]*$",
     Word.BOOLEAN: r"^(true|false)$",
     Word.DATE: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     Word.TIMESTAMP: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?$",

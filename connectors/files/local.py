@@ -34,7 +34,9 @@ class LocalStore:
     def check(self) -> str:
         """Whether the directory is there."""
         if not self._root.is_dir():
-            raise ConfigError(f"there is no directory {str(self._given)!r}; create it, or correct url")
+            raise ConfigError(
+                f"there is no directory {str(self._given)!r}; create it, or correct url"
+            )
         return f"directory {self._given}"
 
     def list(self, prefix: str) -> Iterator[Object]:

@@ -1,7 +1,6 @@
-"""The objects of a written table: one file of records to and fro, in each format we write.
+"""The objects of a written table: Parquet, which keeps every type.
 
-Law: what is read back is what was written, whatever the format; the schema tells what a
-format itself cannot.
+Law: what is read back is what was written, in the columns that the table has by now.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from connectors.described import arrow_schema
-
 
 SUFFIX = ".parquet"
 BATCH_ROWS = 50_000
@@ -55,5 +53,3 @@ def digest_of(path: Path) -> str:
         while chunk := file.read(1024 * 1024):
             found.update(chunk)
     return found.hexdigest()
-
-

@@ -10,6 +10,7 @@ import asyncio
 import posixpath
 import stat
 import tempfile
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -111,12 +112,15 @@ class SftpStore:
             if self._call(sftp.isdir(top)):
                 yield from self._call(self._walked(sftp, top))
 
-    async def _walked(self, sftp: asyncssh.SFTPClient, top: str) -> list[Object]:
-        found, waiting = [], [top]
+    async def _walked(self, sftp: asyncssh.SFTPClient, top: str) -> tuple[Object, ...]:
+        found: deque[Object] = deque()
+        waiting = [top]
         while waiting:
             directory = waiting.pop()
             async for entry in sftp.scandir(directory):
-                name = entry.filename.decode() if isinstance(entry.filename, bytes) else entry.filename
+                name = (
+                    entry.filename.decode() if isinstance(entry.filename, bytes) else entry.filename
+                )
                 if name in (".", ".."):
                     continue
                 path, mode = posixpath.join(directory, name), entry.attrs.permissions or 0
@@ -124,7 +128,7 @@ class SftpStore:
                     waiting.append(path)
                 elif stat.S_ISREG(mode):
                     found.append(self._object(path, entry.attrs))
-        return found
+        return tuple(found)
 
     def _object(self, path: str, attributes: asyncssh.SFTPAttrs) -> Object:
         return Object(
@@ -284,7 +288,9 @@ class SftpStore:
                 "purpose, correct host_key"
             ) from error
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-            raise ConfigError(f"{what}: host_key or private_key is no key in OpenSSH's format") from error
+            raise ConfigError(
+                f"{what}: host_key or private_key is no key in OpenSSH's format"
+            ) from error
         except (asyncssh.Error, OSError, TimeoutError) as error:
             self._forget()
             raise TransientError(f"{what}: {type(error).__name__}: {error}") from error

@@ -12,7 +12,7 @@ Laws:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -237,7 +237,7 @@ class _Pass:
 
     def _fetched(
         self, todo: Sequence[Object]
-    ) -> Iterator[tuple[Object, Grown | None, BinaryIO]]:
+    ) -> Generator[tuple[Object, Grown | None, BinaryIO], None, None]:
         """The objects, opened; several are fetched ahead. One that has changed since waits."""
         waiting = iter(todo)
         ahead: deque[tuple[Object, Future[Any]]] = deque()
@@ -271,5 +271,3 @@ class _Pass:
         prior = continued(self.inside, found, self.prior.grown.get(found.name))
         start = prior.offset if prior else 0
         return prior, self.inside.store.open(found, start, found.size, exact=False)
-
-

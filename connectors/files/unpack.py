@@ -7,7 +7,7 @@ one that unpacks to more than is allowed is refused before it does.
 import io
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -56,11 +56,16 @@ def _unzstd(file: BinaryIO, name: str) -> Iterator[bytes]:
     else:
         return
     try:
-        with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as packed:
+        with pa.CompressedInputStream(_arrow_file(file), "zstd") as packed:
             while chunk := packed.read(CHUNK_BYTES * 4):
                 yield chunk
     except OSError as error:
         raise TransientError(f"{name!r} is half-written, or no sound zstd file: {error}") from error
+
+
+def _arrow_file(file: BinaryIO) -> pa.NativeFile:
+    anything: Any = file
+    return pa.PythonFile(anything, "r")
 
 
 def _capped(chunks: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
@@ -83,9 +88,11 @@ class _Chunks(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: object) -> int:
+        """The next bytes; none at the end."""
         target = memoryview(buffer)  # type: ignore[arg-type]
         while not self._rest:
             chunk = next(self._chunks, None)

@@ -215,6 +215,8 @@ def stored_parts(store: Store, place: str, manifest: Manifest) -> Iterator[pa.Ta
     for part in manifest.parts:
         found: Object | None = there.get(f"{place}/{part.name}")
         if found is None:
-            raise TransientError(f"{part.name!r} of {place!r} is named by its manifest, and not there")
+            raise TransientError(
+                f"{part.name!r} of {place!r} is named by its manifest, and not there"
+            )
         with closing(store.open(found)) as file:
             yield from parts.read(file, manifest.schema)

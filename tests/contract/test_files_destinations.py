@@ -52,9 +52,7 @@ class FilesDestinationSystem:
 
 
 class FilesDestinationContract(DestinationContract):
-    lacks: ClassVar = {
-        Feature.ENDLESS_DECIMALS: "decimals of more than 38 digits are kept as text"
-    }
+    lacks: ClassVar = {Feature.ENDLESS_DECIMALS: "decimals of more than 38 digits are kept as text"}
 
 
 class TestAFilesDestinationOnThisMachine(FilesDestinationContract):

@@ -28,7 +28,7 @@ def _csv(rows: Sequence[Row]) -> bytes:
     lines = ["id,changed_at,note"]
     for row in rows:
         at = "" if row.changed_at is None else row.changed_at.isoformat()
-        lines.append(f'{row.id},{at},{"" if row.note is None else json.dumps(row.note)}')
+        lines.append(f"{row.id},{at},{'' if row.note is None else json.dumps(row.note)}")
     return "\n".join(lines).encode()
 
 

@@ -24,7 +24,9 @@ from tests.servers.running import started
 
 BUCKET = "sync-tests"
 AZURE_ACCOUNT = "devstoreaccount1"
-AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 """The account that every Azurite has; it opens nothing else."""
 
 
@@ -146,9 +148,7 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-def _ask(
-    method: str, url: str, data: bytes = b"", headers: dict[str, str] | None = None
-) -> None:
+def _ask(method: str, url: str, data: bytes = b"", headers: dict[str, str] | None = None) -> None:
     asked = urllib.request.Request(url, data=data, method=method, headers=headers or {})
     with urllib.request.urlopen(asked, timeout=30) as answer:
         answer.read()

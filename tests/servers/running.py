@@ -38,7 +38,7 @@ def started(command: Callable[[int], Sequence[str | Path]]) -> Iterator[int]:
         try:
             if not _answers(process, port):
                 said.seek(0)
-                pytest.fail(f"{process.args} did not start: {said.read()[-2000:]!r}")
+                pytest.fail(f"{process.args!r} did not start: {said.read()[-2000:]!r}")
             yield port
         finally:
             process.terminate()

@@ -44,7 +44,7 @@ class Options:
     """What a format must be told about an object."""
 
     name: str
-    csv: CsvOptions = CsvOptions()
+    csv: CsvOptions = field(default_factory=CsvOptions)
     sheet: str | None = None
     declared: Mapping[str, Kind] = field(default_factory=dict)
     names: tuple[str, ...] = ()

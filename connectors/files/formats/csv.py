@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -33,6 +33,8 @@ class Csv:
         try:
             table = _opened(io.BytesIO(begun), names, options, names, []).read_all()
         except pa.ArrowInvalid as error:
+            if _is_empty(error):
+                return found
             if len(begun) < SAMPLE_BYTES // 2:
                 raise _unreadable(options, error) from error
             return found  # the sample ends inside a quoted text
@@ -40,8 +42,8 @@ class Csv:
 
     def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
         """The records, a block at a time; lines of another length are rejected."""
-        buffered = io.BufferedReader(_Begun(file), BLOCK_BYTES)  # type: ignore[type-var]
-        begun = buffered.raw.begin(SAMPLE_BYTES)  # type: ignore[attr-defined]
+        buffered = io.BufferedReader(_Begun(file), BLOCK_BYTES)
+        begun = buffered.raw.begin(SAMPLE_BYTES)
         names = options.names or _header(begun, options)
         if not names:
             return
@@ -59,7 +61,8 @@ class Csv:
                 odd.clear()
                 yield records.piece(columns, batch.num_rows, bad)
         except pa.ArrowInvalid as error:
-            raise _unreadable(options, error) from error
+            if not _is_empty(error):
+                raise _unreadable(options, error) from error
         if odd:
             yield records.piece({name: _no_texts() for name in read}, 0, tuple(odd))
 
@@ -86,9 +89,11 @@ class _Begun(io.RawIOBase):
         return self._rest
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """The next bytes; none at the end."""
         target = memoryview(buffer)
         chunk = self._rest[: len(target)] or self._file.read(len(target))
         self._rest = self._rest[len(target) :]
@@ -98,7 +103,9 @@ class _Begun(io.RawIOBase):
 
 def _header(begun: bytes, options: Options) -> tuple[str, ...]:
     encoding = options.csv.encoding
-    text = begun.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "replace")
+    text = begun.decode(
+        "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "replace"
+    )
     lines = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=_delimiter(options, text),
@@ -131,7 +138,7 @@ def _opened(
     read: Any,
     odd: list[Rejection],
 ) -> Any:
-    def set_aside(row: Any) -> str:
+    def set_aside(row: Any) -> Literal["skip"]:
         number = f"line {row.number}" if row.number is not None else "a line"
         odd.append(
             Rejection(
@@ -143,7 +150,7 @@ def _opened(
 
     has_header = options.csv.header and not options.names
     return arrow_csv.open_csv(
-        pa.PythonFile(file, "r"),
+        file,
         read_options=arrow_csv.ReadOptions(
             block_size=BLOCK_BYTES,
             use_threads=False,
@@ -164,6 +171,11 @@ def _opened(
             quoted_strings_can_be_null=False,
         ),
     )
+
+
+def _is_empty(error: pa.ArrowInvalid) -> bool:
+    """A header without an end of line is all there is."""
+    return "Empty CSV file" in str(error)
 
 
 def _unreadable(options: Options, error: pa.ArrowInvalid) -> ConfigError:

@@ -43,7 +43,7 @@ class Excel:
         records = TextRecords(wanted, options.name)
         with _rows(file, options) as rows:
             names = _names(next(rows, ()), options)
-            while batch := [row for row in islice(rows, BATCH_ROWS)]:
+            while batch := list(islice(rows, BATCH_ROWS)):
                 yield records.piece(_columns(names, batch, wanted), len(batch))
 
 
@@ -53,7 +53,9 @@ def _rows(file: BinaryIO, options: Options) -> Iterator[Iterator[Sequence[Any]]]
         with zipfile.ZipFile(file) as packed:
             size = sum(member.file_size for member in packed.infolist())
         if size > MOST_UNPACKED_BYTES:
-            raise ConfigError(f"{options.name!r} unpacks to {size // 1024**2} MB, which is too much")
+            raise ConfigError(
+                f"{options.name!r} unpacks to {size // 1024**2} MB, which is too much"
+            )
         file.seek(0)
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
