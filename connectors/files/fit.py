@@ -69,7 +69,8 @@ def _sorted_out(texts: Texts, word: Word, wanted: DataType, *, declared: bool) -
     """By the spelling, then one by one: impossible days, numbers that are too large."""
     pattern = _DECLARED[word] if declared else PATTERNS[word]
     spelled: Any = pc.fill_null(pc.match_substring_regex(texts, pattern), True)
-    kept: Any = pc.if_else(spelled, texts, pa.scalar(None, pa.string()))
+    nothing: Any = pa.scalar(None, pa.string())
+    kept: Any = pc.if_else(spelled, texts, nothing)
     try:
         values = _cast(kept, wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

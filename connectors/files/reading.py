@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -16,6 +16,10 @@ from connectors.files.formats import Piece
 from connectors.files.inside import HEAD_BYTES, Inside, WholeLines, digest
 from connectors.files.state import Grown
 from connectors.files.stores import Object
+
+
+BATCH_ROWS = 20_000
+"""That are handed over together, where the object's pieces are smaller."""
 
 
 class Reader:
@@ -46,15 +50,28 @@ class Reader:
         content = io.BufferedReader(lines) if lines else self._inside.unpacked(file, found.name)
         options = self._inside.options(found.name, names)
         rows = before
+        waiting: list[Batch] = []
         for piece in self._inside.format(found.name).read(content, self._wanted, options):
             if len(piece.numbers):
                 rows = before + piece.numbers[-1].as_py()
-            yield from self._divided(piece, found, before)
+            for batch in self._divided(piece, found, before):
+                if waiting and not self._fit_together(waiting, batch):
+                    yield _joined(waiting)
+                    waiting = []
+                waiting.append(batch)
+        if waiting:
+            yield _joined(waiting)
         if lines is not None:
             offset = (prior.offset if prior else 0) + lines.passed
             size = min(HEAD_BYTES, offset)
             head = digest(self._inside.head(found, size))
             self.grown = Grown(offset=offset, rows=rows, head_bytes=size, head=head)
+
+    def _fit_together(self, waiting: Sequence[Batch], more: Batch) -> bool:
+        """Whether small pieces make one batch: writers have work to do for each."""
+        first, rows = waiting[0].data, sum(_rows(one) for one in (*waiting, more))
+        assert isinstance(first, pa.Table) and isinstance(more.data, pa.Table)
+        return rows <= min(self._most, BATCH_ROWS) and first.schema.equals(more.data.schema)
 
     def _header(self, found: Object) -> tuple[str, ...]:
         """The columns that a continued CSV object has named at its beginning."""
@@ -106,3 +123,13 @@ class Reader:
         assert name == ROW
         numbers: Any = pa.compute.add(piece.numbers, before)
         return numbers
+
+
+def _rows(batch: Batch) -> int:
+    return batch.data.num_rows if isinstance(batch.data, pa.Table) else 0
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    tables = [one.data for one in batches if isinstance(one.data, pa.Table)]
+    rejected = tuple(one for batch in batches for one in batch.rejected)
+    return Batch(data=pa.concat_tables(tables), rejected=rejected)

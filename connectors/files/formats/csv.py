@@ -17,7 +17,7 @@ from connectors.files.formats import SAMPLE_BYTES, Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import Kind, suggested
 
-BLOCK_BYTES = 2 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 
 
 class Csv:

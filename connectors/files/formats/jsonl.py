@@ -6,14 +6,14 @@ do numbers with a fraction, which are decimals.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.arrow import Field
 from connectors.contract import Rejection
@@ -33,7 +33,8 @@ _NATIVE: Mapping[Word, Any] = {
     Word.FLOAT: float,
     Word.BOOLEAN: bool,
 }
-_PLAIN_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+_PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
+_STRING = msgspec.json.Decoder(str)
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -70,7 +71,9 @@ class _Shape:
     def __init__(self, wanted: Wanted) -> None:
         names = list(wanted.known)
         slots = {f"f{number}": name for number, name in enumerate(names)}
-        self.read = [(number, name) for number, name in enumerate(names) if name in wanted.chosen]
+        self.read = [
+            (attrgetter(slot), name) for slot, name in slots.items() if name in wanted.chosen
+        ]
         self.kinds = wanted.kinds
         fields = [(slot, self._type(name, wanted), None) for slot, name in slots.items()]
         record = msgspec.defstruct(
@@ -79,53 +82,54 @@ class _Shape:
         self.decoder: Any = msgspec.json.Decoder(record)
 
     def _type(self, name: str, wanted: Wanted) -> Any:
-        if name not in wanted.chosen:
-            return msgspec.Raw | None
-        native = _NATIVE.get(wanted.kinds[name].word)
-        return msgspec.Raw | None if native is None else native | None
+        native = _NATIVE.get(wanted.kinds[name].word) if name in wanted.chosen else None
+        return msgspec.Raw if native is None else native | None
 
 
 def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | None:
     """Whole columns; None where something needs a closer look."""
     if not rows:
         return records.piece({}, 0)
-    columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
     texts: dict[str, Any] = {}
     sure: dict[str, Any] = {}
     try:
-        for number, name in shape.read:
+        for values_of, name in shape.read:
             kind = shape.kinds[name]
+            values = list(map(values_of, rows))
             if kind.word in _NATIVE and kind.word not in _STRINGS:
-                sure[name] = pa.chunked_array([pa.array(columns[number], kind.field("").type)])
+                sure[name] = pa.chunked_array([pa.array(values, kind.field("").type)])
             elif kind.word in _STRINGS:
-                texts[name] = pa.chunked_array([pa.array(columns[number], pa.string())])
+                texts[name] = pa.chunked_array([pa.array(values, pa.string())])
             elif kind.word is Word.JSON:
-                texts[name] = _raw_texts(columns[number])
+                texts[name] = _raw_texts(values)
             else:
-                numbers = [None if raw is None else bytes(raw) for raw in columns[number]]
-                texts[name] = _numbers(numbers)
+                texts[name] = _numbers(values)
     except (OverflowError, pa.ArrowInvalid, ValueError):
         return None
     return records.piece(texts, len(rows), sure=sure)
 
 
-def _raw_texts(values: Sequence[msgspec.Raw | None]) -> Any:
-    raw = [None if value is None else bytes(value) for value in values]
-    found = pa.array([None if value == b"null" else value for value in raw], pa.binary())
-    return pa.chunked_array([found.cast(pa.string())])
+def _raw_texts(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
+    """Values as they are spelled; null is no value."""
+    raw = pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    texts = raw.cast(pa.string())
+    nothing: Any = pa.scalar(None, pa.string())
+    return pa.chunked_array([pc.if_else(pc.equal(texts, "null"), nothing, texts)])
 
 
-def _numbers(values: Sequence[bytes | None]) -> Any:
+def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
     """Numbers as they are spelled; those with an exponent, in full."""
-    spelled = [None if value in (None, b"null") else _spelled(value) for value in values]
+    texts = _raw_texts(values)
+    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is not False:
+        return texts
+    spelled = [None if text is None else _spelled(text.encode()) for text in texts.to_pylist()]
     return pa.chunked_array([pa.array(spelled, pa.binary()).cast(pa.string())])
 
 
-def _spelled(raw: bytes | None) -> bytes:
-    assert raw is not None
+def _spelled(raw: bytes) -> bytes:
     if raw[:1] == b'"':
         return _text_of(raw).encode()
-    if _PLAIN_NUMBER.fullmatch(raw) or raw[:1] not in b"-0123456789":
+    if raw[:1] not in b"-0123456789" or not {69, 101} & set(raw):
         return raw
     number = Decimal(raw.decode())
     if abs(number.adjusted()) > _MOST_EXPONENT:
@@ -134,7 +138,7 @@ def _spelled(raw: bytes | None) -> bytes:
 
 
 def _text_of(raw: bytes) -> str:
-    return str(json.loads(raw)) if raw[:1] == b'"' else raw.decode()
+    return _STRING.decode(raw) if raw[:1] == b'"' else raw.decode()
 
 
 def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
@@ -194,7 +198,7 @@ def _slow(
 def _as_texts(values: Sequence[bytes | None], kind: Kind | None) -> Any:
     """Strings by what they say, everything else by how it is spelled."""
     if kind is not None and kind.word is Word.JSON:
-        return _raw_texts([None if value is None else msgspec.Raw(value) for value in values])
+        return _raw_texts(values)
     if kind is not None and kind.word in (Word.DECIMAL, Word.INTEGER):
         return _numbers(values)
     texts = [None if value in (None, b"null") else _text_of(value or b"") for value in values]
