@@ -68,7 +68,8 @@ def _all_match(texts: Texts, word: Word, *, declared: bool) -> bool:
 def _sorted_out(texts: Texts, word: Word, wanted: DataType, *, declared: bool) -> Fitted:
     """By the spelling, then one by one: impossible days, numbers that are too large."""
     pattern = _DECLARED[word] if declared else PATTERNS[word]
-    spelled: Any = pc.fill_null(pc.match_substring_regex(texts, pattern), True)
+    matching: Any = pc.match_substring_regex(texts, pattern)
+    spelled: Any = pc.fill_null(matching, True)
     nothing: Any = pa.scalar(None, pa.string())
     kept: Any = pc.if_else(spelled, texts, nothing)
     try:

@@ -17,7 +17,6 @@ from connectors.files.inside import HEAD_BYTES, Inside, WholeLines, digest
 from connectors.files.state import Grown
 from connectors.files.stores import Object
 
-
 BATCH_ROWS = 20_000
 """That are handed over together, where the object's pieces are smaller."""
 

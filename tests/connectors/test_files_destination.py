@@ -1,7 +1,6 @@
 """Files as a destination: what a crash leaves behind, and what readers of a manifest see."""
 
 import json
-import os
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -186,4 +185,3 @@ def test_what_was_written_can_be_read_as_a_stream(tmp_path: Path) -> None:
     offered = source.stream("orders")
 
     assert list(offered.schema.names)[:3] == ["id", "changed_at", "note"]
-    assert os.listdir(tmp_path / DATASET / TABLE / "data")

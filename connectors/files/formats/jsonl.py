@@ -114,7 +114,8 @@ def _raw_texts(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
     raw = pa.array([None if value is None else bytes(value) for value in values], pa.binary())
     texts = raw.cast(pa.string())
     nothing: Any = pa.scalar(None, pa.string())
-    return pa.chunked_array([pc.if_else(pc.equal(texts, "null"), nothing, texts)])
+    null: Any = pa.scalar("null")
+    return pa.chunked_array([pc.if_else(pc.equal(texts, null), nothing, texts)])
 
 
 def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
