@@ -224,7 +224,7 @@ class _Pass:
                     state = self._state() if due else None
                     yield Batch(data=last.data, state=state, rejected=last.rejected)
                     told, rows = state is not None, 0 if state else rows
-        if not told:
+        if not told or self._read:
             yield Batch(data=reader.empty(), state=self._state())
 
     def _state(self) -> State | None:
