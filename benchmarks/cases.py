@@ -13,6 +13,7 @@ import psycopg
 
 from benchmarks import launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.files import files
 from benchmarks.pages import pages
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
@@ -209,6 +210,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "nothing": nothing,
     "duckdb": to_duckdb,
     "memory": memory,
+    "files": files,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,

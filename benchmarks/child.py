@@ -48,9 +48,11 @@ def perform(task: Task) -> Measure:
         moving.warm_up(task)
         pages.warm_up()
         return measured(lambda: pages.copied(task))
-    from benchmarks.moving import copied, warm_up
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:
