@@ -134,7 +134,6 @@ def test_the_watermark_does_not_pass_the_time_at_which_the_read_began(api):
 
     again = read(source, state=state)
 
-    assert len(api.requests) >= 4
     assert state.watermark < "2024-03-01T12:00:06"
     assert {1, 9} <= set(ids(again))
     source.close()
