@@ -1,9 +1,28 @@
 """What a comparison consists of: who takes part, doing what, within which budget."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.task import Measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What a figure must keep to."""
+
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def holds(self, found: float) -> bool:
+        """Whether it does."""
+        return (self.at_most is None or found <= self.at_most) and (
+            self.at_least is None or found >= self.at_least
+        )
+
+    def __str__(self) -> str:
+        """``at most 25``."""
+        limits = (("at most", self.at_most), ("at least", self.at_least))
+        return ", ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +37,7 @@ class Budget:
     slowest: float | None = None
     cpu: float | None = None
     own_mb: float | None = None
+    figures: Mapping[str, Limit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

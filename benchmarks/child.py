@@ -33,15 +33,26 @@ def perform(task: Task) -> Measure:
         from benchmarks.crowding import quiet_wait
 
         return replace(measured(lambda: 0), seconds=quiet_wait(task))
+    if task.work is Work.LATENESS:
+        from benchmarks.lateness import lateness
+
+        late = lateness(task)
+        return replace(measured(lambda: 0), seconds=max(late), processed=len(late), samples=late)
+    if task.work in (Work.RUNS, Work.QUEUE, Work.RUSH):
+        from benchmarks.launching import launched
+
+        return launched(task)
     if task.work is Work.PAGES:
         from benchmarks import moving, pages
 
         moving.warm_up(task)
         pages.warm_up()
         return measured(lambda: pages.copied(task))
-    from benchmarks.moving import copied, warm_up
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:

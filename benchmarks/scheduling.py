@@ -1,4 +1,4 @@
-"""The scheduling engine's cases: a dispatcher's turn, and tenants beside one that floods."""
+"""The scheduling engine's cases: a dispatcher's turn, its lateness, tenants beside a flood."""
 
 from functools import partial
 
@@ -48,6 +48,34 @@ def crowd(place: Place, size: Size) -> Case:
             for name, due, budget in (
                 ("alone", 0, Budget()),
                 (f"beside one with {flood:,} waiting", flood, Budget(ratio=1.5)),
+            )
+        ],
+        before_round=nothing,
+        check=nothing,
+        rounds=1,
+    )
+
+
+def late(place: Place, size: Size) -> Case:
+    """How late executions are claimed where Dagster's daemon keeps the time."""
+    due = max(size.rows // 1000, 2)
+    task = Task(
+        work=Work.LATENESS,
+        source="",
+        destination=str(place.scratch / "late"),
+        catalog=place.catalog,
+        due=due,
+    )
+    return Case(
+        name="lateness",
+        title=f"From due to claimed by Dagster's daemon, {due:,} of {due * 10:,} schedules",
+        rows=0,
+        contenders=[
+            Contender(
+                name="due_database_syncs",
+                run=partial(child, task),
+                prepare=nothing,
+                budget=Budget(slowest=5000),
             )
         ],
         before_round=nothing,

@@ -1,7 +1,7 @@
 """What is measured, and what came out: the words between the parent and its children."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,11 @@ class Work(StrEnum):
     ``psql_to_duckdb`` is a peer: CSV out of psql, read by DuckDB. ``turn`` is a
     dispatcher's, with ``due`` schedules due of ten times as many; ``crowd`` plays ten
     minutes of tenants beside one that has ``due`` executions waiting, and its seconds are
-    how long the others wait. ``pages`` reads a REST API whose URL is the source.
+    how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
+    schedules of ten times as many; its samples are how late each was. ``runs`` launches
+    Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
+    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``pages``
+    reads a REST API whose URL is the source, ``file`` one file into a new table.
     """
 
     COPY = "copy"
@@ -24,7 +28,12 @@ class Work(StrEnum):
     PSQL_TO_DUCKDB = "psql_to_duckdb"
     TURN = "turn"
     CROWD = "crowd"
+    LATENESS = "lateness"
+    RUNS = "runs"
+    QUEUE = "queue"
+    RUSH = "rush"
     PAGES = "pages"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,7 @@ class Task:
     times: int = 1
     due: int = 0
     catalog: str = ""
+    target: str = ""
     psql: str = ""
     stock: bool = False
 
@@ -60,7 +70,8 @@ class Measure:
     """What one run took.
 
     ``peak_mb`` counts shared libraries, ``own_mb`` only what no other process shares;
-    ``samples`` are the seconds of each repetition of work that is done many times.
+    ``samples`` are the seconds of each repetition of work that is done many times,
+    ``figures`` what else was counted, by a name that holds the unit.
     """
 
     seconds: float
@@ -69,6 +80,7 @@ class Measure:
     own_mb: float | None = None
     processed: int = 0
     samples: Sequence[float] = field(default_factory=tuple)
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def text(self) -> str:
         """As JSON."""

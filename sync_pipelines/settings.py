@@ -15,7 +15,9 @@ class Settings(BaseSettings):
 
     With no ``database_url`` the embedded PostgreSQL under ``home`` is used. With no
     ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
-    Dagster is where `up` has left word of it.
+    Dagster is where `up` has left word of it. ``trusted_proxies`` are the addresses,
+    comma-separated, whose word for who asks is taken. ``public_url`` is where people and
+    programs reach the gateway, if that is another place than it listens on.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -26,6 +28,15 @@ class Settings(BaseSettings):
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     dagster_url: HttpUrl | None = None
     log_format: LogFormat = "console"
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8000, ge=1, le=65535)
+    trusted_proxies: str = ""
+    public_url: HttpUrl | None = None
+    body_limit_bytes: int = Field(default=1_000_000, ge=1_000)
+    session_hours: int = Field(default=12, ge=1)
+    token_requests_per_second: int = Field(default=20, ge=1)
+    tenant_requests_per_second: int = Field(default=100, ge=1)
+    manual_triggers_per_hour: int = Field(default=600, ge=1)
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
 

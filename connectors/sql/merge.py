@@ -19,8 +19,12 @@ _SIDE, _ARRIVED, _PRESENT, _NTH = (
 )
 
 
-def misfits(staging: Staging, key: Sequence[str]) -> str:
+def misfits(spelling: Spelling, staging: Staging, key: Sequence[str]) -> str:
     """Finds whether a key is missing a part or occurs twice."""
+    types = [column.type for column in chosen(staging.plan, key)]
+    if len(types) == 1 and types[0] in spelling.counted:
+        different = f"count(DISTINCT {listed(key)})"  # NULL is not among them
+        return f"SELECT 1 FROM {staging.name.sql} HAVING count(*) <> {different}"
     nulls = "".join(f" OR {quoted(name)} IS NULL" for name in key)
     return (
         f"SELECT 1 FROM {staging.name.sql} GROUP BY {listed(key)} "
@@ -156,7 +160,9 @@ def overwrites(spelling: Spelling, staging: Staging, match: Match, old: str, new
     condition = spelling.differs(columns, old, new) if columns else "FALSE"
     if match.cursor in staging.columns and match.cursor is not None:
         cursor = quoted(match.cursor)
-        condition = f"NOT coalesce({new}.{cursor} < {old}.{cursor}, FALSE) AND ({condition})"
+        # What is newer differs, and most are: so few whole rows need to be compared.
+        newer, older = (f"coalesce({new}.{cursor} {one} {old}.{cursor}, FALSE)" for one in "><")
+        condition = f"{newer} OR (NOT {older} AND ({condition}))"
     if match.clears:
         condition = f"{old}.{quoted(DELETED_AT)} IS NOT NULL OR ({condition})"
     return condition

@@ -159,7 +159,8 @@ class Merger:
     def _has_key(self, staging: Staging) -> bool:
         if staging.direct:
             return self._store.add_key(staging.name, self._target.primary_key)
-        return not self._store.rows(merge.misfits(staging, self._target.primary_key))
+        misfits = merge.misfits(self._store.spelling, staging, self._target.primary_key)
+        return not self._store.rows(misfits)
 
     def _shape(self, now: Situation) -> None:
         """Create the target, or add to and widen its columns."""

@@ -84,12 +84,14 @@ class Spelling:
     ``arrivals`` are names, each of which orders the rows of a staging table as they came
     unless a column of it is called the same. ``differs`` compares
     columns of two aliases so that NULL equals NULL and nothing else is taken for equal.
-    ``identity`` is a column as something that can be grouped by.
+    ``identity`` is a column as something that can be grouped by. ``counted`` are types
+    whose different values it counts in half the time that it takes to group them.
     """
 
     arrivals: tuple[str, ...]
     differs: Callable[[Sequence[str], str, str], str]
     identity: Callable[[Planned], str]
+    counted: frozenset[str] = frozenset()
 
 
 class Store(Protocol):

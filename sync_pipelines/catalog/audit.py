@@ -1,18 +1,24 @@
-"""Who did what, in a chain of hashes: a row that is changed or removed breaks it."""
+"""Who did what, in a chain of hashes: a row that is changed or removed breaks it.
+
+Laws:
+
+* One writer at a time appends: the function ``sync.audit_head`` waits for those before,
+  and then knows the last hash, of whatever tenant that row is.
+* What is taken away from the chain's end leaves a chain. Whoever must be sure of that too
+  keeps the last hash elsewhere, and asks whether it is still there.
+"""
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, text, true
 
 from sync_pipelines.catalog.tables import AuditRow
-
-CHAIN_LOCK = 7_283_551_907
-"""Key of the advisory lock that puts writers of the chain in order."""
 
 GENESIS = "0" * 64
 
@@ -29,18 +35,15 @@ def record(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one row, in the caller's transaction. Never pass a secret."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CHAIN_LOCK})
-    previous = connection.scalar(
-        select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)
-    )  # fmt: skip
+    previous = connection.scalar(text("SELECT sync.audit_head()"))
     row = {
         "tenant_id": tenant_id,
         "at": at,
         "actor": actor,
         "action": action,
         "subject": subject,
-        "before": before,
-        "after": after,
+        "before": _as_kept(before),
+        "after": _as_kept(after),
         "previous_hash": previous or GENESIS,
     }
     connection.execute(insert(AuditRow).values(**row, hash=digest(row)))
@@ -50,3 +53,108 @@ def digest(row: Mapping[str, Any]) -> str:
     """The hash of a row's content and of the hash before it."""
     canonical = {**row, "at": row["at"].isoformat(), "tenant_id": str(row["tenant_id"])}
     return sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
+
+
+def _as_kept(value: Any) -> Any:
+    """A value as PostgreSQL's JSON gives it back, so that its hash can be found again."""
+    match value:
+        case Mapping():
+            return {str(key): _as_kept(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_as_kept(inner) for inner in value]
+        case float() if value.is_integer() and (abs(value) >= WRITTEN_OUT or value == 0):
+            return int(value) if value else 0.0
+    return value
+
+
+WRITTEN_OUT = 1e16
+"""From here on Python writes a float with an exponent, and PostgreSQL all its digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """The first row that is not what was written, or does not follow the one before it."""
+
+    id: int
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """How many rows are good, the hash of the last of them, and what is wrong first.
+
+    ``is_cut``: the hash that was asked for is not in it, so that rows of its end are gone.
+    """
+
+    rows: int
+    head: str
+    broken: Broken | None
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing that was done."""
+
+    id: int
+    at: datetime
+    tenant_id: UUID | None
+    actor: str
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+
+def verify_for_all_tenants(db: Connection, *, upto: str | None = None) -> Verified:
+    """Walk the whole chain; with ``upto``, that hash must be in it.
+
+    For all tenants, because they share the chain.
+    """
+    head, rows, seen = GENESIS, 0, upto in (None, GENESIS)
+    query = select(AuditRow.__table__).order_by(AuditRow.id).execution_options(yield_per=1000)
+    with db.execute(query) as found:
+        for row in found.mappings():
+            reason = _what_is_wrong(row, head)
+            if reason is not None:
+                broken = Broken(id=row["id"], at=row["at"], reason=reason)
+                return Verified(rows=rows, head=head, broken=broken, is_cut=not seen)
+            head, rows = row["hash"], rows + 1
+            seen = seen or head == upto
+    return Verified(rows=rows, head=head, broken=None, is_cut=not seen)
+
+
+def _what_is_wrong(row: RowMapping, head: str) -> str | None:
+    content = {name: value for name, value in row.items() if name not in ("id", "hash")}
+    content["at"] = content["at"].astimezone(UTC)
+    if row["previous_hash"] != head:
+        return "the row before it was removed or changed, or this one was put in"
+    if digest(content) != row["hash"]:
+        return "it was changed after it was written"
+    return None
+
+
+def entries(
+    db: Connection, *, tenant_id: UUID, limit: int = 50, before: int | None = None
+) -> list[Entry]:
+    """What was done of a tenant's, newest first; ``before`` pages on by id."""
+    return _entries(db, AuditRow.tenant_id == tenant_id, limit=limit, before=before)
+
+
+def entries_for_all_tenants(
+    db: Connection, *, limit: int = 50, before: int | None = None
+) -> list[Entry]:
+    """What was done of anybody's and the installation's, for whoever runs it."""
+    return _entries(db, true(), limit=limit, before=before)
+
+
+def _entries(
+    db: Connection, which: ColumnElement[bool], *, limit: int, before: int | None
+) -> list[Entry]:
+    query = select(AuditRow.__table__).where(which).order_by(AuditRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AuditRow.id < before)
+    names = [field.name for field in fields(Entry)]
+    rows = db.execute(query).mappings()
+    return [Entry(**{name: row[name] for name in names}) for row in rows]

@@ -3,15 +3,39 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import Connection as Db
-from sqlalchemy import func, select, update
+from sqlalchemy.orm import aliased
 
 from sync_pipelines.catalog.executions import from_row, selected
-from sync_pipelines.catalog.tables import ExecutionRow, ScheduleRow, StateRow, SyncRow
-from sync_pipelines.model.execution import Execution
+from sync_pipelines.catalog.tables import (
+    BreakerRow,
+    DeadLetterRow,
+    EventRow,
+    ExecutionRow,
+    ScheduleRow,
+    StateRow,
+    SyncRow,
+    TenantRow,
+)
+from sync_pipelines.model.cadence import ScheduleType
+from sync_pipelines.model.dead_letter import LetterStatus
+from sync_pipelines.model.execution import Execution, Status
 
 _UNFOLLOWED = (ExecutionRow.completed_at.is_not(None), ExecutionRow.followed_up_at.is_(None))
 
@@ -61,6 +85,59 @@ def mark_followed_up(db: Db, execution: Execution, *, now: datetime) -> bool:
         .values(followed_up_at=now)
     )
     return db.execute(statement).rowcount == 1
+
+
+def mark_uneventful_for_all_tenants(db: Db, execution_id: UUID, *, now: datetime) -> bool:
+    """Note that a success was followed up, if there is nothing that it could bring about.
+
+    False, and nothing is held by it, where there may be: a schedule that fires after its
+    sync or learns from it, a breaker that remembers failures, an open letter, an event that
+    waits for its answer, or an end before it that was not followed up.
+    """
+    statement = _marking_uneventful()
+    return db.execute(statement, {"ended": execution_id, "now": now}).rowcount == 1
+
+
+@cache
+def _marking_uneventful() -> Update:
+    # One statement, so that all is seen at one instant. One condition, so that the planner
+    # asks each question by its index for the one row, instead of joining whole tables.
+    ended, earlier = ExecutionRow, aliased(ExecutionRow)
+    waits_for = ScheduleRow.config["cadence"]["sync"].astext
+    # Spelled out: the index of open letters serves no parameter.
+    is_open: ColumnElement[str] = literal_column(f"'{LetterStatus.OPEN}'")
+    names = (SyncRow.name, func.concat(TenantRow.name, "/", SyncRow.name))
+    is_eventful = or_(
+        exists().where(
+            earlier.sync_id == ended.sync_id,
+            earlier.id != ended.id,
+            earlier.completed_at <= ended.completed_at,
+            earlier.followed_up_at.is_(None),
+        ),
+        exists().where(BreakerRow.sync_id == ended.sync_id),
+        exists().where(DeadLetterRow.sync_id == ended.sync_id, DeadLetterRow.status == is_open),
+        exists().where(EventRow.execution_id == ended.id),
+        exists().where(
+            ScheduleRow.sync_id == ended.sync_id, ScheduleRow.schedule_type == ScheduleType.ADAPTIVE
+        ),
+        exists().where(
+            ScheduleRow.tenant_id == ended.tenant_id,
+            ScheduleRow.schedule_type == ScheduleType.AFTER,
+            SyncRow.id == ended.sync_id,
+            TenantRow.id == ended.tenant_id,
+            waits_for.in_(names),
+        ),
+    )
+    return (
+        update(ended)
+        .where(
+            ended.id == bindparam("ended"),
+            ended.status == Status.COMPLETED,
+            *_UNFOLLOWED,
+            not_(is_eventful),
+        )
+        .values(followed_up_at=bindparam("now"))
+    )
 
 
 def hold_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:

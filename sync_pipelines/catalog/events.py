@@ -8,19 +8,20 @@ Laws:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError
 
 from connectors.errors import ConfigError
-from sync_pipelines.catalog.tables import EventRow
+from sync_pipelines.catalog.tables import EventRow, ExecutionRow
 from sync_pipelines.model.event import Event, EventStatus
-from sync_pipelines.model.execution import Execution
+from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.kinds import EventTrigger
 
 LONGEST = 255
@@ -38,19 +39,7 @@ def accept(db: Db, event: Event) -> bool:
         _check(name, getattr(event, name))
     statement = (
         insert(EventRow)
-        .values(
-            id=event.id,
-            tenant_id=event.tenant_id,
-            source=event.source,
-            platform=event.platform,
-            event_id=event.event_id,
-            event_type=event.event_type,
-            entity_type=event.entity_type,
-            entity_id=event.entity_id,
-            sync_id=event.sync_id,
-            payload=dict(event.payload),
-            received_at=event.received_at,
-        )
+        .values(_values(event))
         .on_conflict_do_nothing(index_elements=["tenant_id", "platform", "event_id"])
         .returning(EventRow.id)
     )
@@ -62,6 +51,23 @@ def accept(db: Db, event: Event) -> bool:
             f"event {event.event_id!r} of {event.platform!r} cannot be stored: its text has "
             "a NUL or half a character in it, or its data a number that JSON does not know"
         ) from error
+
+
+def accept_all_for_all_tenants(db: Db, accepted: Sequence[Event]) -> list[UUID]:
+    """Take in what has been checked already; the ids of those that are new.
+
+    For all tenants, because one transaction takes in what came to all of them.
+    """
+    if not accepted:
+        return []
+    statement = (
+        insert(EventRow)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "platform", "event_id"])
+        .returning(EventRow.id)
+    )
+    # In one order, whoever inserts: two that wait for each other's keys would deadlock.
+    ordered = sorted(accepted, key=lambda one: (one.tenant_id, one.platform, one.event_id))
+    return list(db.scalars(statement, [_values(event) for event in ordered]))
 
 
 def pending_for_all_tenants(db: Db, *, limit: int) -> list[UUID]:
@@ -81,18 +87,53 @@ def pending_for_all_tenants(db: Db, *, limit: int) -> list[UUID]:
     return list(db.scalars(query))
 
 
-def lock_pending_for_all_tenants(db: Db, event_id: UUID) -> Event | None:
-    """An event that waits, held; None when somebody else holds it, or has processed it.
+def pending_of_ids_for_all_tenants(db: Db, event_ids: Sequence[UUID]) -> list[Event]:
+    """Those of these events that wait, oldest first, held by somebody or not.
 
-    For all tenants, because its id comes from the catalog itself.
+    For all tenants, because their ids come from the catalog itself.
+    """
+    return [_event(row) for row in db.execute(_pending(event_ids))]
+
+
+def lock_pending_for_all_tenants(db: Db, event_ids: Sequence[UUID]) -> list[Event]:
+    """Those of these events that wait, held, oldest first; without those that others hold.
+
+    For all tenants, because their ids come from the catalog itself.
+    """
+    query = _pending(event_ids).with_for_update(skip_locked=True)
+    return [_event(row) for row in db.execute(query)]
+
+
+def answers_pending_for_all_tenants(db: Db, event_ids: Sequence[UUID]) -> list[UUID]:
+    """The executions that answer these events and wait for nobody but Dagster.
+
+    For all tenants, because their ids come from the catalog itself.
     """
     query = (
-        select(EventRow.__table__)
-        .where(EventRow.id == event_id, EventRow.status == EventStatus.PENDING)
-        .with_for_update(skip_locked=True)
+        select(ExecutionRow.id)
+        .distinct()
+        .join(EventRow, EventRow.execution_id == ExecutionRow.id)
+        .where(EventRow.id.in_(event_ids), ExecutionRow.status == Status.PENDING)
     )
-    row = db.execute(query).one_or_none()
-    return None if row is None else _event(row)
+    return list(db.scalars(query))
+
+
+def put_all_dispatched(
+    db: Db, answered: Sequence[Event], *, sync_id: UUID, execution_id: UUID
+) -> None:
+    """One execution answers them all; they are one tenant's."""
+    if answered:
+        mine = (
+            EventRow.tenant_id == answered[0].tenant_id,
+            EventRow.id.in_([event.id for event in answered]),
+        )
+        values = {
+            "status": EventStatus.DISPATCHED,
+            "sync_id": sync_id,
+            "execution_id": execution_id,
+            "reason": None,
+        }
+        db.execute(update(EventRow).where(*mine).values(values))
 
 
 def put_dispatched(db: Db, event: Event, *, sync_id: UUID, execution_id: UUID) -> None:
@@ -125,29 +166,19 @@ def lock_answered_by(db: Db, answer: Execution) -> list[Event]:
     return [_event(row) for row in db.execute(query)]
 
 
-def pass_on(db: Db, event: Event, *, sync_ids: Sequence[UUID], names: Sequence[str]) -> None:
-    """Give an event to these syncs too, to each as one of its own; once, whoever asks."""
-    if not sync_ids:
-        return
-    rows = [
-        {
-            "tenant_id": event.tenant_id,
-            "source": event.source,
-            "platform": event.platform,
-            "event_id": f"{event.event_id}@{name}",
-            "event_type": event.event_type,
-            "entity_type": event.entity_type,
-            "entity_id": event.entity_id,
-            "sync_id": sync_id,
-            "payload": dict(event.payload),
-            "received_at": event.received_at,
-        }
+def pass_on(
+    db: Db, told: Sequence[Event], *, sync_ids: Sequence[UUID], names: Sequence[str]
+) -> list[UUID]:
+    """Give events to these syncs too, to each as one of its own; once, whoever asks.
+
+    The ids of those of its own.
+    """
+    own = [
+        replace(event, id=uuid4(), event_id=f"{event.event_id}@{name}", sync_id=sync_id)
+        for event in told
         for sync_id, name in zip(sync_ids, names, strict=True)
     ]
-    statement = insert(EventRow).values(rows)
-    db.execute(
-        statement.on_conflict_do_nothing(index_elements=["tenant_id", "platform", "event_id"])
-    )
+    return accept_all_for_all_tenants(db, own)
 
 
 def list_events(
@@ -169,6 +200,14 @@ def _answered_by(answer: Execution) -> tuple[Any, ...]:
     )
 
 
+def _pending(event_ids: Sequence[UUID]) -> Select[Any]:
+    return (
+        select(EventRow.__table__)
+        .where(EventRow.id.in_(event_ids), EventRow.status == EventStatus.PENDING)
+        .order_by(EventRow.received_at, EventRow.id)
+    )
+
+
 def _put(db: Db, event: Event, status: EventStatus, **values: Any) -> None:
     mine = (EventRow.id == event.id, EventRow.tenant_id == event.tenant_id)
     db.execute(update(EventRow).where(*mine).values(status=status, **values))
@@ -179,6 +218,24 @@ def _check(name: str, value: str | None) -> None:
         return
     if not value or len(value) > LONGEST:
         raise ConfigError(f"{name} {value!r} of an event must have 1 to {LONGEST} characters")
+
+
+def _values(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "tenant_id": event.tenant_id,
+        "source": event.source,
+        "platform": event.platform,
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "sync_id": event.sync_id,
+        "streams": list(event.streams),
+        "delivery_id": event.delivery_id,
+        "payload": dict(event.payload),
+        "received_at": event.received_at,
+    }
 
 
 def _event(row: Row[Any]) -> Event:
@@ -192,6 +249,8 @@ def _event(row: Row[Any]) -> Event:
         entity_type=row.entity_type,
         entity_id=row.entity_id,
         sync_id=row.sync_id,
+        streams=tuple(row.streams),
+        delivery_id=row.delivery_id,
         payload=row.payload,
         status=EventStatus(row.status),
         reason=row.reason,

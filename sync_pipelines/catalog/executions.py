@@ -164,11 +164,24 @@ def waiting(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Execution]:
     return [from_row(row) for row in db.execute(query).mappings()]
 
 
-def save(db: Db, before: Execution, after: Execution, **columns: Any) -> bool:
+def save(
+    db: Db,
+    before: Execution,
+    after: Execution,
+    *,
+    attempted: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **columns: Any,
+) -> bool:
     """Store a transition, with other columns that go with it; False when someone was first.
 
+    ``attempted`` is added to the attempts that the row tells of, ``metadata`` to what it has.
     Also False when ``after`` is running and another execution of the sync already is.
     """
+    if attempted is not None:
+        columns["attempts"] = ExecutionRow.attempts.concat([dict(attempted)])
+    if metadata is not None:
+        columns["execution_metadata"] = ExecutionRow.execution_metadata.concat(dict(metadata))
     changed = {
         "status": after.status,
         "attempt": after.attempt,
@@ -229,13 +242,6 @@ def beat(
     return row is None or row[0] is not None
 
 
-def story(db: Db, execution_id: UUID) -> tuple[list[Any], dict[str, Any]]:
-    """An execution's earlier attempts, and its metadata, as they stand."""
-    query = select(ExecutionRow.attempts, ExecutionRow.execution_metadata)
-    row = db.execute(query.where(ExecutionRow.id == execution_id)).one()
-    return list(row[0]), dict(row[1])
-
-
 def count_columns(counts: Counts) -> dict[str, int]:
     """Counts by the names of their columns."""
     return {
@@ -263,8 +269,8 @@ def request_cancel(db: Db, execution_id: UUID, *, tenant_id: UUID, now: datetime
 
 
 def mirror_state(db: Db, execution: Execution, stream: str, committed: Committed) -> None:
-    """Keep what a destination has committed where people can see it."""
-    if committed.state is None:
+    """Keep what a destination has committed where people can see it; nothing of a shadow."""
+    if committed.state is None or execution.request.into is not None:
         return
     values = {
         "version": committed.state.version,

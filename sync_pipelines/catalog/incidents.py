@@ -30,6 +30,8 @@ class Kind(StrEnum):
     STALLED_DISPATCHER = "stalled_dispatcher"
     SILENT_SCHEDULE = "silent_schedule"
     STUCK_EXECUTION = "stuck_execution"
+    SILENT_WEBHOOK = "silent_webhook"
+    REFUSED_WEBHOOKS = "refused_webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,10 @@ from sync_pipelines.model.cadence import Cadence, ScheduleType, parse_cadence
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A schedule that waits for events; ``connector`` and ``connection`` are its source's."""
+    """A schedule that waits for events; ``connector`` and ``connection`` are its source's.
+
+    ``streams`` are those that its sync reads.
+    """
 
     schedule_id: UUID
     name: str
@@ -21,6 +24,7 @@ class Listener:
     sync_key: str
     connector: str
     connection: str
+    streams: tuple[str, ...] = ()
 
 
 def after_sync(db: Db, sync_key: str, *, tenant_id: UUID) -> list[UUID]:
@@ -44,6 +48,7 @@ def to_events(db: Db, *, tenant_id: UUID, sync_id: UUID | None = None) -> list[L
             ScheduleRow.sync_id,
             func.concat(TenantRow.name, "/", SyncRow.name).label("sync_key"),
             SyncRow.connector,
+            SyncRow.streams,
             ConnectionRow.name.label("connection"),
         )
         .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
@@ -66,6 +71,7 @@ def to_events(db: Db, *, tenant_id: UUID, sync_id: UUID | None = None) -> list[L
             sync_key=row.sync_key,
             connector=row.connector,
             connection=row.connection,
+            streams=tuple(stream["name"] for stream in row.streams),
         )
         for row in db.execute(query)
     ]

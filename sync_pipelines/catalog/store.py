@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 from alembic import command
 from alembic.config import Config
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from connectors.errors import ConfigError, TransientError
+from sync_pipelines.catalog.isolation import enter
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.tables import SCHEMA
 
@@ -23,15 +25,28 @@ MIGRATION_LOCK = 7_283_551_906
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The catalog of one installation. Queries take a connection from `begin`."""
+    """The catalog of one installation. Queries take a connection from `begin`.
+
+    With a ``tenant_id`` it is that tenant's view of it: see `as_tenant`.
+    """
 
     engine: Engine
     secrets: SecretBox
+    tenant_id: UUID | None = None
+
+    def as_tenant(self, tenant_id: UUID) -> "Catalog":
+        """The catalog as the gateway sees it on behalf of a tenant: no row of another's.
+
+        It shares the connections of this one, and is not to be closed.
+        """
+        return replace(self, tenant_id=tenant_id)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back by an exception."""
         with self.engine.begin() as connection:
+            if self.tenant_id is not None:
+                enter(connection, self.tenant_id)
             yield connection
 
     def close(self) -> None:

@@ -65,7 +65,8 @@ def find_tenant_id(db: Db, tenant: str) -> UUID:
 
 def put_tenant(db: Db, tenant: str) -> UUID:
     """The tenant's id, made if it is new."""
-    db.execute(insert(TenantRow).values(name=tenant).on_conflict_do_nothing())
+    if db.scalar(select(TenantRow.id).where(TenantRow.name == tenant)) is None:
+        db.execute(insert(TenantRow).values(name=tenant).on_conflict_do_nothing())
     return find_tenant_id(db, tenant)
 
 

@@ -33,6 +33,19 @@ def find_tenant(db: Db, name: str) -> Tenant:
     return _tenant(found)
 
 
+def tenant_named_for_all_tenants(db: Db, named: str) -> Tenant | None:
+    """The tenant of that id or name, or None.
+
+    For all tenants, because whoever asks is not known to belong to it yet.
+    """
+    try:
+        which = TenantRow.id == UUID(named)
+    except ValueError:
+        which = TenantRow.name == named
+    row = db.execute(select(TenantRow.__table__).where(which)).mappings().one_or_none()
+    return None if row is None else _tenant(row)
+
+
 def list_tenants_for_all_tenants(db: Db) -> list[Tenant]:
     """Every tenant by name, for whoever runs the installation."""
     query = select(TenantRow.__table__).order_by(TenantRow.name)

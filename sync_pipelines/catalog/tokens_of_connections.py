@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from connectors.surroundings import Tokens
 from sync_pipelines.catalog.secrets import SecretBox
-from sync_pipelines.catalog.tables import TokenRow
+from sync_pipelines.catalog.tables import ConnectionTokenRow
 
 LOCK_CLASS = 728_355
 """First half of the advisory lock's key; the second is a hash of the connection."""
@@ -30,8 +30,8 @@ def lock(db: Db, connection_id: UUID) -> None:
 
 def find(db: Db, secrets: SecretBox, connection_id: UUID, *, tenant_id: UUID) -> Tokens | None:
     """The tokens; None if the connection has none."""
-    query = select(TokenRow.sealed).where(
-        TokenRow.connection_id == connection_id, TokenRow.tenant_id == tenant_id
+    query = select(ConnectionTokenRow.sealed).where(
+        ConnectionTokenRow.connection_id == connection_id, ConnectionTokenRow.tenant_id == tenant_id
     )
     sealed = db.scalar(query)
     return None if sealed is None else _tokens(secrets.open(sealed))
@@ -53,7 +53,7 @@ def put(
     )
     values = {"sealed": sealed, "key_id": secrets.key_id, "updated_at": func.now()}
     db.execute(
-        insert(TokenRow)
+        insert(ConnectionTokenRow)
         .values(connection_id=connection_id, tenant_id=tenant_id, **values)
         .on_conflict_do_update(index_elements=["connection_id"], set_=values)
     )
@@ -64,10 +64,14 @@ def rotate_for_all_tenants(db: Db, secrets: SecretBox) -> None:
 
     For all tenants, because a key belongs to the installation.
     """
-    query = select(TokenRow.connection_id, TokenRow.sealed).with_for_update()
+    query = select(ConnectionTokenRow.connection_id, ConnectionTokenRow.sealed).with_for_update()
     for identity, sealed in db.execute(query).all():
         values = {"sealed": secrets.seal(secrets.open(sealed)), "key_id": secrets.key_id}
-        db.execute(update(TokenRow).where(TokenRow.connection_id == identity).values(values))
+        db.execute(
+            update(ConnectionTokenRow)
+            .where(ConnectionTokenRow.connection_id == identity)
+            .values(values)
+        )
 
 
 def _tokens(opened: Any) -> Tokens:

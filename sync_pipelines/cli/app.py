@@ -13,6 +13,7 @@ from connectors.errors import ConnectorError
 from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.cli import (
     applying,
+    auditing,
     conflicts,
     connections,
     dead_letters,
@@ -20,11 +21,16 @@ from sync_pipelines.cli import (
     history,
     housekeeping,
     incidents,
+    reloading,
     running,
     secrets,
+    serving,
     starting,
     status,
     tenants,
+    tokens,
+    users,
+    webhooks,
 )
 from sync_pipelines.cli import connectors as connector_commands
 from sync_pipelines.cli import schedules as schedule_commands
@@ -71,6 +77,8 @@ app = typer.Typer(
 )
 app.command()(starting.up)
 app.command()(starting.demo)
+app.command()(reloading.reload)
+app.command()(serving.serve)
 app.command()(applying.apply)
 app.add_typer(connector_commands.app, name="connectors")
 app.add_typer(connections.app, name="connections")
@@ -85,8 +93,12 @@ app.command()(conflicts.conflicts)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(events.app, name="events")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(housekeeping.housekeeping)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(auditing.app, name="audit")
 
 
 @app.callback()

@@ -1,4 +1,4 @@
-"""The heat map of ``schedules simulate``: blocks on a terminal, numbers for programs."""
+"""Heat maps of a week: blocks on a terminal, numbers for programs."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -41,20 +41,26 @@ def show(
                 "from": json_time(after),
                 "until": json_time(until),
                 "timezone": zone,
-                "with": _json(maps[0][1]),
-                "without": _json(maps[1][1]) if chosen is not None else None,
+                "with": map_json(maps[0][1]),
+                "without": map_json(maps[1][1]) if chosen is not None else None,
             }
         )
         return
     weeks = (until - after) / timedelta(weeks=1)
     most = max(found.busiest.busy_seconds for _, found in maps)
     for title, found in maps:
-        _draw(title, found, most=most, weeks=weeks)
+        draw(title, found, most=most, weeks=weeks)
+    legend(most=most, weeks=weeks)
+
+
+def legend(*, most: float, weeks: float) -> None:
+    """What the blocks stand for."""
     busiest = shown_duration(timedelta(seconds=most / weeks))
     print_line(f"{BLOCKS[1]} little to {BLOCKS[-1]} {busiest} of work in that hour of a mean week")
 
 
-def _draw(title: str, found: HeatMap, *, most: float, weeks: float) -> None:
+def draw(title: str, found: HeatMap, *, most: float, weeks: float) -> None:
+    """Seven rows of 24 hours; ``most`` is how many busy seconds the darkest block stands for."""
     console = Console(highlight=False)
     starts = sum(cell.starts for row in found.cells for cell in row)
     console.print(Text(f"{title}: {starts / weeks:,.1f} starts a week ({place(found.zone)})"))
@@ -80,7 +86,8 @@ def _commonest_zone(foresight: Foresight) -> str:
     return zones.most_common(1)[0][0] if zones else "UTC"
 
 
-def _json(found: HeatMap) -> Json:
+def map_json(found: HeatMap) -> Json:
+    """Starts and busy seconds of each hour, by weekday."""
     return {
         str(day): [
             {"hour": hour, "starts": cell.starts, "busy_seconds": cell.busy_seconds}

@@ -3,7 +3,6 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 import typer
 import yaml
@@ -14,9 +13,17 @@ from rich.text import Text
 from connectors.contract import Json
 from sync_pipelines.catalog.scheduled import find_scheduled
 from sync_pipelines.cli.doors import AsJson, session
+from sync_pipelines.cli.loading import (
+    UNSAVED,
+    Load,
+    load_json,
+    load_of_new,
+    load_of_saved,
+    show_load,
+)
 from sync_pipelines.cli.output import json_time, print_json, print_line, print_table
 from sync_pipelines.cli.times import NOW, From, instant, shown_local
-from sync_pipelines.engine.foresight import Coming, coming
+from sync_pipelines.engine.foresight import Coming, coming, foresee
 from sync_pipelines.engine.standing import waits_for
 from sync_pipelines.engine.timetables import timetable_of
 from sync_pipelines.model.cadence import CadenceError, parse_cadence, parse_clock_change
@@ -27,7 +34,6 @@ from sync_pipelines.timing.words import sentence
 from sync_pipelines.timing.zones import find_zone
 
 COLUMNS = ("next runs", "UTC", "what to know")
-UNSAVED = UUID(int=0)
 
 
 def preview(
@@ -47,6 +53,12 @@ def preview(
     clock_change: Annotated[
         str, typer.Option("--clock-change", metavar="YAML", help="Its rules, with --cadence.")
     ] = "{}",
+    sync: Annotated[
+        str | None,
+        typer.Option(
+            "--sync", metavar="TENANT/SYNC", help="The sync it is for, with --cadence: its load."
+        ),
+    ] = None,
     start: From = NOW,
     count: Annotated[int, typer.Option("--count", min=1, max=1000)] = 5,
     as_json: AsJson = False,
@@ -54,28 +66,33 @@ def preview(
     """The next runs of a schedule; of one that is not saved yet by --cadence."""
     if (key is None) == (cadence is None):
         raise typer.BadParameter("give TENANT/SYNC/SCHEDULE, or --cadence for one to be made")
+    if sync is not None and cadence is None:
+        raise typer.BadParameter("--sync is for a schedule to be made, and goes with --cadence")
     after = instant(start, timezone)
     try:
         if cadence is not None:
             timetable = _unsaved(cadence, timezone, policies, clock_change, after)
+            load = load_of_new(timetable, sync, after)
         else:
-            timetable, after = _saved(str(key), start)
+            timetable, after, load = _saved(str(key), start)
     except CadenceError as error:
         if as_json:
             print_json({"valid": False, "field": error.field, "error": str(error)})
         raise
     found = coming(timetable, after=after, count=count)
     if as_json:
-        print_json(_json(key, timetable, found))
+        print_json(_json(key, timetable, found, load))
     else:
-        _show(timetable, found, is_saved=key is not None)
+        _show(timetable, found, load, is_saved=key is not None)
 
 
-def _saved(key: str, start: str) -> tuple[Timetable, datetime]:
+def _saved(key: str, start: str) -> tuple[Timetable, datetime, Load | None]:
     with session() as opened, opened.catalog.begin() as db:
         one = find_scheduled(db, key)
+        foresight = foresee(db, one.sync.key.partition("/")[0])
     timetable = timetable_of(one.schedule, pause=one.sync.pause)
-    return timetable, instant(start, one.schedule.timezone)
+    after = instant(start, one.schedule.timezone)
+    return timetable, after, load_of_saved(foresight, timetable, after)
 
 
 def _unsaved(
@@ -102,7 +119,7 @@ def _read(field: str, written: str) -> object:
     return found
 
 
-def _show(timetable: Timetable, found: Coming, *, is_saved: bool) -> None:
+def _show(timetable: Timetable, found: Coming, load: Load | None, *, is_saved: bool) -> None:
     print_line(sentence(timetable.cadence, timetable.zone))
     if (waits := waits_for(timetable.cadence)) is not None:
         print_line(f"no clock starts it: it {waits}")
@@ -120,6 +137,8 @@ def _show(timetable: Timetable, found: Coming, *, is_saved: bool) -> None:
         print_line("nothing more is to come")
     elif found.firings and not found.starts:
         print_line("and so on: nothing will start until that changes")
+    if load is not None and found.starts:
+        show_load(load)
 
 
 def _crossed_out(timetable: Timetable, found: Coming) -> None:
@@ -152,7 +171,7 @@ def _at(timetable: Timetable, firing: Firing) -> datetime:
     return firing.due_at if timetable.id == UNSAVED else firing.at
 
 
-def _json(key: str | None, timetable: Timetable, found: Coming) -> Json:
+def _json(key: str | None, timetable: Timetable, found: Coming, load: Load | None) -> Json:
     zone = find_zone(timetable.zone)
     return {
         "valid": True,
@@ -176,4 +195,5 @@ def _json(key: str | None, timetable: Timetable, found: Coming) -> Json:
             }
             for firing in found.firings
         ],
+        "load": None if load is None else load_json(load),
     }

@@ -9,10 +9,12 @@ import typer
 from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.schedules import list_schedules
 from sync_pipelines.catalog.syncs import find_tenant_id
+from sync_pipelines.catalog.users import offer_first_admin
 from sync_pipelines.cli.doors import AsJson, read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.cli.progress import watching
 from sync_pipelines.cli.running import tell_result
+from sync_pipelines.clock import system_clock
 from sync_pipelines.demo import show
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.sync import Sync
@@ -97,10 +99,23 @@ def _seconds(entry: HistoryEntry) -> float:
     return entry.duration.total_seconds() if entry.duration else 0.0
 
 
+def _first_admin_link(opened: Session, endpoints: Endpoints) -> str | None:
+    """Where the first user is made; None where there is one. It is said here and kept nowhere."""
+    with opened.catalog.begin() as db:
+        key = offer_first_admin(db, now=system_clock())
+    public = opened.settings.public_url
+    base = endpoints.gateway_url if public is None else str(public).rstrip("/")
+    return None if key is None else f"{base}/first-admin?key={key}"
+
+
 def _welcome(opened: Session, endpoints: Endpoints, sync: Sync | None) -> None:
     """Say where to look, once everything answers."""
     say: Callable[[str], None] = tell
     say("")
+    say(f"  the gateway       {endpoints.gateway_url}")
+    if link := _first_admin_link(opened, endpoints):
+        say(f"  the first admin   {link}")
+        say("                    (good once, for an hour; not to be shown to others)")
     say(f"  Dagster's pages   {endpoints.dagster_url}")
     if sync is not None:
         with opened.catalog.begin() as db:

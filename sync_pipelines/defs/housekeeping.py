@@ -6,6 +6,9 @@ from shutil import rmtree
 
 import dagster as dg
 
+from sync_pipelines.catalog.deliveries import (
+    forget_for_all_tenants as forget_deliveries,
+)
 from sync_pipelines.defs.keeping import tidy
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.settings import Settings
@@ -25,16 +28,18 @@ def put_in_order(context: dg.OpExecutionContext, engine: EngineResource) -> None
         now=now,
         stop=lambda: opened.clock() - now > BUDGET,
     )
+    hooks = forget_deliveries(opened.catalog, now=now, stop=lambda: opened.clock() - now > BUDGET)
     files = forget_files(context.instance, before=now - Settings().retention.runs_for)
     context.add_output_metadata(
         {
             "files": files,
+            "webhooks": hooks.rows,
             "executions": tidied.executions.rows,
             "decisions": tidied.decisions.rows,
             "runs": tidied.runs.rows,
             "events": tidied.events.rows,
             "ticks": tidied.ticks.rows,
-            "finished": tidied.finished,
+            "finished": tidied.finished and hooks.finished,
         }
     )
 

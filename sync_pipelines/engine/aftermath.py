@@ -9,6 +9,11 @@ Laws:
   Should the process die in between, the dispatcher does it.
 * In the order in which a sync's executions ended: a failure that was left behind never
   counts against a success that came after it.
+* Most successes bring nothing about. These are marked by one statement that holds nothing
+  and looks at everything, after the end was settled. It misses nothing: what an end may
+  concern (a letter, a breaker's memory, an event to answer) was durable before it was
+  settled, or comes from an earlier end. That is followed up, which is seen whole, or is
+  not yet, which is seen too, and sends this one the long way, to wait for it.
 """
 
 from datetime import datetime, timedelta
@@ -42,6 +47,14 @@ def follow_up(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
 
     Those of its sync that ended before it and were left behind have their turn first.
     """
+    with catalog.begin() as db:
+        is_done = endings.mark_uneventful_for_all_tenants(db, execution_id, now=now)
+    if not is_done:
+        follow_up_held(catalog, execution_id, now)
+
+
+def follow_up_held(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
+    """The same, the long way: with all held that an end may concern, whether it does or not."""
     with catalog.begin() as db:
         ended = endings.find_ended_for_all_tenants(db, execution_id)
         if ended is None:

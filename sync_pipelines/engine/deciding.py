@@ -33,7 +33,7 @@ from sync_pipelines.model.execution import PRIORITY, Execution, Trigger
 from sync_pipelines.model.policy import Overlap, Priority
 from sync_pipelines.timing.bars import TICK, Cause
 from sync_pipelines.timing.decisions import Decision, Outcome, decide, decide_missed, refused
-from sync_pipelines.timing.firings import Firing, Timetable, firing_at
+from sync_pipelines.timing.firings import Timetable, happened
 
 HOUR = timedelta(hours=1)
 
@@ -111,7 +111,7 @@ def fire(
             policies = replace(policies, overlap=Overlap.QUEUE)
         # Two things may happen at one instant; a schedule's instants are apart.
         due_at = max(at, taken.get(schedule.id, at - TICK) + TICK)
-        firing = _happened(timetable, due_at, now)
+        firing = happened(timetable, due_at, now)
         found: Sequence[Decision] = decide_missed(
             [firing],
             policies,
@@ -141,11 +141,38 @@ def fire(
     ]
 
 
-def _happened(timetable: Timetable, due_at: datetime, now: datetime) -> Firing:
-    """The firing of what has happened: a spread only ever delays it."""
-    start = max(due_at + timetable.offset, now)
-    firing = firing_at(timetable, start - timetable.offset)
-    return replace(firing, due_at=due_at, first_due_at=due_at)
+def join(
+    db: Db,
+    one: Armed,
+    told: Sequence[tuple[datetime, str]],
+    *,
+    now: datetime,
+    standing: Execution,
+) -> list[Decision]:
+    """Decide on many things that were told of, as `fire` does, where ``standing`` answers all.
+
+    Each is an instant, in order, and why; each has one decision: left to ``standing``, or
+    barred. The schedule's row is held.
+    """
+    schedule, timetable = one.schedule, timetable_of(one.schedule, pause=one.pause)
+    first, _ = told[0]
+    taken = recorded.taken_for_all_tenants(db, [schedule.id], first).get(schedule.id, first - TICK)
+    decisions = []
+    for at, why in told:
+        taken = max(at, taken + TICK)
+        firing = happened(timetable, taken, now)
+        (found,) = decide_missed(
+            [firing],
+            replace(timetable.policies, overlap=Overlap.QUEUE),
+            zone=timetable.local,
+            now=firing.at,
+            active=True,
+            waiting=False,
+        )
+        joined = _joined(found, standing)
+        decisions.append(replace(joined, reason=f"{why}; {joined.reason}"))
+    recorded.record(db, [(schedule, each) for each in decisions], executions={}, now=now)
+    return decisions
 
 
 def _joined(decision: Decision, standing: Execution) -> Decision:

@@ -121,8 +121,11 @@ def claim_now(catalog: Catalog, execution_id: UUID, now: datetime) -> Launch | N
 def put_back(catalog: Catalog, launch: Launch, now: datetime) -> None:
     """Undo a `claim_now` of which Dagster certainly knows nothing: a dispatcher takes it on.
 
-    Nothing happens if this hand-over is over, because the attempt was started or ended.
+    Nothing happens if this hand-over is over, because the attempt was started or ended; nor
+    after `LOST_AFTER`, when it is `dispatch_events` that sees to it, and may have a run by now.
     """
+    if now - launch.queued_at >= LOST_AFTER:
+        return
     with catalog.begin() as db:
         execution = executions.lock_for_all_tenants(db, launch.execution_id)
         if execution is None or execution.status is not Status.QUEUED:

@@ -10,7 +10,7 @@ Laws:
 * What concerns several syncs is an event of its own for each of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,32 +23,41 @@ from sync_pipelines.catalog.due import Armed, lock_armed_for_all_tenants
 from sync_pipelines.catalog.listeners import Listener
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.engine.dead_letters import bury_event
-from sync_pipelines.engine.deciding import fire
+from sync_pipelines.engine.deciding import fire, join
+from sync_pipelines.engine.hearing import hearing_of, listed, unheard
 from sync_pipelines.engine.outcome import ErrorClass
-from sync_pipelines.model.cadence import Event as OnEvent
-from sync_pipelines.model.cadence import Realtime
-from sync_pipelines.model.condition import holds, unmet
 from sync_pipelines.model.event import Event
 from sync_pipelines.model.execution import Execution, Request, Status, Trigger
-from sync_pipelines.timing.decisions import Outcome
+from sync_pipelines.timing.decisions import Decision, Outcome
 
 log = structlog.get_logger()
 
 AT_ONCE = 200
 """So many events are processed in one turn, so that none takes longer than a few seconds."""
 
-MOST_REASONS = 5
-"""So many schedules' reasons are told of one event."""
-
 
 def process(catalog: Catalog, now: datetime, limit: int = AT_ONCE) -> int:
-    """Decide on events that wait, oldest first, each by itself; how many there were.
+    """Decide on events that wait, oldest first; how many there were.
 
     Among tenants they take turns, so that none waits for another's flood.
     """
     with catalog.begin() as db:
         waiting = events.pending_for_all_tenants(db, limit=limit)
-    return sum(_process_one(catalog, event_id, now) for event_id in waiting)
+    taken, _ = _take_up(catalog, waiting, now)
+    return taken
+
+
+def take_up(catalog: Catalog, event_ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Decide on these events, and on what they are passed on as, as far as they wait.
+
+    The executions that answer them and that nobody has handed to Dagster yet.
+    """
+    done, left = list(event_ids), list(event_ids)
+    while left:
+        _, left = _take_up(catalog, left, now)
+        done += left
+    with catalog.begin() as db:
+        return events.answers_pending_for_all_tenants(db, done)
 
 
 def conclude(db: Db, ended: Execution, now: datetime) -> None:
@@ -67,31 +76,67 @@ def conclude(db: Db, ended: Execution, now: datetime) -> None:
             _bury(db, ended, answered, now)
 
 
-def _process_one(catalog: Catalog, event_id: UUID, now: datetime) -> bool:
-    try:
-        with catalog.begin() as db:
-            event = events.lock_pending_for_all_tenants(db, event_id)
-            if event is not None:
-                _answer(db, event, now)
-            return event is not None
-    except OperationalError as error:
-        # A deadlock, or a lock that is held too long, is one event's: the rest go on.
-        log.warning("event.not_processed", event=str(event_id), error=str(error))
-        return False
+def _take_up(catalog: Catalog, event_ids: Sequence[UUID], now: datetime) -> tuple[int, list[UUID]]:
+    """Decide on these events, those that are alike together; how many, and what was passed on."""
+    taken = 0
+    passed: list[UUID] = []
+    for alike in _alike(catalog, event_ids):
+        try:
+            number, further = _process(catalog, alike, now)
+            taken, passed = taken + number, [*passed, *further]
+        except OperationalError as error:
+            # A deadlock, or a lock that is held too long, is one event's: the rest go on.
+            log.warning("events.not_processed", number=len(alike), error=str(error))
+    return taken, passed
 
 
-def _answer(db: Db, event: Event, now: datetime) -> None:
-    """Let one sync's schedules fire for an event, and pass it on to the others it concerns."""
-    listening = listeners.to_events(db, tenant_id=event.tenant_id, sync_id=event.sync_id)
-    hearing = [one for one in listening if _hears(one, event)]
-    if not hearing:
-        events.put_ignored(db, event, reason=_unheard(listening, event), now=now)
-        return
+def _alike(catalog: Catalog, event_ids: Sequence[UUID]) -> list[list[UUID]]:
+    """Events of one tenant that the same schedules hear, together; the oldest first."""
+    if not event_ids:
+        return []
+    listening: dict[tuple[UUID, UUID | None], Sequence[Listener]] = {}
+    alike: dict[Hashable, list[UUID]] = {}
+    with catalog.begin() as db:
+        for event in events.pending_of_ids_for_all_tenants(db, event_ids):
+            whose = (event.tenant_id, event.sync_id)
+            if whose not in listening:
+                listening[whose] = listeners.to_events(
+                    db, tenant_id=event.tenant_id, sync_id=event.sync_id
+                )
+            heard = hearing_of(listening[whose], event)
+            alike.setdefault((whose, _ids(heard)), []).append(event.id)
+    return list(alike.values())
+
+
+def _process(catalog: Catalog, event_ids: Sequence[UUID], now: datetime) -> tuple[int, list[UUID]]:
+    """Decide on events that were alike a moment ago: those that still are, and wait.
+
+    How many, and the ids that they were passed on under.
+    """
+    with catalog.begin() as db:
+        held = events.lock_pending_for_all_tenants(db, event_ids)
+        if not held:
+            return 0, []
+        first = held[0]
+        listening = listeners.to_events(db, tenant_id=first.tenant_id, sync_id=first.sync_id)
+        hearing = hearing_of(listening, first)
+        alike = [event for event in held if _ids(hearing_of(listening, event)) == _ids(hearing)]
+        if hearing:
+            return len(alike), _answer(db, alike, hearing, now)
+        for event in alike:
+            events.put_ignored(db, event, reason=unheard(listening, event), now=now)
+        return len(alike), []
+
+
+def _answer(
+    db: Db, alike: Sequence[Event], hearing: Sequence[Listener], now: datetime
+) -> list[UUID]:
+    """Let one sync's schedules fire for events, and pass them on to the others they concern."""
     syncs = list({one.sync_id: one.sync_key for one in hearing}.items())
     (sync_id, _), *others = syncs
-    events.pass_on(
+    passed = events.pass_on(
         db,
-        event,
+        alike,
         sync_ids=[other for other, _ in others],
         names=[key.partition("/")[2] for _, key in others],
     )
@@ -102,11 +147,47 @@ def _answer(db: Db, event: Event, now: datetime) -> None:
         # It may have become another before it was held.
         if one.schedule.cadence == mine[one.schedule.id].cadence
     ]
-    answer, barred = _fire(db, armed, event, now)
+    left = list(alike)
+    while left:
+        first, *left = left
+        answer, barred = _fire(db, armed, first, now)
+        _put(db, first, sync_id, answer, barred, now)
+        standing = _not_started(db, armed[0]) if left and answer is not None else None
+        if standing is not None:
+            _join(db, armed, left, standing, now)
+            break
+    return passed
+
+
+def _join(
+    db: Db, armed: Sequence[Armed], following: Sequence[Event], standing: Execution, now: datetime
+) -> None:
+    """Leave events to an execution that has not started, as far as a policy lets them."""
+    happened = [(event.received_at, _why(event)) for event in following]
+    decided = [(one, join(db, one, happened, now=now, standing=standing)) for one in armed]
+    answered = []
+    for at, event in enumerate(following):
+        found = [(one, decisions[at]) for one, decisions in decided]
+        if any(decision.outcome is Outcome.COLLAPSED for _, decision in found):
+            answered.append(event)
+        else:
+            barred = [_barred(one, decision) for one, decision in found]
+            _put(db, event, standing.sync_id, None, barred, now)
+    events.put_all_dispatched(db, answered, sync_id=standing.sync_id, execution_id=standing.id)
+
+
+def _put(
+    db: Db,
+    event: Event,
+    sync_id: UUID,
+    answer: UUID | None,
+    barred: Sequence[str],
+    now: datetime,
+) -> None:
     if answer is not None:
         events.put_dispatched(db, event, sync_id=sync_id, execution_id=answer)
     else:
-        reason = _listed(barred) or "its schedules have just been changed"
+        reason = listed(barred) or "its schedules have just been changed"
         events.put_ignored(db, event, reason=reason, now=now)
 
 
@@ -123,7 +204,7 @@ def _fire(
             event.received_at,
             now=now,
             trigger=Trigger.REALTIME,
-            why=f"event {event.event_type} of {event.platform} ({event.event_id})",
+            why=_why(event),
             joins=standing,
             never_lost=True,
         )
@@ -132,34 +213,20 @@ def _fire(
         elif standing is not None and fired.decision.outcome is Outcome.COLLAPSED:
             answer = standing.id
         else:
-            barred.append(f"{one.sync_key}/{one.schedule.name}: {fired.decision.reason}")
+            barred.append(_barred(one, fired.decision))
     return answer, barred
 
 
-def _hears(listener: Listener, event: Event) -> bool:
-    """Whether a schedule fires for an event, as far as its cadence goes."""
-    match listener.cadence:
-        case OnEvent() as cadence:
-            return cadence.trigger is event.source and holds(cadence.conditions, event.facts)
-        case Realtime():
-            named = event.sync_id == listener.sync_id
-            return named or event.platform in (listener.connector, listener.connection)
-    return False
+def _why(event: Event) -> str:
+    return f"event {event.event_type} of {event.platform} ({event.event_id})"
 
 
-def _unheard(listening: Sequence[Listener], event: Event) -> str:
-    """Why no schedule fires for an event."""
-    reasons = []
-    for one in listening:
-        if isinstance(one.cadence, OnEvent) and one.cadence.trigger is event.source:
-            condition = unmet(one.cadence.conditions, event.facts)
-            reasons.append(f"{one.sync_key}/{one.name} asks that {condition}")
-    if reasons:
-        return f"a condition is not met: {_listed(reasons)}"
-    return (
-        f"nothing waits for it: no schedule has trigger {event.source}, and no realtime one "
-        f"reads from {event.platform!r}"
-    )
+def _barred(one: Armed, decision: Decision) -> str:
+    return f"{one.sync_key}/{one.schedule.name}: {decision.reason}"
+
+
+def _ids(hearing: Sequence[Listener]) -> tuple[UUID, ...]:
+    return tuple(one.schedule_id for one in hearing)
 
 
 def _not_started(db: Db, one: Armed) -> Execution | None:
@@ -199,8 +266,3 @@ def _bury(db: Db, ended: Execution, answered: Sequence[Event], now: datetime) ->
     reason = f"its execution {failed}: {entry.error_message or 'it did not say why'}"
     for event in answered:
         bury_event(db, event, cause=cause, reason=reason, now=now)
-
-
-def _listed(reasons: Sequence[str]) -> str:
-    more = len(reasons) - MOST_REASONS
-    return "; ".join([*reasons[:MOST_REASONS], *([f"and {more} more"] if more > 0 else [])])

@@ -24,11 +24,14 @@ def followers(db: Db, ended: Execution) -> list[UUID]:
 
 
 def fire_followers(db: Db, ended: Execution, now: datetime) -> None:
-    """Let them fire for an execution that has ended, if it succeeded."""
-    if ended.status is not Status.COMPLETED:
+    """Let them fire for an execution that has ended, if it succeeded and was no shadow."""
+    if ended.status is not Status.COMPLETED or ended.request.into is not None:
         return
     assert ended.completed_at is not None
-    armed = lock_armed_for_all_tenants(db, followers(db, ended))
+    waiting = followers(db, ended)
+    if not waiting:
+        return
+    armed = lock_armed_for_all_tenants(db, waiting)
     fire(
         db,
         armed,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection as Db
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog.durations import recent_for_all_tenants
-from sync_pipelines.catalog.scheduled import Scheduled, scheduled_of_tenant
+from sync_pipelines.catalog.scheduled import Scheduled, SyncSeen, scheduled_of_tenant
 from sync_pipelines.engine.timetables import timetable_of
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.firings import Firing, Timetable, due, firings, upcoming
@@ -81,6 +81,12 @@ def foresee(db: Db, tenant: str) -> Foresight:
     )
 
 
+def typical_of(db: Db, sync: SyncSeen) -> tuple[timedelta, int]:
+    """How long an execution of a sync typically takes, and how many were measured."""
+    durations = recent_for_all_tenants(db, [sync.id]).get(sync.id, ())
+    return _typical(durations), len(durations)
+
+
 def find_foreseen(foresight: Foresight, name: str) -> Foreseen:
     """The schedule ``sync/name`` of a tenant; `ConfigError` names those that there are."""
     names = {one.scheduled.key.partition("/")[2]: one for one in foresight.schedules}
@@ -141,17 +147,20 @@ def _barred(timetable: Timetable, after: datetime, count: int) -> tuple[Firing, 
 
 
 def _foreseen(scheduled: Scheduled, durations: Sequence[timedelta]) -> Foreseen:
-    seconds = [duration.total_seconds() for duration in durations]
-    typical = timedelta(seconds=median(seconds)) if seconds else ASSUMED
     return Foreseen(
         scheduled=scheduled,
         simulated=Simulated(
             timetable=timetable_of(scheduled.schedule, pause=scheduled.sync.pause),
             sync=scheduled.sync.key,
-            duration=typical,
+            duration=_typical(durations),
         ),
         measured=len(durations),
     )
+
+
+def _typical(durations: Sequence[timedelta]) -> timedelta:
+    seconds = [duration.total_seconds() for duration in durations]
+    return timedelta(seconds=median(seconds)) if seconds else ASSUMED
 
 
 def _reached(schedules: Sequence[Foreseen], sync: str) -> set[str]:

@@ -70,7 +70,8 @@ def plan_stream(
             window=window,
         ),
         target=Target(
-            owner=sync.key,
+            # Some destinations keep the state of all datasets in one place.
+            owner=sync.key if request.into is None else f"{sync.key} into {request.into}",
             stream=stream.name,
             execution=str(execution.id),
             dataset=sync.dataset,

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -123,7 +124,7 @@ class Engine:
                     f"{execution.attempt}; attempt {attempt} has nothing to do"
                 )
             started = execution.started(now, run_id)
-            fresh = {"heartbeat_at": now, "progressed_at": now, "progress": {}}
+            fresh: dict[str, Any] = {"heartbeat_at": now, "progressed_at": now, "progress": {}}
             if executions.save(db, execution, started, **fresh):
                 try:
                     claimed.append((started, find_sync(db, self.catalog.secrets, started.sync_key)))
@@ -148,6 +149,7 @@ class Engine:
             if isinstance(sync, ConfigError):
                 raise sync
             streams = chosen_streams(sync, execution.request)
+            sync = replace(sync, dataset=execution.request.into or sync.dataset)
         except ConfigError as error:
             results.append(StreamResult(stream="", failure=Failure.of(error)))
             return

@@ -46,22 +46,18 @@ def settle(
         after = execution.ended(outcome.status, now)
     counts = sum((result.counts for result in results), Counts())
     duration = now - (execution.started_at or now)
-    attempts, metadata = executions.story(db, execution.id)
     columns: dict[str, Any] = {
-        "attempts": [*attempts, _attempt(execution, outcome, now)],
         "error_message": outcome.failure.message if outcome.failure else None,
         "error_details": _details(results, outcome),
         "progress": {},
     }
     if results:
         columns |= executions.count_columns(counts)
-        columns["execution_metadata"] = {
-            **metadata,
-            "streams": [_stream(result) for result in results],
-        }
+        columns["metadata"] = {"streams": [_stream(result) for result in results]}
     if after.status.is_final:
         columns["duration_ms"] = int(duration.total_seconds() * 1000)
-    if not executions.save(db, execution, after, **columns):
+    attempted = _attempt(execution, outcome, now)
+    if not executions.save(db, execution, after, attempted=attempted, **columns):
         log.warning("execution.settled_by_another", execution=str(execution.id))
         return executions.lock_for_all_tenants(db, execution.id) or after
     for result in results:

@@ -29,6 +29,7 @@ from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.engine.settle import settle_lost
 from sync_pipelines.engine.signs import LATE, WATCH, note_signs
 from sync_pipelines.engine.timetables import next_start, rearmed, timetable_of
+from sync_pipelines.engine.webhooks import note_health
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.policy import LONGEST_SPREAD
 from sync_pipelines.model.schedule import Schedule
@@ -74,6 +75,7 @@ def watch(catalog: Catalog, now: datetime) -> Found:
     since = _awake_since(before, now)
     with catalog.begin() as db:
         alarms = note_signs(db, now, awake_since=since)
+        alarms += note_health(db, catalog.secrets, now)
         detail = {"cursor": str(cursor) if cursor else None, "since": since.isoformat()}
         heartbeats.beat(db, WATCH, every_seconds=EVERY_SECONDS, now=now, detail=detail)
     return Found(looked_at=len(looked), rearmed=mended, alarms=alarms)

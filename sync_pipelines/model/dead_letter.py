@@ -58,6 +58,8 @@ def covers(done: Request, wanted: Request) -> bool:
     """
     if done == wanted:
         return True
+    if done.into != wanted.into:
+        return False
     if _is_bounded(done) or (done.streams and not set(wanted.streams) <= set(done.streams)):
         return False
     if done.streams and not wanted.streams:

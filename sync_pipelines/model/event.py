@@ -26,7 +26,8 @@ class Event:
 
     ``platform`` names who sent it and ``event_id`` is the sender's own id: together
     they make an event known again when it is sent twice. ``sync_id`` is set where it is
-    meant for one sync only.
+    meant for one sync only. ``streams`` are the usual names of the streams that changed,
+    empty where that is not said; ``delivery_id`` is the request that it came with.
     """
 
     id: UUID
@@ -38,6 +39,8 @@ class Event:
     entity_type: str | None = None
     entity_id: str | None = None
     sync_id: UUID | None = None
+    streams: tuple[str, ...] = ()
+    delivery_id: UUID | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     status: EventStatus = EventStatus.PENDING
     reason: str | None = None

@@ -67,7 +67,8 @@ class Request:
 
     ``streams`` empty means all; ``full`` reads them from the beginning;
     ``window_start`` and ``window_end`` bound a re-sync (half open, in the cursor's
-    spelling); ``allow_empty`` lets an empty source empty the destination.
+    spelling); ``allow_empty`` lets an empty source empty the destination. ``into`` is a
+    dataset to write to beside the sync's own: a shadow, of which nothing else follows.
     """
 
     streams: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class Request:
     window_start: str | None = None
     window_end: str | None = None
     allow_empty: bool = False
+    into: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

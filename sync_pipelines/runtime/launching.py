@@ -116,15 +116,14 @@ def ask(url: str, launch: Launch, *, answer_seconds: float = ANSWER_SECONDS) -> 
         return Answer.REFUSED  # nothing was sent
     except httpx.TransportError:
         return Answer.UNKNOWN
-    if answer.is_server_error:  # perhaps a proxy's, whose request goes on
-        return Answer.UNKNOWN
-    if not answer.is_success:
-        return Answer.REFUSED
     kind = _kind(answer)
     if kind == "LaunchRunSuccess":
         return Answer.LAUNCHED
-    if kind in ("PythonError", ""):  # Dagster is done with it, but how far did it come?
+    # Dagster is done with it, and says so with status 500; but how far did it come?
+    if kind == "PythonError" or (kind == "" and answer.is_success):
         return _look_for_run(url, launch, answer_seconds)
+    if answer.is_server_error:  # perhaps a proxy's, whose request goes on
+        return Answer.UNKNOWN
     return Answer.REFUSED
 
 

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from sync_pipelines.runtime import postmaster
 from sync_pipelines.runtime.errors import PostgresError
-from sync_pipelines.runtime.places import settle
+from sync_pipelines.runtime.places import Place, settle
 from sync_pipelines.runtime.waiting import wait_until
 
 PATIENCE_SECONDS = 180.0
@@ -32,8 +32,14 @@ PATIENCE_SECONDS = 180.0
 class Server:
     """A running server, reached through a socket that only its owner can open."""
 
+    home: Path
+    place: Place
     socket_directory: Path
-    binaries: Path
+
+    @property
+    def binaries(self) -> Path:
+        """Where ``psql`` and its like are."""
+        return self.place.binaries
 
     def url(self, database: str) -> str:
         """A ``postgresql://`` URL, as libpq, psycopg, ADBC and SQLAlchemy all read it."""
@@ -49,6 +55,18 @@ class Server:
                 with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
+
+    def is_alive(self) -> bool:
+        """Whether its process is there, ready or just starting. Costs next to nothing."""
+        return postmaster.find(self.place) is not None
+
+    def revive(self) -> None:
+        """Start it again, if it died and no other user has done so yet.
+
+        Nothing committed is lost; connections are. Raises `PostgresError` as `embedded` does.
+        """
+        with _locked(self.home):
+            postmaster.ensure_running(self.place)
 
 
 @contextmanager
@@ -69,7 +87,7 @@ def embedded(home: Path) -> Iterator[Server]:
             users.close()
             raise
     try:
-        yield Server(socket_directory=socket_directory, binaries=place.binaries)
+        yield Server(home=home, place=place, socket_directory=socket_directory)
     finally:
         users.close()
         with _locked(home):

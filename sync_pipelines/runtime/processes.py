@@ -50,7 +50,9 @@ class Service:
 
 
 @dataclass(slots=True)
-class _Running:
+class Running:
+    """A process that was started, and the last that it has said."""
+
     service: Service
     process: "subprocess.Popen[bytes]"
     reader: Thread
@@ -64,12 +66,16 @@ class Supervisor:
     def __init__(self, *, logs: Path, say: Say) -> None:
         self._logs = logs
         self._say = say
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
         self._due: dict[str, tuple[Service, float]] = {}
+        self._leaving: list[Running] = []
 
     def start(self, service: Service) -> None:
         """Start a process; see `wait_ready` for when it answers."""
+        self._running[service.name] = self._started(service)
+
+    def _started(self, service: Service) -> Running:
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         process = subprocess.Popen(
             [
@@ -87,12 +93,13 @@ class Supervisor:
         last_lines: deque[str] = deque(maxlen=LAST_LINES)
         reader = Thread(target=self._read, args=(service, process, last_lines), daemon=True)
         reader.start()
-        self._running[service.name] = _Running(service, process, reader, last_lines)
+        return Running(service, process, reader, last_lines)
 
     def wait_ready(self, name: str, *, seconds: float, give_up: Callable[[], bool]) -> None:
         """Wait until the process answers. Raises `StartError` if it dies or takes too long."""
-        running = self._running[name]
+        self._wait_ready(self._running[name], seconds=seconds, give_up=give_up)
 
+    def _wait_ready(self, running: Running, *, seconds: float, give_up: Callable[[], bool]) -> None:
         def settled() -> bool:
             return give_up() or running.process.poll() is not None or running.service.is_ready()
 
@@ -104,8 +111,49 @@ class Supervisor:
         if not answered:
             raise StartError(self._describe(running, f"does not answer after {seconds:.0f} s"))
 
+    def try_out(self, service: Service, *, seconds: float, give_up: Callable[[], bool]) -> Running:
+        """Start a process beside the one of its name, and wait until it answers.
+
+        Raises `StartError` if it does not; it is gone then.
+        """
+        candidate = self._started(service)
+        self._leaving.append(candidate)  # until it is put in place: `stop` must find it
+        try:
+            self._wait_ready(candidate, seconds=seconds, give_up=give_up)
+            if give_up():
+                raise StartError(f"{service.name} was not waited for: everything stops")
+        except StartError:
+            self.discard(candidate)
+            raise
+        return candidate
+
+    def discard(self, candidate: Running) -> None:
+        """End a process that was tried out and is not wanted."""
+        self._leaving.remove(candidate)
+        candidate.process.terminate()  # its tether ends within the grace period
+        candidate.process.wait()
+        candidate.reader.join(timeout=2.0)
+
+    def put_in_place(self, candidate: Running, *, end_old: bool) -> None:
+        """Let a process be the one of its name; the one before it is told to end, or ends alone."""
+        name = candidate.service.name
+        self._leaving.remove(candidate)
+        self._due.pop(name, None)
+        self._failures.pop(name, None)
+        before = self._running.pop(name, None)
+        self._running[name] = candidate
+        if before is not None:
+            self._leaving.append(before)
+            if end_old:
+                before.process.terminate()
+
     def tend(self) -> None:
         """Notice processes that died, and restart those whose pause is over."""
+        for leaving in list(self._leaving):
+            if leaving.process.poll() is not None:
+                self._leaving.remove(leaving)
+                leaving.reader.join(timeout=2.0)
+                self._say(f"the old {leaving.service.name} has ended")
         for running in list(self._running.values()):
             if running.process.poll() is not None:
                 self._note_death(running)
@@ -117,7 +165,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all processes: the last started first, within about twice the grace period."""
         self._due.clear()
-        for running in reversed(self._running.values()):
+        for running in (*reversed(self._running.values()), *self._leaving):
             running.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 running.process.wait(2.0)
@@ -129,8 +177,9 @@ class Supervisor:
                 running.process.wait()
             running.reader.join(timeout=2.0)
         self._running.clear()
+        self._leaving.clear()
 
-    def _note_death(self, running: _Running) -> None:
+    def _note_death(self, running: Running) -> None:
         service = running.service
         del self._running[service.name]
         running.reader.join(timeout=2.0)
@@ -164,7 +213,7 @@ class Supervisor:
                     self._say(f"{service.name:<9} │ {shown}")
         handler.close()
 
-    def _describe(self, running: _Running, what: str) -> str:
+    def _describe(self, running: Running, what: str) -> str:
         name = running.service.name
         running.reader.join(timeout=0.5)
         lines = "\n".join(f"  {line}" for line in running.last_lines)

@@ -3,28 +3,47 @@
 Named by `dagster.yaml`. Each process keeps one small pool of connections for
 runs, events and schedules together, where Dagster's stock storage opens a new
 connection for nearly every statement. Of a run's events, those that are the same for
-every run are not stored: they were two fifths of all that a run wrote.
+every run are not stored: they were two fifths of all that a run wrote. What Dagster
+asks and says only for the sake of other versions of itself is left out too.
+
+Law: a launch has one run, by the primary key of ``sync_launches``, whoever asks for it and
+however late. A run and its tags are stored together or not at all.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from time import monotonic
 from typing import Any, LiteralString, Self
 
 import psycopg
-from dagster import DagsterEventType, EventLogEntry, Field, StringSource
+import psycopg2  # type: ignore[import-untyped]
+from dagster import DagsterEventType, DagsterRun, EventLogEntry, Field, StringSource
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import EngineEventData
+from dagster._core.errors import DagsterRunAlreadyExists
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EngineEventData
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from dagster_postgres.utils import set_pg_statement_timeout
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from sync_pipelines.engine.run_tags import LAUNCH
+
 SCHEMA = "dagster"
 PREPARATION_LOCK = 7_283_551_909
 """Key of the advisory lock under which one process makes the tables, and others wait."""
+IDLE_SECONDS = 1.0
+"""A connection that was not used for so long may have been lost."""
 
 
 ROUTINE = frozenset(
@@ -54,13 +73,102 @@ def is_routine(event: EventLogEntry) -> bool:
     return told.event_type in ROUTINE
 
 
-class LeanEventLogStorage(PostgresEventLogStorage):
+class _OnOnePool:
+    """A storage on a pool that it shares with the others.
+
+    Dagster gives each storage of a webserver a pool of its own. A connection in those is
+    not looked at before it is used: after a restart of the server, each breaks one request.
+    """
+
+    _engine: Engine
+
+    def optimize_for_webserver(
+        self, statement_timeout: int, pool_recycle: int, max_overflow: int
+    ) -> None:
+        """Bound the time of every statement, in milliseconds; the pool is as it should be."""
+        event.listen(
+            self._engine,
+            "connect",
+            lambda connection, _: set_pg_statement_timeout(connection, statement_timeout),
+        )
+        self._engine.dispose()
+
+
+class LeanEventLogStorage(_OnOnePool, PostgresEventLogStorage):
     """Dagster's event log, without what is routine."""
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event that somebody may want to read."""
-        if not is_routine(event):
+        """Store an event that somebody may want to read.
+
+        Dagster itself says NOTIFY after each, for versions that listened; its webserver asks
+        for new events instead. Events of assets and checks are stored in more tables, by it.
+        """
+        if is_routine(event):
+            return
+        kind = event.dagster_event_type if event.is_dagster_event else None
+        if kind in ASSET_EVENTS or kind in ASSET_CHECK_EVENTS:
             super().store_event(event)
+            return
+        with self._connect() as connection:
+            connection.execute(self.prepare_insert_event(event))
+
+
+_LAUNCHES: LiteralString = f"""
+    CREATE TABLE IF NOT EXISTS {SCHEMA}.sync_launches (
+        launch text PRIMARY KEY,
+        run_id varchar(255) NOT NULL UNIQUE REFERENCES {SCHEMA}.runs (run_id) ON DELETE CASCADE
+    )
+"""
+_CLAIM = text("""
+    INSERT INTO sync_launches (launch, run_id) VALUES (:launch, :run_id)
+    ON CONFLICT (launch) DO NOTHING RETURNING run_id
+""")
+
+
+class PooledScheduleStorage(_OnOnePool, PostgresScheduleStorage):
+    """Dagster's schedules, sensors and their ticks."""
+
+
+class OneRunStorage(_OnOnePool, PostgresRunStorage):
+    """Dagster's runs, of which a launch has one for as long as that is kept."""
+
+    _transaction: ContextVar[Connection | None] = ContextVar("transaction", default=None)
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a new run. `DagsterRunAlreadyExists` if its launch has one already.
+
+        Who repeats a run in Dagster's pages repeats its tags too: that is another run of
+        that launch, asked for by a person, and it finds its attempt over.
+        """
+        launch = dagster_run.tags.get(LAUNCH)
+        with self._in_one() as connection:
+            added = super().add_run(dagster_run)
+            if launch is not None and dagster_run.parent_run_id is None:
+                asked = {"launch": launch, "run_id": dagster_run.run_id}
+                if connection.execute(_CLAIM, asked).one_or_none() is None:
+                    raise DagsterRunAlreadyExists(f"the launch {launch} has a run already")
+        return added
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Yes, the tables were made with them. Dagster describes ``runs`` whenever it asks."""
+        return True
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """A connection: that of the transaction which is under way here, if one is."""
+        under_way = self._transaction.get()
+        return super().connect() if under_way is None else nullcontext(under_way)
+
+    @contextmanager
+    def _in_one(self) -> Iterator[Connection]:
+        """A transaction that everything belongs to which is done here meanwhile."""
+        with super().connect() as pooled:
+            connection = pooled.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                token = self._transaction.set(connection)
+                try:
+                    yield connection
+                finally:
+                    self._transaction.reset(token)
 
 
 class CatalogStorage(DagsterPostgresStorage):
@@ -68,16 +176,24 @@ class CatalogStorage(DagsterPostgresStorage):
 
     def __init__(self, database_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         url = storage_url(database_url)
-        with _AdvisoryLock(url) as lock:
-            if not lock.tables_exist():
-                lock.make_exclusive()
-                super().__init__(_text(url), should_autocreate_tables=True, inst_data=inst_data)
-            else:
-                super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
-        self._event_log_storage = LeanEventLogStorage(_text(url), should_autocreate_tables=False)
         self._pool = _pooled_engine(url)
+        if not self._has_tables():
+            with _AdvisoryLock(url) as lock:
+                if not self._has_tables():
+                    lock.make_schema()
+                    DagsterPostgresStorage(_text(url), should_autocreate_tables=True)
+                    lock.make_launches()
+        super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
+        self._run_storage = OneRunStorage(_text(url), should_autocreate_tables=False)
+        self._event_log_storage = LeanEventLogStorage(_text(url), should_autocreate_tables=False)
+        self._schedule_storage = PooledScheduleStorage(_text(url), should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = self._pool
+
+    def _has_tables(self) -> bool:
+        """Whether some process has made them, completely: our own is made last."""
+        with self._pool.connect() as connection:
+            return connection.scalar(text("SELECT to_regclass('sync_launches')")) is not None
 
     def close(self) -> None:
         """Close the pool's idle connections; it opens new ones when asked again."""
@@ -111,7 +227,7 @@ def storage_url(database_url: str) -> URL:
 
 
 class _AdvisoryLock:
-    """Held, shared or alone, while one looks whether the tables are there."""
+    """Held while one makes the tables, and others wait."""
 
     def __init__(self, url: URL) -> None:
         parts: dict[str, Any] = url.translate_connect_args(username="user", database="dbname")
@@ -119,28 +235,19 @@ class _AdvisoryLock:
         self._connection = psycopg.connect(make_conninfo(**parts), autocommit=True)
 
     def __enter__(self) -> Self:
-        self._ask("SELECT pg_advisory_lock_shared(%s)", PREPARATION_LOCK)
+        self._connection.execute("SELECT pg_advisory_lock(%s)", (PREPARATION_LOCK,))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def tables_exist(self) -> bool:
-        """Whether some process has made them, completely."""
-        return all(
-            self._ask("SELECT to_regclass(%s)", f"{SCHEMA}.{table}") is not None
-            for table in ("runs", "event_logs", "jobs", "instance_info")
-        )
-
-    def make_exclusive(self) -> None:
-        """Wait until nobody else looks, and make the schema."""
-        self._ask("SELECT pg_advisory_unlock_shared(%s)", PREPARATION_LOCK)
-        self._ask("SELECT pg_advisory_lock(%s)", PREPARATION_LOCK)
+    def make_schema(self) -> None:
+        """Make the schema that is searched for tables, where it is not there."""
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
 
-    def _ask(self, statement: LiteralString, argument: object) -> object:
-        row = self._connection.execute(statement, (argument,)).fetchone()
-        return None if row is None else row[0]
+    def make_launches(self) -> None:
+        """Make our own table, beside Dagster's; the runs that were there before are not in it."""
+        self._connection.execute(_LAUNCHES)
 
 
 def _pooled_engine(url: URL) -> Engine:
@@ -150,12 +257,13 @@ def _pooled_engine(url: URL) -> Engine:
         pool_size=4,
         max_overflow=32,
         pool_recycle=300,
-        pool_pre_ping=True,
         pool_use_lifo=True,
         connect_args={"application_name": "dagster"},
     )
     event.listen(engine, "connect", _remember_process)
+    event.listen(engine, "checkin", _remember_use)
     event.listen(engine, "checkout", _refuse_anothers_connection)
+    event.listen(engine, "checkout", _refuse_a_dead_connection)
     return engine
 
 
@@ -170,6 +278,27 @@ def _refuse_anothers_connection(
     if record.info["pid"] != os.getpid():
         record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
         raise DisconnectionError("the connection belongs to the process this one was forked from")
+
+
+def _remember_use(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = monotonic()
+
+
+def _refuse_a_dead_connection(
+    connection: DBAPIConnection, record: ConnectionPoolEntry, _: PoolProxiedConnection
+) -> None:
+    """Ask one that was idle for a while whether it is alive, before it is needed.
+
+    The pool's own pre-ping asks each time, which was as many statements again as a run sends.
+    """
+    if monotonic() - record.info.get("used_at", monotonic()) < IDLE_SECONDS:
+        return
+    try:
+        cursor = connection.cursor()
+        cursor.execute(";")
+        cursor.close()
+    except psycopg2.Error as error:
+        raise DisconnectionError("the connection was lost while it was idle") from error
 
 
 def _text(url: URL) -> str:

@@ -2,11 +2,12 @@
 
 ::
 
-    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one)
+    up ── embedded PostgreSQL (unless SYNC_DATABASE_URL names one), started again if it dies
      ├─── code       the definitions, served on a socket
      ├─── runs       the warm host: runs are its children
      ├─── web        Dagster's webserver, on the loopback address only
      ├─── daemon     schedules, sensors, the run queue
+     ├─── gateway    the API, webhooks and pages
      └ watch         a thread that says so when the daemon is dead
 
 Law: whatever way `up` ends, nothing it started goes on, but for a database server
@@ -15,37 +16,33 @@ that was left by a kill and that the next start adopts.
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-import httpx
 import psycopg
-import yaml
 from sqlalchemy import make_url
 
-from sync_pipelines.runtime.console import Console
 from sync_pipelines.runtime.errors import HomeInUseError, StartError
-from sync_pipelines.runtime.launching import LOCATION
-from sync_pipelines.runtime.places import private_socket_directory
+from sync_pipelines.runtime.keeper import Keeper
 from sync_pipelines.runtime.postgres import embedded
-from sync_pipelines.runtime.processes import Say, Service, Supervisor
+from sync_pipelines.runtime.processes import Say, Supervisor
+from sync_pipelines.runtime.reloading import Door, Reloader
+from sync_pipelines.runtime.services import START_SECONDS, At, Services
 from sync_pipelines.runtime.session import DATABASE
-from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
 from sync_pipelines.runtime.watching import watching
 from sync_pipelines.settings import Settings
 
 DEFINITIONS = "sync_pipelines.definitions"
-START_SECONDS = 120.0
 PORTS_TRIED = 50
-RUN_STATUS_EVENTS_PER_TICK = "200"
-"""Dagster's own limit, 5 a tick, would let settling fall behind at a few runs a second."""
+
+
+Tend = Callable[[], None]
+"""Looks after something once, and puts it right; called a few times a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +50,7 @@ class Endpoints:
     """Where everything is, once it answers. ``stopping`` is set when `up` is to end."""
 
     dagster_url: str
+    gateway_url: str
     database_url: str
     home: Path
     logs: Path
@@ -77,26 +75,38 @@ def run_up(
         stopping = stack.enter_context(_signals(say))
         home = settings.home_path
         stack.enter_context(_only_one(home))
-        database_url = _database(settings, home, stack, say)
+        database_url, keep_database = _database(settings, home, stack, say)
         if stopping.is_set():
             return
         supervisor = Supervisor(logs=home / "logs", say=say)
         stack.callback(supervisor.stop)
-        port = _free_port(settings.dagster_port, say)
+        door = stack.enter_context(closing(Door(home)))
+        port = _free_port(
+            settings.dagster_port, say, of="Dagster's pages are", by="SYNC_DAGSTER_PORT"
+        )
+        gateway_port = _free_port(
+            settings.gateway_port, say, of="the gateway is", by="SYNC_GATEWAY_PORT"
+        )
         endpoints = Endpoints(
             dagster_url=f"http://127.0.0.1:{port}",
+            gateway_url=At(host=settings.gateway_host, port=gateway_port).url,
             database_url=database_url,
             home=home,
             logs=home / "logs",
             stopping=stopping,
         )
-        _start_all(supervisor, endpoints, port=port, definitions=definitions)
+        services = _services(
+            settings, endpoints, port=port, gateway_port=gateway_port, definitions=definitions
+        )
+        _start_all(supervisor, services, give_up=stopping.is_set)
+        reloader = Reloader(supervisor, services, door, say, stopping)
         if definitions == DEFINITIONS:  # others leave no signs of life
             stack.enter_context(
                 watching(settings, endpoints.database_url, say, url=endpoints.dagster_url)
             )
         if not stopping.is_set():
-            _stay(supervisor, _Task(on_ready, endpoints), endpoints, once=once)
+            tending = (keep_database, supervisor.tend, reloader.tend)
+            _stay(tending, _Task(on_ready, endpoints), endpoints, once=once)
         say("stopping")
 
 
@@ -116,11 +126,12 @@ class _Task(Thread):
             self.error = error
 
 
-def _stay(supervisor: Supervisor, task: _Task, endpoints: Endpoints, *, once: bool) -> None:
+def _stay(tending: Sequence[Tend], task: _Task, endpoints: Endpoints, *, once: bool) -> None:
     task.start()
     try:
         while not endpoints.stopping.wait(0.3):
-            supervisor.tend()
+            for tend in tending:
+                tend()
             done = not task.is_alive()
             if task.error is not None:
                 raise task.error
@@ -131,73 +142,38 @@ def _stay(supervisor: Supervisor, task: _Task, endpoints: Endpoints, *, once: bo
         task.join(timeout=2.0)
 
 
-def _start_all(
-    supervisor: Supervisor, endpoints: Endpoints, *, port: int, definitions: str
-) -> None:
-    dagster_home = endpoints.home / "dagster"
-    dagster_home.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), dagster_home / "dagster.yaml")
-    code_socket = private_socket_directory(endpoints.home, "run") / "code.sock"
-    runs_socket = socket_path(endpoints.home)
-    for left_over in (code_socket, runs_socket):
-        left_over.unlink(missing_ok=True)
-    workspace = _write_workspace(dagster_home, code_socket)
-    environment = {
-        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK,
-        **os.environ,
-        "DAGSTER_HOME": str(dagster_home),
-        "SYNC_HOME": str(endpoints.home),
-        "SYNC_DATABASE_URL": endpoints.database_url,
-        SUPERVISED: "up",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-    def service(name: str, *command: str, is_ready: Callable[[], bool]) -> Service:
-        return Service(
-            name=name,
-            command=[sys.executable, "-m", *command],
-            environment=environment,
-            directory=dagster_home,
-            is_ready=is_ready,
-            shown=Console(),
-        )
-
-    code = ["dagster", "api", "grpc", "--socket", str(code_socket)]
-    code += ["--module-name", definitions, "--location-name", LOCATION]
-    runs = ["sync_pipelines.runtime.warm", "--module", definitions, "--socket", str(runs_socket)]
-    web = ["dagster_webserver", "--workspace", workspace, "--host", "127.0.0.1", "--port"]
-    daemon = ["dagster._daemon", "run", "--workspace", workspace]
-    waves = [
-        [
-            service("code", *code, is_ready=lambda: _listens(code_socket)),
-            service("runs", *runs, is_ready=lambda: _listens(runs_socket)),
-        ],
-        [
-            service("web", *web, str(port), is_ready=lambda: _serves(endpoints.dagster_url)),
-            service("daemon", *daemon, is_ready=lambda: _daemons_live(endpoints.dagster_url)),
-        ],
-    ]
-    for wave in waves:
+def _start_all(supervisor: Supervisor, services: Services, *, give_up: Callable[[], bool]) -> None:
+    services.prepare()
+    second = [services.web(), services.daemon()]
+    if services.definitions == DEFINITIONS:  # others have no catalog to serve
+        second.append(services.gateway())
+    for wave in ([services.code(), services.runs()], second):
         for one in wave:
             supervisor.start(one)
         for one in wave:
-            supervisor.wait_ready(
-                one.name, seconds=START_SECONDS, give_up=endpoints.stopping.is_set
-            )
+            supervisor.wait_ready(one.name, seconds=START_SECONDS, give_up=give_up)
 
 
-def _write_workspace(dagster_home: Path, code_socket: Path) -> str:
-    server = {"socket": str(code_socket), "location_name": LOCATION}
-    workspace = dagster_home / "workspace.yaml"
-    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-    return str(workspace)
+def _services(
+    settings: Settings, endpoints: Endpoints, *, port: int, gateway_port: int, definitions: str
+) -> Services:
+    return Services(
+        home=endpoints.home,
+        database_url=endpoints.database_url,
+        port=port,
+        gateway_at=At(host=settings.gateway_host, port=gateway_port),
+        definitions=definitions,
+        environment=os.environ,
+    )
 
 
-def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> str:
+def _database(settings: Settings, home: Path, stack: ExitStack, say: Say) -> tuple[str, Tend]:
+    """The catalog's URL, and what looks after its server: nothing, if it is somebody else's."""
     if settings.database_url is not None:
-        return _answering(settings.database_url.get_secret_value())
+        return _answering(settings.database_url.get_secret_value()), lambda: None
     say(f"starting the embedded PostgreSQL of {home}")
-    return stack.enter_context(embedded(home)).ensure_database(DATABASE)
+    server = stack.enter_context(embedded(home))
+    return server.ensure_database(DATABASE), Keeper(server, say).tend
 
 
 def _answering(url: str) -> str:
@@ -248,7 +224,7 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _free_port(wanted: int, say: Say) -> int:
+def _free_port(wanted: int, say: Say, *, of: str, by: str) -> int:
     last = min(wanted + PORTS_TRIED, 65536)
     for port in range(wanted, last):
         with socket.socket() as candidate:
@@ -258,32 +234,6 @@ def _free_port(wanted: int, say: Say) -> int:
             except OSError:
                 continue
         if port != wanted:
-            say(f"port {wanted} is taken; Dagster's pages are on port {port}")
+            say(f"port {wanted} is taken; {of} on port {port}")
         return port
-    raise StartError(
-        f"every port from {wanted} to {last - 1} is taken; set SYNC_DAGSTER_PORT to a free one"
-    )
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
-
-
-def _serves(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/server_info", timeout=5.0).is_success
-    except httpx.TransportError:
-        return False
-
-
-def _daemons_live(url: str) -> bool:
-    query = "{ instance { daemonHealth { allDaemonStatuses { required healthy } } } }"
-    try:
-        answer = httpx.post(f"{url}/graphql", json={"query": query}, timeout=10.0)
-    except httpx.TransportError:
-        return False
-    if not answer.is_success:
-        return False
-    statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
-    return all(status["healthy"] for status in statuses if status["required"])
+    raise StartError(f"every port from {wanted} to {last - 1} is taken; set {by} to a free one")

@@ -7,12 +7,13 @@ that a year can be judged without looking at every instant in it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from sync_pipelines.model.blackout import DateBlackout
 from sync_pipelines.model.policy import Policies
-from sync_pipelines.timing.zones import shift_between
+from sync_pipelines.timing.zones import shift_between, start_of
 
 TICK = timedelta.resolution
 _DAY = timedelta(days=1)
@@ -105,19 +106,35 @@ def _next_change(
     fixed = (policies.starts_at, policies.ends_at, pause_until)
     changes = [change for change in fixed if change is not None and change > at]
     if policies.blackouts and (bar is None or bar.cause is Cause.BLACKOUT):
-        changes.append(_next_edge(policies, zone, at))
+        edge = _next_edge(policies, zone, at)
+        if edge is not None:
+            changes.append(edge)
     return min(changes, default=None)
 
 
-def _next_edge(policies: Policies, zone: ZoneInfo, at: datetime) -> datetime:
-    """The next edge of any blackout, midnight, or clock change: whichever is first."""
+def _next_edge(policies: Policies, zone: ZoneInfo, at: datetime) -> datetime | None:
+    """The next edge of any blackout, midnight, or clock change: whichever is first.
+
+    Dates that are far away are gone to at once, and None says that all lie behind: a
+    schedule must not pay for each day since a Christmas long past.
+    """
     wall = at.astimezone(zone).replace(tzinfo=None)
+    dates = [each for each in policies.blackouts if isinstance(each, DateBlackout)]
+    if len(dates) == len(policies.blackouts):
+        turns = [day for each in dates for day in (each.first_on, _after(each.last_on))]
+        if all(abs(day - wall.date()) > 2 * _DAY for day in turns):
+            coming = min((day for day in turns if day > wall.date()), default=None)
+            return None if coming is None else start_of(coming - _DAY, zone)
     edges = [datetime.combine(wall.date() + _DAY, _MIDNIGHT)]
     for blackout in policies.blackouts:
         edges += (datetime.combine(wall.date(), edge) for edge in blackout.edges)
     target = at + (min(edge for edge in edges if edge > wall) - wall)
     shift = shift_between(at, target, zone)
     return shift.at if shift else target
+
+
+def _after(day: date) -> date:
+    return min(day, date.max - _DAY) + _DAY
 
 
 def _bar(cause: Cause, reason: str) -> Bar:

@@ -13,12 +13,10 @@ from zoneinfo import ZoneInfo
 from sync_pipelines.model.cadence import Adaptive, Cadence, ClockChange, Every
 from sync_pipelines.timing.instants import instants, interval_of
 from sync_pipelines.timing.patterns import Days, KeepGoing, Pattern, pattern_of
-from sync_pipelines.timing.zones import find_zone
+from sync_pipelines.timing.zones import find_zone, is_plain
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
-# No clock was ever changed by more than a day, as Samoa's was.
-_MARGIN = timedelta(hours=26)
 
 
 def count(
@@ -37,8 +35,8 @@ def count(
     if pattern is None:
         return 0
     local, total = find_zone(zone), 0
-    for low, high, is_plain in _stretches(local, after, until):
-        if is_plain:
+    for low, high, runs_evenly in _stretches(local, after, until):
+        if runs_evenly:
             total += _count_walls(pattern, local, low, high)
         else:
             found = instants(cadence, zone, rules, after=low, until=high, anchor=anchor)
@@ -79,18 +77,13 @@ def _stretches(
     start, low, was_plain = after, after, True
     while low < until:
         high = min(low + _DAY, until)
-        is_plain = _is_plain(zone, low, high)
-        if is_plain is not was_plain and low > start:
+        now_plain = is_plain(zone, low, high)
+        if now_plain is not was_plain and low > start:
             yield start, low, was_plain
             start = low
-        low, was_plain = high, is_plain
+        low, was_plain = high, now_plain
     if start < until:
         yield start, until, was_plain
-
-
-def _is_plain(zone: ZoneInfo, low: datetime, high: datetime) -> bool:
-    moments = (low - _MARGIN, low, high, high + _MARGIN)
-    return len({moment.astimezone(zone).utcoffset() for moment in moments}) == 1
 
 
 def _count_walls(pattern: Pattern, zone: ZoneInfo, after: datetime, until: datetime) -> int:

@@ -34,7 +34,7 @@ class Outcome(StrEnum):
     @property
     def starts(self) -> bool:
         """Whether it makes an execution, now or as soon as the one before has ended."""
-        return self not in (Outcome.COLLAPSED, Outcome.SKIPPED)
+        return self is not Outcome.COLLAPSED and self is not Outcome.SKIPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,12 @@ def decide_missed(
     waiting: bool = False,
 ) -> tuple[Decision, ...]:
     """One decision for each of the firings that are due at ``now``, oldest first."""
+    if len(due) == 1 and due[0].at == now and due[0].count == 1:
+        # What bars this moment has been asked already: it is what bars the firing.
+        (only,) = due
+        if only.fires:
+            return (_head(only, policies, now, active, waiting),)
+        return (_left_out(only, policies, now, None, None),)
     able = [firing for firing in due if firing.fires]
     bar = bar_at(policies, zone, now)
     chosen = () if bar else _chosen(able, policies, now)

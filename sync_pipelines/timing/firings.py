@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sync_pipelines.model.cadence import Cadence, ClockChange
 from sync_pipelines.model.policy import MissedPolicy, Policies
-from sync_pipelines.timing.bars import TICK, Bar, Cause, bar_at, pieces
+from sync_pipelines.timing.bars import TICK, Bar, Cause, Piece, bar_at, pieces
 from sync_pipelines.timing.counting import count, latest
 from sync_pipelines.timing.instants import horizon, instants, next_instant
 from sync_pipelines.timing.notes import noted
@@ -89,14 +89,38 @@ def firings(timetable: Timetable, *, after: datetime, until: datetime) -> Iterat
         until=until,
         anchor=timetable.anchor,
     )
+    offset = timetable.offset
+    barred = pieces(timetable.policies, timetable.local, after=after + offset, until=until + offset)
+    piece: Piece | None = None
     for due_at, note in found:
-        yield replace(firing_at(timetable, due_at), note=note)
+        at = due_at + offset
+        while piece is None or piece.until < at:
+            piece = next(barred)
+        bar = piece.bar
+        yield Firing(
+            due_at=due_at,
+            at=at,
+            cause=bar.cause if bar else None,
+            reason=bar.reason if bar else None,
+            note=note,
+            first_due_at=due_at,
+        )
 
 
 def firing_at(timetable: Timetable, due_at: datetime) -> Firing:
     """The firing of an instant, be it one of the cadence's or an event's."""
     at = due_at + timetable.offset
     return _single(timetable, due_at, bar_at(timetable.policies, timetable.local, at))
+
+
+def happened(timetable: Timetable, due_at: datetime, now: datetime) -> Firing:
+    """The firing of what has happened, of an event's or a follower's: a spread only delays it.
+
+    It may start at ``now`` at the earliest, and whether it may is judged by when it would.
+    """
+    start = max(due_at + timetable.offset, now)
+    firing = firing_at(timetable, start - timetable.offset)
+    return replace(firing, due_at=due_at, first_due_at=due_at)
 
 
 def next_firing(timetable: Timetable, *, after: datetime) -> Firing | None:

@@ -27,6 +27,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """An hour of the week: 2 is from 02:00 to 03:00."""
+
+    day: Weekday
+    hour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
     """A cell for each of 24 hours of each of seven days, Monday first, on a zone's clocks."""
 
@@ -40,7 +48,22 @@ class HeatMap:
     @property
     def busiest(self) -> Cell:
         """The cell with the most busy time: what a colour scale ends at."""
-        return max((cell for row in self.cells for cell in row), key=lambda cell: cell.busy)
+        return self.cell(self.busiest_hour.day, self.busiest_hour.hour)
+
+    @property
+    def busiest_hour(self) -> Hour:
+        """The hour with the most busy time; of several, the first of the week."""
+        hours = (Hour(day=day, hour=hour) for day in Weekday for hour in range(24))
+        return max(hours, key=lambda one: self.cell(one.day, one.hour).busy)
+
+    @property
+    def total(self) -> Cell:
+        """All hours as one."""
+        cells = [cell for row in self.cells for cell in row]
+        return Cell(
+            starts=sum(cell.starts for cell in cells),
+            busy=sum((cell.busy for cell in cells), _NOTHING),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +72,12 @@ class Comparison:
 
     with_it: HeatMap
     without_it: HeatMap
+
+    @property
+    def added(self) -> Cell:
+        """What it adds to the whole; less than nothing where it keeps others from starting."""
+        after, before = self.with_it.total, self.without_it.total
+        return Cell(starts=after.starts - before.starts, busy=after.busy - before.busy)
 
 
 def heat_map(occurrences: Sequence[Occurrence], zone: str) -> HeatMap:

@@ -12,13 +12,14 @@ Laws:
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from heapq import merge
 from zoneinfo import ZoneInfo
 
 from sync_pipelines.model.cadence import Adaptive, Cadence, ClockChange, Doubled, Every, Missing
 from sync_pipelines.timing.patterns import KeepGoing, WallTimes, pattern_of
-from sync_pipelines.timing.zones import find_zone, instant_of, shift_between, start_of
+from sync_pipelines.timing.zones import find_zone, instant_of, is_plain, shift_between, start_of
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -26,6 +27,9 @@ _MINUTE = timedelta(minutes=1)
 _TICK = timedelta.resolution
 # No day of the calendar is rarer than a 29 February on a given weekday around 2100.
 _HORIZON = timedelta(days=366 * 50)
+_MANY = 4
+"""So many times of one day are worth a look whether clocks run evenly on it."""
+
 _END = datetime(9999, 12, 1, tzinfo=UTC)
 
 
@@ -115,14 +119,30 @@ def _once_each(
     last = after
     for day in pattern.days.since(start.date()):
         skipped = bisect_right(pattern.times, start.time()) if day == start.date() else 0
-        for at in pattern.times[skipped:]:
-            instant = instant_of(datetime.combine(day, at, zone), second=second, missing=missing)
+        for instant in _of_day(pattern.times, skipped, day, zone, missing, second):
             if instant is None or instant <= last:
                 continue
             if instant > until:
                 return
             yield instant
             last = instant
+
+
+def _of_day(
+    times: tuple[time, ...], first: int, day: date, zone: ZoneInfo, missing: Missing, second: bool
+) -> Iterator[datetime | None]:
+    """The instants of a day's times from ``first`` on; None where a rule leaves one out."""
+    if len(times) >= _MANY:
+        start = datetime.combine(day, time(), zone).astimezone(UTC)
+        if is_plain(zone, start, start + _DAY):
+            return (start + reading for reading in _since_midnight(times)[first:])
+    walls = (datetime.combine(day, at, zone) for at in times[first:])
+    return (instant_of(wall, second=second, missing=missing) for wall in walls)
+
+
+@lru_cache(maxsize=1024)
+def _since_midnight(times: tuple[time, ...]) -> tuple[timedelta, ...]:
+    return tuple(timedelta(hours=at.hour, minutes=at.minute) for at in times)
 
 
 def _first_wall(after: datetime, zone: ZoneInfo) -> datetime:
@@ -143,13 +163,24 @@ def _keep_going(
     """Real minutes at which the clock shows what the pattern asks for.
 
     Walks from reading to reading under the offset of the moment, and starts afresh at
-    every clock change, because there the next reading is another.
+    every clock change, because there the next reading is another. Far from any, a day is
+    taken as a whole.
     """
     now = after + _TICK
     while now <= until:
         wall = now.astimezone(zone)
         if wall.date() not in pattern.days:
             now = _to_next_day(pattern, zone, now)
+            continue
+        passed = wall.replace(tzinfo=None) - datetime.combine(wall.date(), time())
+        start = now - passed
+        if is_plain(zone, start, start + _DAY):
+            times = _readings(pattern.minutes)
+            for at in times[bisect_left(times, passed) :]:
+                if start + at > until:
+                    return
+                yield start + at
+            now = start + _DAY
             continue
         reading, fires = _next_reading(pattern.minutes, wall)
         target = now + (reading - wall)
@@ -162,6 +193,12 @@ def _keep_going(
             if target <= until and not _is_double(pattern, target.astimezone(zone)):
                 yield target
             now = target + _TICK
+
+
+@lru_cache(maxsize=1024)
+def _readings(minutes: tuple[int, ...]) -> tuple[timedelta, ...]:
+    """All of a day, since its midnight."""
+    return tuple(timedelta(hours=hour, minutes=minute) for hour in range(24) for minute in minutes)
 
 
 def _next_reading(minutes: tuple[int, ...], wall: datetime) -> tuple[datetime, bool]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sync_pipelines.model.cadence import Cadence, ClockChange, Missing
 from sync_pipelines.timing.instants import instants
 from sync_pipelines.timing.patterns import WallTimes, pattern_of
-from sync_pipelines.timing.zones import Shift, find_zone, shift_on
+from sync_pipelines.timing.zones import Shift, find_zone, shift_on, start_of
+
+_DAY = timedelta(days=1)
 
 
 def noted(
@@ -25,23 +27,42 @@ def noted(
     since the one before. None on an ordinary day.
     """
     local = find_zone(zone)
-    chosen = instants(cadence, zone, rules, after=after, until=until, anchor=anchor)
-    generous = replace(rules, missing=Missing.AFTER_GAP)
-    moments = instants(cadence, zone, generous, after=after, until=until, anchor=anchor)
+    plain_until = after
     notes: list[str] = []
-    following = next(chosen, None)
-    for at in moments:
-        wall = at.astimezone(local)
-        shift = shift_on(wall.date(), local)
-        if shift is not None:
-            left_out = _left_out(cadence, shift) if at == shift.at else ()
-            if left_out:
+    for at, fires in _moments(cadence, zone, rules, after=after, until=until, anchor=anchor):
+        if at >= plain_until:
+            wall = at.astimezone(local)
+            shift = shift_on(wall.date(), local)
+            if shift is None:
+                plain_until = start_of(wall.date() + _DAY, local)
+            elif left_out := _left_out(cadence, shift) if at == shift.at else ():
                 notes.append(_about_gap(left_out, shift, rules))
-            elif at == following:
+            elif fires:
                 notes.append(_about_day(wall, shift))
-        if at == following:
-            yield at, "; ".join(notes) or None
+        if fires:
+            yield at, "; ".join(notes) if notes else None
             notes.clear()
+
+
+def _moments(
+    cadence: Cadence,
+    zone: str,
+    rules: ClockChange,
+    *,
+    after: datetime,
+    until: datetime,
+    anchor: datetime,
+) -> Iterator[tuple[datetime, bool]]:
+    """The instants, each with True; among them with False those that a rule leaves out."""
+    chosen = instants(cadence, zone, rules, after=after, until=until, anchor=anchor)
+    if rules.missing is not Missing.SKIP:
+        yield from ((at, True) for at in chosen)
+        return
+    generous = replace(rules, missing=Missing.AFTER_GAP)
+    following = next(chosen, None)
+    for at in instants(cadence, zone, generous, after=after, until=until, anchor=anchor):
+        yield at, at == following
+        if at == following:
             following = next(chosen, None)
 
 

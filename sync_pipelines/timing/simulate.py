@@ -4,6 +4,7 @@ Law: each firing is decided by ``decisions``, as the dispatcher's are; the simul
 only adds when executions would end. It knows no failures and no limits.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,9 @@ from uuid import UUID
 from sync_pipelines.model.cadence import After
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Decision, Outcome, decide_missed
-from sync_pipelines.timing.firings import Firing, Timetable, firing_at, firings
+from sync_pipelines.timing.firings import Firing, Timetable, firings, happened
+
+_ENDS, _FIRES = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,22 @@ class _Lane:
 
     def __init__(self) -> None:
         self.running: int | None = None
-        self.waiting: list[tuple[int, timedelta]] = []
+        self.waiting: list[tuple[int, _Player]] = []
+        self.followers: list[_Player] = []
+
+
+class _Player:
+    """One schedule as it is played, with all that each of its firings would ask for again."""
+
+    def __init__(self, schedule: Simulated, coming: Iterator[Firing], lane: _Lane) -> None:
+        timetable = schedule.timetable
+        self.timetable = timetable
+        self.policies = timetable.policies
+        self.zone = timetable.local
+        self.sync = schedule.sync
+        self.duration = schedule.duration
+        self.coming = coming
+        self.lane = lane
 
 
 class _Play:
@@ -81,94 +99,88 @@ class _Play:
     def __init__(self, schedules: Sequence[Simulated], *, after: datetime, until: datetime) -> None:
         self._until = until
         self._order = count()
-        self._heap: list[tuple[datetime, int, int, Simulated, Firing | int]] = []
-        self._coming = {
-            schedule.timetable.id: firings(schedule.timetable, after=after, until=until)
-            for schedule in schedules
-        }
-        self._lanes = {schedule.sync: _Lane() for schedule in schedules}
-        self._followers: dict[str, list[Simulated]] = {}
+        self._heap: list[tuple[datetime, int, int, _Player, Firing | int]] = []
         self._numbers = count()
         self._found: dict[int, Occurrence] = {}
         self._open: set[int] = set()
+        lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         for schedule in schedules:
-            self._await(schedule)
+            coming = firings(schedule.timetable, after=after, until=until)
+            player = _Player(schedule, coming, lanes[schedule.sync])
+            self._await(player)
             if (awaited := schedule.waits_for) is not None:
-                self._followers.setdefault(awaited, []).append(schedule)
+                lanes[awaited].followers.append(player)
 
     def occurrences(self) -> Iterator[Occurrence]:
         first = 0
         while self._heap:
-            at, _, _, schedule, what = heappop(self._heap)
+            at, _, _, player, what = heappop(self._heap)
             if isinstance(what, Firing):
-                self._fire(schedule, what, at)
+                self._fire(player, what, at)
             else:
-                self._end(schedule, what, at)
+                self._end(player.lane, what, at)
             while first in self._found and first not in self._open:
                 yield self._found.pop(first)
                 first += 1
 
-    def _push(self, at: datetime, schedule: Simulated, what: Firing | int) -> None:
-        kind = 1 if isinstance(what, Firing) else 0
-        heappush(self._heap, (at, kind, next(self._order), schedule, what))
-
-    def _await(self, schedule: Simulated) -> None:
-        firing = next(self._coming[schedule.timetable.id], None)
+    def _await(self, player: _Player) -> None:
+        firing = next(player.coming, None)
         if firing is not None and firing.cause is not Cause.ENDED:
-            self._push(firing.at, schedule, firing)
+            heappush(self._heap, (firing.at, _FIRES, next(self._order), player, firing))
 
-    def _fire(self, schedule: Simulated, firing: Firing, now: datetime) -> None:
-        lane = self._lanes[schedule.sync]
+    def _fire(self, player: _Player, firing: Firing, now: datetime) -> None:
+        lane = player.lane
         (decision,) = decide_missed(
-            [firing],
-            schedule.timetable.policies,
-            zone=schedule.timetable.local,
+            (firing,),
+            player.policies,
+            zone=player.zone,
             now=now,
             active=lane.running is not None,
             waiting=bool(lane.waiting),
         )
-        number = next(self._numbers)
+        number, starts = next(self._numbers), decision.outcome.starts
+        is_queued = decision.outcome is Outcome.QUEUED
+        starts_now = starts and not is_queued
+        end = now + player.duration
         self._found[number] = Occurrence(
-            schedule_id=schedule.timetable.id,
-            sync=schedule.sync,
+            schedule_id=player.timetable.id,
+            sync=player.sync,
             decision=decision,
             note=firing.note,
+            started_at=now if starts_now else None,
+            ended_at=end if starts_now else None,
         )
-        if decision.outcome.starts:
+        if starts:
             self._open.add(number)
-        if decision.outcome is Outcome.QUEUED:
-            lane.waiting.append((number, schedule.duration))
-        elif decision.outcome.starts:
+        if is_queued:
+            lane.waiting.append((number, player))
+        elif starts_now:
             if lane.running is not None:
                 cut = self._found[lane.running]
                 self._found[lane.running] = replace(cut, ended_at=now, is_cancelled=True)
                 self._open.discard(lane.running)
-            self._start(lane, schedule, number, now, schedule.duration)
-        if schedule.waits_for is None:
-            self._await(schedule)
+            lane.running = number
+            self._push_end(end, player, number)
+        self._await(player)
 
-    def _start(
-        self, lane: _Lane, schedule: Simulated, number: int, at: datetime, duration: timedelta
-    ) -> None:
-        lane.running = number
-        end = at + duration
-        self._found[number] = replace(self._found[number], started_at=at, ended_at=end)
-        self._push(end, schedule, number)
+    def _push_end(self, at: datetime, player: _Player, number: int) -> None:
+        heappush(self._heap, (at, _ENDS, next(self._order), player, number))
 
-    def _end(self, schedule: Simulated, number: int, at: datetime) -> None:
-        lane = self._lanes[schedule.sync]
+    def _end(self, lane: _Lane, number: int, at: datetime) -> None:
         if lane.running != number:
             return  # it was cancelled before
         lane.running = None
         self._open.discard(number)
         if lane.waiting:
-            following, duration = lane.waiting.pop(0)
-            self._start(lane, schedule, following, at, duration)
-        for follower in self._followers.get(schedule.sync, ()):
-            firing = firing_at(follower.timetable, at)
-            start = max(at, firing.at)
-            if start <= self._until:
-                self._push(start, follower, replace(firing, at=start))
+            lane.running, player = lane.waiting.pop(0)
+            end = at + player.duration
+            waited = self._found[lane.running]
+            self._found[lane.running] = replace(waited, started_at=at, ended_at=end)
+            self._push_end(end, player, lane.running)
+        for follower in lane.followers:
+            firing = happened(follower.timetable, at, at)
+            if firing.at <= self._until:
+                heappush(self._heap, (firing.at, _FIRES, next(self._order), follower, firing))
 
 
 def busy(occurrences: Iterable[Occurrence]) -> Iterator[tuple[datetime, datetime]]:

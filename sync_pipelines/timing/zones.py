@@ -19,6 +19,8 @@ from sync_pipelines.model.cadence import CadenceError, ClockChange, Doubled, Mis
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+# No clock was ever changed by more than a day, as Samoa's was.
+_MARGIN = timedelta(hours=26)
 
 
 class Zone(ZoneInfo):
@@ -134,6 +136,16 @@ def shift_between(low: datetime, high: datetime, zone: tzinfo | None) -> Shift |
         else:
             above = middle
     return Shift(at=_EPOCH + above * _SECOND, before=before, after=after)
+
+
+def is_plain(zone: ZoneInfo, low: datetime, high: datetime) -> bool:
+    """Whether no clock changes from ``low`` to ``high``, at most a day later, or near them.
+
+    Then the clock runs evenly there, and shows nothing twice.
+    """
+    offset = low.astimezone(zone).utcoffset()
+    moments = (high, low - _MARGIN, high + _MARGIN)
+    return all(moment.astimezone(zone).utcoffset() == offset for moment in moments)
 
 
 def start_of(day: date, zone: ZoneInfo) -> datetime:

@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import duckdb
 import psycopg
@@ -189,6 +189,66 @@ def test_a_version_of_the_same_age_that_differs_is_taken(house: House) -> None:
 
     assert counts.updated == 1
     assert house.rows() == [(1, "two")]
+
+
+def test_a_version_is_taken_unless_it_is_older_or_the_very_same(house: House) -> None:
+    """R60, R68: a version without a time has no place in the order, so only its words count."""
+    versions = [(note, day) for note in ("here", "there") for day in (None, 1, 2)]
+    pairs = [(old, new) for old in versions for new in versions]
+    house.sync(house.target(), *(row(at, *old) for at, (old, _) in enumerate(pairs)))
+
+    taken = house.target(execution="second")
+    counts = house.sync(taken, *(row(at, *new) for at, (_, new) in enumerate(pairs)))
+
+    older = [None not in (old[1], new[1]) and new[1] < old[1] for old, new in pairs]
+    wanted = [old if is_older else new for (old, new), is_older in zip(pairs, older, strict=True)]
+    changed = [one != old for one, (old, _) in zip(wanted, pairs, strict=True)]
+    with closing(SqlDestination(house.config)) as destination:
+        found = destination.read_table(house.dataset, "orders").sort_by("id").to_pylist()
+    assert [(each["note"], each["at"]) for each in found] == [row(0, *one)[1:] for one in wanted]
+    assert counts.updated == sum(changed)
+
+
+@pytest.mark.parametrize(
+    ("native", "first", "second"),
+    [
+        ("bigint", 1, 2),
+        ("uuid", str(UUID(int=1)), str(UUID(int=2))),
+        ("date", date(2026, 1, 1), date(2026, 1, 2)),
+        ("timestamp with time zone", NOW, NOW + DAY),
+        ("text", "a", "b"),
+        ("numeric(4,2)", "1.00", "2.00"),
+    ],
+)
+def test_keys_of_every_type_are_one_key_where_they_are_equal(
+    postgres: House, native: str, first: object, second: object
+) -> None:
+    """R65: a key that comes twice is one record, and what comes without is rejected."""
+    kinds: dict[str, pa.DataType] = {
+        "bigint": pa.int64(),
+        "date": pa.date32(),
+        "timestamp with time zone": pa.timestamp("us", "UTC"),
+    }
+    logical = {"uuid": Logical.UUID, "numeric(4,2)": Logical.DECIMAL}.get(native)
+    spelled = Native(dialect="postgresql", type=native)
+    key = field("id", kinds.get(native, pa.string()), native=spelled, logical=logical)
+    schema = pa.schema([key, NOTE, AT])
+    target = postgres.target(schema=schema)
+    postgres.sync(target, (first, "one", NOW), (second, "two", NOW), schema=schema)
+
+    counts = postgres.sync(
+        replace(target, execution="second"),
+        (first, "old", NOW),
+        (first, "new", NOW + DAY),
+        (None, "lost", NOW),
+        schema=schema,
+    )
+
+    assert (counts.created, counts.updated, counts.rejected) == (0, 1, 1)
+    assert postgres.query(f"SELECT note FROM {postgres.table()} ORDER BY id") == [
+        ("new",),
+        ("two",),
+    ]
 
 
 @pytest.mark.parametrize("filled", [False, True])

@@ -30,7 +30,7 @@ TENANTS = ("acme", "globex", "initech", "umbrella", "wonka")
 SYNCS = 10
 """Of each tenant."""
 ROWS = 40
-HELD = "-5"
+HELD = "-2"
 """How the name of a sync ends that finds its destination busy."""
 
 
@@ -63,10 +63,11 @@ def catalog_of(cluster):
 
 
 def apply_syncs(directory):
-    """Fifty syncs, each of its own table, into a database of its own."""
+    """Fifty syncs, each from a file into a file: a SQLite file bears one of them at a time."""
     for tenant in TENANTS:
-        with closing(sqlite3.connect(directory / f"{tenant}.db")) as source, source:
-            for number in range(SYNCS):
+        for number in range(SYNCS):
+            file = directory / f"{tenant}-{number}-from.db"
+            with closing(sqlite3.connect(file)) as source, source:
                 source.execute(f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, v TEXT)")
                 source.executemany(f"INSERT INTO t{number} VALUES (?, ?)", rows(tenant, number))
         manifest = directory / f"{tenant}.yaml"
@@ -83,13 +84,13 @@ def rows(tenant, number):
 def manifest_of(tenant, directory):
     """Appending: a record that arrived twice would be there twice."""
     connections, syncs = {}, {}
-    for name in [tenant, *(f"{tenant}-{number}" for number in range(SYNCS))]:
-        url = f"sqlite:///{directory}/{name}.db"
-        connections[name] = {"connector": "database", "config": {"url": url}}
     for number in range(SYNCS):
+        for name in (f"{tenant}-{number}-from", f"{tenant}-{number}"):
+            url = f"sqlite:///{directory}/{name}.db"
+            connections[name] = {"connector": "database", "config": {"url": url}}
         stream = {"name": f"t{number}", "sync_mode": "incremental", "cursor_field": "id"}
         syncs[f"{tenant}-{number}"] = {
-            "source": tenant,
+            "source": f"{tenant}-{number}-from",
             "destination": f"{tenant}-{number}",
             "dataset": "main",
             "streams": [stream | {"write_mode": "append"}],
@@ -127,15 +128,22 @@ def busy(directory):
 
 
 def runs_in(pids, entries, instance):
-    """The Dagster runs under way in these processes, as their own events tell."""
+    """The Dagster runs under way in these processes, as what each wrote first tells."""
     running = [e.execution.run_id for e in entries if e.execution.status is Status.RUNNING]
     return {
         run_id
         for run_id in running
-        for event in instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT)
+        for event in instance.all_logs(run_id, of_type=DagsterEventType.LOGS_CAPTURED)
         for pid in pids
         if f"(pid: {pid})" in event.message
     }
+
+
+def is_in_the_middle(entries, cluster, instance):
+    """Whether some syncs are done, and one of those that wait is in the worker to be killed."""
+    held = [entry for entry in entries if entry.execution.sync_key.endswith(HELD)]
+    done = keys(entries, Status.COMPLETED)
+    return bool(done and runs_in(cluster.pids("one"), held, instance))
 
 
 def arrived(directory, sync):
@@ -167,11 +175,7 @@ def test_of_fifty_syncs_none_is_lost_or_doubled_when_one_of_two_workers_is_kille
         with busy(cluster.directory):
             syncs = trigger_all(catalog)
             assert wait_until(
-                lambda: any(
-                    entry.execution.sync_key.endswith(HELD)
-                    and runs_in(cluster.pids("one"), [entry], instance)
-                    for entry in entries_of(catalog, syncs)
-                ),
+                lambda: is_in_the_middle(entries_of(catalog, syncs), cluster, instance),
                 seconds=90,
             ), cluster.logs()
             # Held still first: what is under way now is under way when it is killed.

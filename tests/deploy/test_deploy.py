@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster import DagsterRun
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 from dagster_celery.launcher import CeleryRunLauncher
@@ -26,8 +27,18 @@ CHART_KEYS = {
     "runLauncher": {"type"},
     "telemetry": {"enabled"},
 }
-"""Of the chart's values those we set, read from its values.yaml. Its schema is not published
-as a package, so that a test cannot fetch it."""
+"""Of the chart's values those we set. They were compared by hand with the chart's schema, which
+is not published as a package, so that a test cannot fetch it."""
+DEPLOYMENT_KEYS = {
+    "name",
+    "image",
+    "dagsterApiGrpcArgs",
+    "port",
+    "env",
+    "envSecrets",
+    "includeConfigInLaunchedRuns",
+}
+"""Of the values of one deployment, likewise; the first four are required."""
 
 
 def settings_of(way):
@@ -54,6 +65,8 @@ def test_only_launcher_and_limits_differ_from_one_host(way):
     for key in ("run_launcher", "concurrency", "run_monitoring"):
         assert ours.pop(key).keys() == one_host.pop(key).keys() or key == "run_launcher"
 
+    for found in (ours, one_host):
+        found.pop("compute_logs", None)  # how a forked run's output is kept
     assert ours == one_host
 
 
@@ -78,8 +91,12 @@ def test_celery_takes_the_launchers_configuration(monkeypatch):
     assert launcher.celery.conf.broker_url == workers["broker_url"]
 
 
-def test_kubernetes_takes_the_launchers_configuration():
-    """The client of Kubernetes is 100 MB, and no part of the development environment."""
+@pytest.fixture
+def kubernetes_launcher(tmp_path):
+    """The launcher of our file, for a cluster that is not there: it is asked for no answer.
+
+    Its client is 100 MB, and no part of the development environment.
+    """
     pytest.importorskip("dagster_k8s", reason="the extra 'kubernetes' is not installed")
     from dagster._config import process_config
     from dagster_k8s import K8sRunLauncher  # type: ignore[import-not-found]
@@ -87,8 +104,53 @@ def test_kubernetes_takes_the_launchers_configuration():
     checked = process_config(
         K8sRunLauncher.config_type(), settings_of("kubernetes")["run_launcher"]["config"]
     )
-
     assert checked.success, checked.errors
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(yaml.safe_dump(NO_CLUSTER))
+    outside = {"load_incluster_config": False, "kubeconfig_file": str(nowhere)}
+    return K8sRunLauncher.from_config_value(None, {**(checked.value or {}), **outside})
+
+
+NO_CLUSTER = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [{"name": "nobody", "user": {}}],
+    "contexts": [{"name": "none", "context": {"cluster": "none", "user": "nobody"}}],
+    "current-context": "none",
+}
+
+
+def test_kubernetes_gives_a_run_a_pod_with_its_secrets_and_limits(kubernetes_launcher):
+    """The job as it would be sent to a cluster, of the client's own types.
+
+    It mounts no dagster.yaml: what that says is handed to the run in its arguments, and the
+    secrets that it names are in the pod's environment.
+    """
+    from dagster_k8s.container_context import K8sContainerContext  # type: ignore[import-not-found]
+    from dagster_k8s.job import construct_dagster_k8s_job  # type: ignore[import-not-found]
+
+    ours = settings_of("kubernetes")["run_launcher"]["config"]
+    context = K8sContainerContext.create_for_run(
+        DagsterRun(job_name="sync_database"), kubernetes_launcher, include_run_tags=False
+    )
+    job = construct_dagster_k8s_job(
+        context.get_k8s_job_config("registry.example.com/sync-pipelines", kubernetes_launcher),
+        ["dagster", "api", "execute_run"],
+        "job",
+        user_defined_k8s_config=context.run_k8s_config,
+    )
+
+    pod = job.spec.template.spec
+    (container,) = pod.containers
+    assert [one.secret_ref.name for one in container.env_from] == ours["env_secrets"]
+    environment = {one.name: one.value for one in container.env}
+    assert environment["DAGSTER_HOME"] == ours["dagster_home"]
+    assert environment["SYNC_LOG_FORMAT"] == "json"
+    assert container.resources.limits == {"memory": "1Gi"}
+    assert pod.service_account_name == ours["service_account_name"]
+    assert job.spec.ttl_seconds_after_finished == 3600
+    assert context.namespace == ours["job_namespace"]
 
 
 def test_the_charts_values_have_its_keys_and_agree_with_the_configuration():
@@ -96,6 +158,9 @@ def test_the_charts_values_have_its_keys_and_agree_with_the_configuration():
     launcher = settings_of("kubernetes")["run_launcher"]["config"]
 
     assert {name: set(part) for name, part in values.items()} == CHART_KEYS
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    assert set(deployment) == DEPLOYMENT_KEYS
+    assert set(deployment["image"]) == {"repository", "tag", "pullPolicy"}
     assert values["global"]["serviceAccountName"] == launcher["service_account_name"]
     for part in (values["dagsterWebserver"], values["dagsterDaemon"]):
         home = {one["name"]: one["value"] for one in part["env"]}["DAGSTER_HOME"]
@@ -103,6 +168,15 @@ def test_the_charts_values_have_its_keys_and_agree_with_the_configuration():
         assert part["volumeMounts"][0]["mountPath"] == f"{home}/dagster.yaml"
         assert part["volumes"][0]["configMap"]["name"] == launcher["instance_config_map"]
         assert [one["name"] for one in part["envSecrets"]] == launcher["env_secrets"]
+
+
+def test_the_image_has_a_dagster_home_that_its_user_may_write_to():
+    """Where what a run prints is captured: Dagster makes the directories below, as that user."""
+    launcher = settings_of("kubernetes")["run_launcher"]["config"]
+    lines = (DEPLOY / "kubernetes" / "Dockerfile").read_text().splitlines()
+    (user,) = (line.split()[1] for line in lines if line.startswith("USER"))
+
+    assert f"RUN install --directory --owner={user} {launcher['dagster_home']}" in lines
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob(".env.example")), ids=lambda p: p.parent.name)

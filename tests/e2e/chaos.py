@@ -22,6 +22,7 @@ import yaml
 from sync_pipelines.runtime import postmaster, up
 from sync_pipelines.runtime.places import settle
 from sync_pipelines.runtime.postgres import embedded
+from sync_pipelines.runtime.services import RUN_STATUS_EVENTS_PER_TICK
 from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger
 from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
@@ -52,7 +53,10 @@ SHARES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """One event of a plan: after how long a peace, what, and how long it stays down."""
+    """One event of a plan: after how long a peace, what, and how long it stays down.
+
+    These are the only times that are slept through: the plan itself, no waiting for anything.
+    """
 
     after_seconds: float
     victim: Victim
@@ -78,10 +82,12 @@ class Chaos(Services):
     """Services with a warm host and a PostgreSQL of their own, and ways to kill each."""
 
     killed: Counter[Victim] = field(default_factory=Counter)
+    fallen: Counter[str] = field(default_factory=Counter)
+    """What ended by itself."""
 
     @property
     def environment(self) -> dict[str, str]:
-        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": up.RUN_STATUS_EVENTS_PER_TICK}
+        limit = {"DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": RUN_STATUS_EVENTS_PER_TICK}
         return {**super().environment, **limit, SUPERVISED: "test"}
 
     @property
@@ -116,6 +122,16 @@ class Chaos(Services):
                 pass
         self.killed[kill.victim] += 1
 
+    def tend(self) -> None:
+        """Start again what has ended by itself, as `up` does.
+
+        A daemon that is just starting gives up on a database that is down.
+        """
+        for name, start in (("host", self.start_host), ("daemon", self.start_daemon)):
+            if self.processes[name].poll() is not None:
+                self.fallen[name] += 1
+                start()
+
     def living(self) -> list[Entry]:
         return [entry for entry in self.ledger.entries() if entry.is_alive]
 
@@ -123,7 +139,7 @@ class Chaos(Services):
         """Kill a run that is under way, some way through; False if there was none."""
         if not wait_until(lambda: bool(self.living()), seconds=10, every=0.01):
             return False
-        time.sleep(rng.uniform(0.0, 0.4))
+        time.sleep(rng.uniform(0.0, 0.4))  # how far it has come is the plan's to say
         found = self.living()
         if not found:
             return False
@@ -134,8 +150,9 @@ class Chaos(Services):
 
     def _kill_service(self, name: str) -> None:
         tethered = self.processes.pop(name)
-        for process in psutil.Process(tethered.pid).children():
-            process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself
+            for process in psutil.Process(tethered.pid).children():
+                process.kill()
         tethered.wait(30)
 
     def _kill_server(self, *, immediate: bool) -> None:

@@ -118,12 +118,13 @@ def installation() -> Iterator[Installation]:
 
 
 def _running(installation: Installation) -> Iterator[Installation]:
-    with socket.socket() as free:
+    with socket.socket() as free, socket.socket() as other:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        other.bind(("127.0.0.1", 0))
+        port, gateway_port = free.getsockname()[1], other.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "sync_pipelines.cli", "up", "--port", str(port)],
-        env=installation.environment,
+        env={**installation.environment, "SYNC_GATEWAY_PORT": str(gateway_port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -14,6 +14,7 @@ import yaml
 
 from sync_pipelines.runtime import tether, up
 from sync_pipelines.runtime.launching import LOCATION
+from sync_pipelines.runtime.services import listens
 from sync_pipelines.runtime.waiting import wait_until
 
 DAGSTER_YAML = Path(up.__file__).with_name("dagster.yaml")
@@ -50,7 +51,7 @@ class Services:
         command = ["dagster", "api", "grpc", "--socket", str(socket)]
         command += ["--module-name", up.DEFINITIONS, "--location-name", LOCATION]
         self._start("code", *command)
-        assert wait_until(lambda: up._listens(socket), seconds=90), self.log("code")
+        assert wait_until(lambda: listens(socket), seconds=90), self.log("code")
 
     def start_daemon(self) -> None:
         workspace = str(self.home / "workspace.yaml")
@@ -71,9 +72,11 @@ class Services:
 
     def cli(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "sync_pipelines.cli", *arguments]
-        return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=120, check=True
-        ).stdout
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url) as connection:

@@ -36,6 +36,7 @@ MOST_OPEN = 24
 SETTLED_SECONDS = 300.0
 """The longest way home: a hand-over that died is looked for after two minutes."""
 CALM_SECONDS = 60.0
+START_SECONDS = 90.0
 
 pytestmark = [
     pytest.mark.long,
@@ -62,9 +63,14 @@ OPEN = (
     "LEFT JOIN dagster.runs r ON r.run_id = e.run_id "
     "WHERE e.status IN ('pending', 'queued', 'running') ORDER BY e.created_at"
 )
+ANY_DONE = "SELECT FROM sync.sync_executions WHERE status = 'completed' LIMIT 1"
 STARTED_TWICE = (
     "SELECT execution, attempt, count(*) FROM public.transitions WHERE status = 'running' "
     "GROUP BY execution, attempt HAVING count(*) > 1"
+)
+RUNS_TWICE = (
+    "SELECT value, count(*) FROM dagster.run_tags WHERE key = 'sync_pipelines/launch' "
+    "GROUP BY value HAVING count(*) > 1"
 )
 UNFINISHED = (
     "SELECT run_id, status FROM dagster.runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')"
@@ -141,9 +147,10 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     with ThreadPoolExecutor(1) as feeding:
         fed = feeding.submit(feed, data, catalog, asked)
         unleash(chaos, asked, fed)
-        fed.result()
+        wait_until(partial(_is_due, chaos, fed, asked, RUNS), seconds=SETTLED_SECONDS, every=0.2)
+        assert fed.exception() is None, (chaos.sql(OPEN), chaos.log("daemon"), chaos.log("host"))
     chaotic = time.monotonic() - began
-    settled = wait_until(lambda: not chaos.sql(OPEN), seconds=SETTLED_SECONDS, every=0.5)
+    settled = wait_until(partial(is_settled, chaos), seconds=SETTLED_SECONDS, every=0.5)
     home = time.monotonic() - began - chaotic
     still_open, attempts = chaos.sql(OPEN), chaos.sql(ENDINGS)
     report(chaos, attempts, chaotic, home)
@@ -152,7 +159,7 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     for tenant in TENANTS:
         for sync in SYNCS:
             ask(catalog, tenant, sync)
-    assert wait_until(lambda: not chaos.sql(OPEN), seconds=CALM_SECONDS, every=0.5), (
+    assert wait_until(partial(is_settled, chaos), seconds=CALM_SECONDS, every=0.5), (
         "a slot is held",
         chaos.sql(OPEN),
         chaos.log("daemon"),
@@ -163,6 +170,7 @@ def test_whatever_is_killed_all_executions_end_well_and_nothing_is_held(
     assert {status for status, *_ in chaos.sql(ENDINGS)} == {"completed"}
     assert len(chaos.sql(ENDINGS)) >= RUNS + len(TENANTS) * len(SYNCS)
     assert chaos.sql(STARTED_TWICE) == []
+    assert chaos.sql(RUNS_TWICE) == []
     assert chaos.sql(SLOTS) == []
     for tenant in TENANTS:
         for sync in SYNCS:
@@ -203,18 +211,25 @@ def ask(catalog: Catalog, tenant: str, sync: str) -> None:
     assert wait_until(asked, seconds=90, every=0.2)
 
 
-def _is_due(fed: Future[None], asked: list[str], due: int) -> bool:
+def is_settled(chaos: Chaos) -> bool:
+    chaos.tend()
+    return not chaos.sql(OPEN)
+
+
+def _is_due(chaos: Chaos, fed: Future[None], asked: list[str], due: int) -> bool:
+    chaos.tend()
     return fed.done() or len(asked) >= due
 
 
 def unleash(chaos: Chaos, asked: list[str], fed: Future[None]) -> None:
     """Carry out the plan, spread over all that is asked for."""
     rng = Random(SEED)
-    time.sleep(10)  # it is up, and has work
+    under_way = wait_until(lambda: bool(chaos.sql(ANY_DONE)), seconds=START_SECONDS)
+    assert under_way, (chaos.log("daemon"), chaos.log("host"))
     for number, kill in enumerate(drawn(rng, KILLS)):
         due = RUNS * number // KILLS
-        wait_until(partial(_is_due, fed, asked, due), seconds=SETTLED_SECONDS)
-        time.sleep(kill.after_seconds)
+        wait_until(partial(_is_due, chaos, fed, asked, due), seconds=SETTLED_SECONDS, every=0.2)
+        time.sleep(kill.after_seconds)  # the peace that the plan gives
         chaos.kill(kill, rng)
 
 
@@ -225,6 +240,8 @@ def report(chaos: Chaos, attempts, chaotic: float, home: float) -> None:
     )
     for victim, number in chaos.killed.items():
         print(f"  killed {number:>4}  {victim}")
+    for name, number in chaos.fallen.items():
+        print(f"  ended by itself {number:>4}  {name}")
     for status, number in Counter(status for status, *_ in attempts).items():
         print(f"  ended  {number:>4}  {status}")
     for attempt, number in sorted(Counter(attempt for _, attempt, _ in attempts).items()):

@@ -25,7 +25,8 @@ def demo(home):
     environment = {name: value for name, value in os.environ.items() if "SYNC_" not in name}
     done = subprocess.run(
         [sys.executable, "-m", "sync_pipelines.cli", "demo", "--json"],
-        env=environment | {"SYNC_HOME": str(home), "SYNC_DAGSTER_PORT": "3900"},
+        env=environment
+        | {"SYNC_HOME": str(home), "SYNC_DAGSTER_PORT": "3900", "SYNC_GATEWAY_PORT": "3950"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,18 +1,24 @@
 """A trigger that asks Dagster itself: how fast, how often, and who finishes what it leaves."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
+from threading import Event
 
 import httpx
+import psutil
 import pytest
+from dagster import DagsterRun
 
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
 from sync_pipelines.catalog.store import open_catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.engine.dispatch import LOST_AFTER, claim_now, trigger
-from sync_pipelines.engine.run_tags import LAUNCH
+from sync_pipelines.engine.run_tags import LAUNCH, job_name, tags_for_the_sensor
 from sync_pipelines.runtime.launching import Answer, ask
+from sync_pipelines.runtime.storage import CatalogStorage
 from sync_pipelines.runtime.waiting import wait_until
 
 pytestmark = [
@@ -95,6 +101,25 @@ def word_of_webserver(installation):
     )
 
 
+def kill_webserver(installation):
+    """SIGKILL; `up` starts another."""
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        is_ours = environment.get("SYNC_HOME") == str(installation.home.resolve())
+        if is_ours and "dagster_webserver" in words and not any("tether" in w for w in words):
+            process.kill()
+            process.wait(20)
+            return
+    raise AssertionError("there is no webserver")
+
+
+def answers(installation):
+    try:
+        return httpx.get(f"{installation.dagster_url}/server_info", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
 def runs_of(installation, execution_id):
     found = installation.graphql(RUNS, {"value": str(execution_id)})["runsOrError"]["results"]
     return [
@@ -171,12 +196,12 @@ def test_a_request_that_dagster_answers_minutes_late_moves_nothing(items, lost):
     answer = ask(items.dagster_url, lost)
 
     after = ended(items, lost.execution_id)
-    assert answer is Answer.LAUNCHED
+    assert answer is Answer.LAUNCHED  # it has a run, whoever asked for it
     assert after == before
-    assert len(runs_of(items, lost.execution_id)) == 2
+    assert len(runs_of(items, lost.execution_id)) == 1
 
 
-def test_a_request_that_is_sent_twice_moves_the_attempt_once(items, catalog):
+def test_a_request_that_is_sent_twice_makes_one_run(items, catalog):
     """As a proxy may do that repeats what it got no answer to."""
     launch = claimed(catalog, datetime.now(UTC))
 
@@ -186,8 +211,58 @@ def test_a_request_that_is_sent_twice_moves_the_attempt_once(items, catalog):
     runs = runs_of(items, launch.execution_id)
     assert answers == [Answer.LAUNCHED, Answer.LAUNCHED]
     assert attempt == 1
-    assert run_id in {run["runId"] for run in runs}
-    assert len(runs) == 2
+    assert [run["runId"] for run in runs] == [run_id]
+
+
+def test_a_run_that_was_made_but_never_queued_is_unmade_and_made_again(items, lost):
+    """The webserver, or the daemon, died between the two."""
+    half = DagsterRun(job_name=job_name(lost.connector), tags=dict(tags_for_the_sensor(lost)))
+    storage = CatalogStorage(items.server.url("sync_pipelines"))
+    storage.run_storage.add_run(half)
+    storage.close()
+
+    _, attempt, run_id, *_ = ended(items, lost.execution_id)
+
+    (run,) = runs_of(items, lost.execution_id)
+    assert (attempt, run_id) == (1, run["runId"])
+    assert run["runId"] != half.run_id
+
+
+def test_whoever_asks_while_the_sensor_does_there_is_one_run(items, lost):
+    """Law 2: three ask again and again from before the sensor's turn until after it."""
+    over = Event()
+
+    def go_on_asking():
+        while not over.is_set():
+            ask(items.dagster_url, lost)
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(go_on_asking) for _ in range(3)]
+        try:
+            _, attempt, run_id, *_ = ended(items, lost.execution_id)
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+
+    (run,) = runs_of(items, lost.execution_id)
+    assert (attempt, run_id) == (1, run["runId"])
+
+
+@pytest.mark.parametrize("after_seconds", [0.02, 0.08, 0.2])
+def test_a_webserver_killed_while_it_is_asked_leaves_one_run(items, lost, after_seconds):
+    """Wherever in its work that hits it: before the run, between run and queue, after both."""
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask, items.dagster_url, lost)
+        time.sleep(after_seconds)
+        kill_webserver(items)
+        asking.result()
+    assert wait_until(lambda: answers(items), seconds=60, every=0.5)
+
+    _, attempt, run_id, *_ = ended(items, lost.execution_id)
+
+    (run,) = runs_of(items, lost.execution_id)
+    assert (attempt, run_id) == (1, run["runId"])
 
 
 def test_dagster_refuses_what_it_does_not_know(items, lost):

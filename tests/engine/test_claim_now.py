@@ -227,6 +227,19 @@ def test_a_hand_over_that_is_over_is_not_put_back(world):
     assert status_of(world, launch.execution_id) is Status.COMPLETED
 
 
+def test_one_whose_maker_slept_until_the_sensor_saw_to_it_is_not_put_back(world):
+    """Law 2: the sensor asks for its run by its key; under another key it would get a second."""
+    launch = claim_now(world.catalog, ask_for(world, world.sync()), world.clock())
+    world.clock.advance(seconds=LOST_AFTER.total_seconds() + 1)
+    lost = forgotten(world.catalog, world.clock())
+
+    put_back(world.catalog, launch, world.clock())
+
+    assert lost == [launch]
+    assert status_of(world, launch.execution_id) is Status.QUEUED
+    assert ready(world.catalog, world.clock()) == []
+
+
 def test_one_whose_maker_died_is_found_after_two_minutes_and_not_before(world):
     launch = claim_now(world.catalog, ask_for(world, world.sync()), world.clock())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sync_pipelines.runtime.postgres import discard
+from tests.runtime.installations import Start, starting
 
 
 @pytest.fixture
@@ -13,3 +14,10 @@ def home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="sync-home-") as directory:
         yield Path(directory)
         discard(Path(directory))
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """Starts `up` in the test's home, with modules that lie in it."""
+    with starting(home) as start:
+        yield start

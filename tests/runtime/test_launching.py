@@ -29,7 +29,8 @@ from tests.world import World, make_catalog
 
 LAUNCHED = {"data": {"launchRun": {"__typename": "LaunchRunSuccess"}}}
 UNAUTHORIZED = {"data": {"launchRun": {"__typename": "UnauthorizedError"}}}
-BROKEN = {"data": {"launchRun": {"__typename": "PythonError"}}}
+BROKEN = (500, json.dumps({"data": {"launchRun": {"__typename": "PythonError"}}}))
+"""As the real webserver says it: with a server error's status, and an answer of Dagster's."""
 CUT = "cut"
 SLOW = "slow"
 

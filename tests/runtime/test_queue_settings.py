@@ -12,7 +12,7 @@ from dagster._daemon.run_coordinator import queued_run_coordinator_daemon
 from sync_pipelines.defs.sensors import SECONDS_BETWEEN_LOOKS
 from sync_pipelines.engine.dispatch import LOST_AFTER
 from sync_pipelines.runtime import launching
-from sync_pipelines.runtime.up import RUN_STATUS_EVENTS_PER_TICK
+from sync_pipelines.runtime.services import RUN_STATUS_EVENTS_PER_TICK
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,16 +3,28 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import psycopg
 import pytest
 import yaml
-from dagster import DagsterInstance, DagsterRunStatus, OpExecutionContext, job, op
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    OpExecutionContext,
+    job,
+    op,
+)
+from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.events import EngineEventData
 from dagster._core.instance.config import dagster_instance_config
 from dagster_shared.error import SerializableErrorInfo
+from sqlalchemy.exc import OperationalError
 
-from sync_pipelines.runtime.storage import CatalogStorage, storage_url
+from sync_pipelines.engine.run_tags import LAUNCH
+from sync_pipelines.runtime.storage import CatalogStorage, OneRunStorage, storage_url
 
 DAGSTER_YAML = Path(__file__).parents[2] / "dagster.yaml"
 
@@ -109,6 +121,36 @@ def test_a_process_keeps_few_connections_however_much_it_asks(
     assert 1 <= row[0] <= 4
 
 
+def test_a_webserver_does_not_notice_that_its_connections_were_broken(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    """As by a restart of the server; and none of its statements goes on for ever."""
+    instance.optimize_for_webserver(300, 3600, 20)  # the timeout in milliseconds
+    ask_all(instance)
+
+    with psycopg.connect(empty_postgres_url) as connection:
+        broken = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+
+    ask_all(instance)
+    storage = instance.run_storage
+    assert isinstance(storage, OneRunStorage)
+    assert broken
+    with (
+        pytest.raises(OperationalError, match="statement timeout"),
+        storage.connect() as connection,
+    ):
+        connection.exec_driver_sql("SELECT pg_sleep(30)")
+
+
+def ask_all(instance: DagsterInstance) -> None:
+    instance.get_runs()
+    instance.get_asset_keys()
+    instance.all_instigator_state()
+
+
 def test_processes_that_start_at_the_same_moment_make_the_tables_once(empty_postgres_url: str):
     with ThreadPoolExecutor(4) as pool:
         storages = list(pool.map(CatalogStorage, [empty_postgres_url] * 4))
@@ -116,6 +158,106 @@ def test_processes_that_start_at_the_same_moment_make_the_tables_once(empty_post
     counts = [storage.run_storage.get_runs_count() for storage in storages]
     dispose(*storages)
     assert counts == [0, 0, 0, 0]
+
+
+def run_of(launch: str | None, *, repeats: str | None = None) -> DagsterRun:
+    return DagsterRun(
+        job_name="trivial",
+        tags={} if launch is None else {LAUNCH: launch},
+        parent_run_id=repeats,
+        root_run_id=repeats,
+    )
+
+
+def test_of_two_processes_that_ask_for_a_run_of_one_launch_one_is_refused(
+    empty_postgres_url: str,
+):
+    """Law 2: whoever asks, however late, and whatever each has looked up before."""
+    storages = [CatalogStorage(empty_postgres_url) for _ in range(2)]
+    launches = [f"execution-{number}:1:0" for number in range(20)]
+    meeting = Barrier(2)
+
+    def ask(storage: CatalogStorage) -> list[str]:
+        got = []
+        for launch in launches:
+            meeting.wait(20)
+            try:
+                storage.run_storage.add_run(run_of(launch))
+            except DagsterRunAlreadyExists:
+                continue
+            got.append(launch)
+        return got
+
+    with ThreadPoolExecutor(2) as pool:
+        added = [launch for got in pool.map(ask, storages) for launch in got]
+    kept = [run.tags[LAUNCH] for run in storages[0].run_storage.get_runs()]
+
+    dispose(*storages)
+    assert sorted(added) == sorted(launches)
+    assert sorted(kept) == sorted(launches)
+
+
+def test_a_run_that_was_refused_leaves_nothing_behind(empty_postgres_url: str):
+    """A run without its tags would wait for ever: nobody would know whose it is."""
+    storage = CatalogStorage(empty_postgres_url)
+    first = storage.run_storage.add_run(run_of("one"))
+
+    with pytest.raises(DagsterRunAlreadyExists, match="launch one has a run already"):
+        storage.run_storage.add_run(run_of("one"))
+
+    left = [run.run_id for run in storage.run_storage.get_runs()]
+    with psycopg.connect(empty_postgres_url) as connection:
+        tagged = connection.execute("SELECT DISTINCT run_id FROM dagster.run_tags").fetchall()
+    dispose(storage)
+    assert left == [first.run_id]
+    assert tagged == [(first.run_id,)]
+
+
+def test_a_launch_whose_run_was_unmade_may_have_another(empty_postgres_url: str):
+    """What `dispatch_events` does with a run that was made but never queued."""
+    storage = CatalogStorage(empty_postgres_url)
+    abandoned = storage.run_storage.add_run(run_of("one"))
+    storage.run_storage.delete_run(abandoned.run_id)
+
+    another = storage.run_storage.add_run(run_of("one"))
+
+    left = [run.run_id for run in storage.run_storage.get_runs()]
+    dispose(storage)
+    assert left == [another.run_id]
+
+
+def test_what_is_no_launch_of_ours_has_as_many_runs_as_people_want(empty_postgres_url: str):
+    """Those started by hand, and those that repeat a run, with all of its tags."""
+    storage = CatalogStorage(empty_postgres_url)
+    first = storage.run_storage.add_run(run_of("one")).run_id
+
+    for run in (
+        run_of("one", repeats=first),
+        run_of("one", repeats=first),
+        run_of(None),
+        run_of(None),
+    ):
+        storage.run_storage.add_run(run)
+
+    count = storage.run_storage.get_runs_count()
+    dispose(storage)
+    assert count == 5
+
+
+def test_a_database_from_before_launches_were_kept_gets_their_table(empty_postgres_url: str):
+    older = CatalogStorage(empty_postgres_url)
+    older.run_storage.add_run(run_of("old"))
+    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+        connection.execute("DROP TABLE dagster.sync_launches")
+
+    storage = CatalogStorage(empty_postgres_url)
+    storage.run_storage.add_run(run_of("new"))
+
+    with pytest.raises(DagsterRunAlreadyExists):
+        storage.run_storage.add_run(run_of("new"))
+    count = storage.run_storage.get_runs_count()
+    dispose(older, storage)
+    assert count == 2
 
 
 def test_another_instance_gets_the_same_storage_by_reference(instance: DagsterInstance):
@@ -200,3 +342,35 @@ def test_the_packaged_dagster_yaml_is_the_one_at_the_top():
 def dispose(*storages: CatalogStorage) -> None:
     for storage in storages:
         storage.close()
+
+
+def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
+    instance: DagsterInstance, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As after a restart of the server: whoever asks next does not notice."""
+    monkeypatch.setattr("sync_pipelines.runtime.storage.IDLE_SECONDS", 0.0)
+    instance.get_runs_count()
+    with psycopg.connect(empty_postgres_url, autocommit=True) as other:
+        ended = other.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND application_name = 'dagster'"
+        ).fetchone()
+
+    found = instance.get_runs_count()
+
+    assert ended is not None
+    assert ended[0] >= 1
+    assert found == 0
+
+
+def test_an_event_is_stored_without_telling_those_who_do_not_listen(
+    instance: DagsterInstance, empty_postgres_url: str
+):
+    with psycopg.connect(empty_postgres_url, autocommit=True) as listener:
+        listener.execute("LISTEN run_events")
+        result = trivial.execute_in_process(instance=instance)
+        told = list(listener.notifies(timeout=0.2))
+
+    stored = {entry.dagster_event_type for entry in instance.all_logs(result.run_id)}
+    assert told == []
+    assert {DagsterEventType.RUN_START, DagsterEventType.RUN_SUCCESS} <= stored

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from sync_pipelines.model.blackout import WeeklyBlackout
 from sync_pipelines.model.policy import Pause, Policies, parse_policies
-from sync_pipelines.timing.bars import TICK, Cause, bar_at, pieces
+from sync_pipelines.timing import bars
+from sync_pipelines.timing.bars import TICK, Bar, Cause, bar_at, pieces
 from sync_pipelines.timing.zones import find_zone
 from tests.timing import strategies
 from tests.timing.test_laws import near_changes
@@ -85,6 +87,47 @@ def test_blackouts_are_not_looked_at_while_another_bar_stands(written: dict[str,
 
     assert len(found) == 1
     assert seconds < 0.05
+
+
+@pytest.mark.parametrize(
+    ("written", "turns"),
+    [
+        ([{"from": "2020-12-24", "to": "2020-12-26"}], []),
+        (
+            [{"from": "2050-12-24", "to": "2050-12-26"}, {"from": "2021-01-01"}],
+            ["2050-12-24T00:00", "2050-12-27T00:00"],
+        ),
+        ([{"from": "2026-06-01", "to": "2060-05-31"}], ["2060-06-01T00:00"]),
+    ],
+)
+def test_dates_far_away_are_not_walked_to_day_by_day(
+    written: list[dict[str, str]], turns: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A schedule with a Christmas long past cost its dispatcher half a century of midnights."""
+    berlin, after = find_zone("Europe/Berlin"), datetime(2026, 7, 1, tzinfo=UTC)
+    asked: list[datetime] = []
+
+    def counted(policies: Policies, zone: ZoneInfo, at: datetime) -> Bar | None:
+        asked.append(at)
+        return bar_at(policies, zone, at)
+
+    monkeypatch.setattr(bars, "bar_at", counted)
+    policies = parse_policies({"blackouts": written})
+
+    found = list(pieces(policies, berlin, after=after, until=after + timedelta(18_300)))
+
+    changes = [(piece.after + TICK).astimezone(berlin) for piece in found[1:]]
+    assert [f"{at:%Y-%m-%dT%H:%M}" for at in changes] == turns
+    assert len(asked) < 20
+
+
+def test_a_blackout_up_to_the_end_of_the_calendar_is_one():
+    policies = parse_policies({"blackouts": [{"from": "2026-01-01", "to": "9999-12-31"}]})
+    after = datetime(2026, 7, 1, tzinfo=UTC)
+
+    (piece,) = pieces(policies, find_zone("UTC"), after=after, until=after + timedelta(18_300))
+
+    assert piece.bar is not None
 
 
 def test_dates_are_half_open_and_every_reason_is_told_in_local_time():

@@ -377,3 +377,15 @@ def test_times_without_a_zone_are_refused():
 
     with pytest.raises(ValueError, match="after 2026-01-01T00:00:00 has no zone"):
         next_instant(Daily(), "UTC", ClockChange(), after=naive, anchor=ANCHOR)
+
+
+@pytest.mark.parametrize(
+    "cadence",
+    [Hourly(), Every(minutes=60), Cron(expression="0 0-23 * * *"), Cron(expression="0 * * * *")],
+)
+def test_the_end_of_an_interval_belongs_to_it_and_its_beginning_does_not(cadence: Cadence):
+    after, until = ANCHOR + timedelta(hours=3), ANCHOR + timedelta(hours=5)
+
+    found = instants(cadence, "UTC", ClockChange(), after=after, until=until, anchor=ANCHOR)
+
+    assert list(found) == [after + timedelta(hours=1), until]

@@ -202,3 +202,29 @@ def test_without_executions_there_is_no_load():
     assert heat.busiest.busy == timedelta(0)
     assert len(heat.cells) == 7
     assert {len(row) for row in heat.cells} == {24}
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ("03:15", ("03:30", "run", "03:30-04:00")),
+        ("03:45", ("03:30", "skipped", "")),
+    ],
+)
+def test_a_spread_that_would_start_a_follower_before_it_may_lets_it_start_at_once(
+    ends: str, expected: tuple[str, str, str]
+):
+    """R80: it is judged when it would start, as the dispatcher judges it, not before."""
+    follower = planned(
+        After(sync="orders"),
+        30,
+        sync="acme/report",
+        number=4,
+        spread="30m",
+        blackouts=[{"from": "03:00", "to": ends}],
+    )
+    assert follower.timetable.offset == -18 * MINUTE
+
+    found = played(planned(Daily(), 90), follower, hours=5)
+
+    assert found == [("02:00", "run", "02:00-03:30"), expected]

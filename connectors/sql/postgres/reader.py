@@ -26,7 +26,9 @@ from connectors.sql.postgres import session as pg
 from connectors.sql.reader import Query, Records
 from connectors.sql.tables import Column, Table
 
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
+"""What is encoded at once, and so small that a destination soon has something to do."""
+
 CHUNK_BYTES = 256 * 1024
 ESTIMATED_ROWS = 100_000
 """From so many rows a range, the planner's word that there are far fewer is taken for it."""

@@ -205,7 +205,9 @@ def connect_adbc(
         database = _database(info)
         lent: Any = _Lent(database)
         connection = dbapi.Connection(lent, Handle(database), autocommit=True)
-        with connection.cursor() as cursor:
+        # One row is not worth a COPY.
+        plainly = {"adbc.postgresql.use_copy": "false"}
+        with connection.cursor(adbc_stmt_kwargs=plainly) as cursor:
             cursor.execute(_settings(config, read_only=read_only))
             cursor.fetchall()
         if not autocommit:

@@ -52,6 +52,8 @@ _GROUPED = frozenset(
     | {"timestamp without time zone", "timestamp with time zone"}
 )
 """Types whose equal values are the same to the last byte; others are grouped by their text."""
+_COUNTED = _GROUPED - {"boolean", "text", "bytea"}
+"""Types that are sorted by a comparison of numbers."""
 
 
 def _image(columns: Sequence[str], alias: str) -> str:
@@ -71,7 +73,7 @@ def _identity(column: Planned) -> str:
 class PostgresStore:
     """See `connectors.sql.store.Store`."""
 
-    spelling = Spelling(arrivals=("ctid",), differs=_differs, identity=_identity)
+    spelling = Spelling(arrivals=("ctid",), differs=_differs, identity=_identity, counted=_COUNTED)
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._session = PostgresSession(config)

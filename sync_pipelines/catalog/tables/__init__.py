@@ -9,7 +9,17 @@ from sync_pipelines.catalog.tables.happened import (
     StateRow,
     SummaryRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, TokenRow
+from sync_pipelines.catalog.tables.hooks import DeliveryRow, EndpointRow
+from sync_pipelines.catalog.tables.identity import (
+    FirstAdminLinkRow,
+    IdempotencyRow,
+    MembershipRow,
+    SessionRow,
+    SignInFailureRow,
+    TokenRow,
+    UserRow,
+)
+from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -26,16 +36,25 @@ __all__ = [
     "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
+    "ConnectionTokenRow",
     "DeadLetterRow",
     "DecisionRow",
+    "DeliveryRow",
+    "EndpointRow",
     "EventRow",
     "ExecutionRow",
+    "FirstAdminLinkRow",
     "HeartbeatRow",
+    "IdempotencyRow",
     "IncidentRow",
+    "MembershipRow",
     "ScheduleRow",
+    "SessionRow",
+    "SignInFailureRow",
     "StateRow",
     "SummaryRow",
     "SyncRow",
     "TenantRow",
     "TokenRow",
+    "UserRow",
 ]

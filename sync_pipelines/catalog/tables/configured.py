@@ -23,7 +23,7 @@ from sync_pipelines.catalog.tables.base import EMPTY_OBJECT, NEW_ID, NOW, Base, 
 
 
 class TenantRow(Base):
-    """The customer who owns every other row."""
+    """The customer who owns every other row; ``takes_webhooks`` False: only schedules count."""
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -35,6 +35,7 @@ class TenantRow(Base):
     name: Mapped[str]
     limits: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     weight: Mapped[int] = mapped_column(server_default=text("1"))
+    takes_webhooks: Mapped[bool] = mapped_column(server_default=text("true"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -159,7 +159,9 @@ class EventRow(Base):
     """Somebody said that something changed: a webhook, a call, a person.
 
     An event is known by its tenant, where it comes from, and the id it has there, and
-    taken in once. ``execution_id`` is the execution that answers it.
+    taken in once. ``execution_id`` is the execution that answers it; ``streams`` are the
+    usual names of what changed. ``delivery_id`` is the request it came with, for as long
+    as that is kept.
     """
 
     __tablename__ = "webhook_events"
@@ -186,6 +188,8 @@ class EventRow(Base):
     entity_type: Mapped[str | None]
     entity_id: Mapped[str | None]
     sync_id: Mapped[UUID | None]
+    streams: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    delivery_id: Mapped[UUID | None]
     payload: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     reason: Mapped[str | None]

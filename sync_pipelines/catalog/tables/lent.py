@@ -39,7 +39,7 @@ class BudgetRow(Base):
     throttles: Mapped[int] = mapped_column(server_default=text("0"))
 
 
-class TokenRow(Base):
+class ConnectionTokenRow(Base):
     """The OAuth tokens of one connection, encrypted as its secrets are."""
 
     __tablename__ = "connection_tokens"

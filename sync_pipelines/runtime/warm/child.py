@@ -7,10 +7,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import NoReturn
 
 from dagster import DagsterInstance
 from dagster._cli.api import _execute_run_command_body, _resume_run_command_body
+from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
 
 _PR_SET_PDEATHSIG = 1
@@ -42,17 +45,28 @@ def become(work: Callable[[], int], *, parent: int) -> NoReturn:
         os._exit(code)
 
 
+def settings() -> InstanceRef:
+    """Dagster's settings as dagster.yaml has them now, which is read only where it has changed."""
+    home = os.environ["DAGSTER_HOME"]
+    return _settings(home, (Path(home) / "dagster.yaml").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _settings(home: str, _changed_at: int) -> InstanceRef:
+    return InstanceRef.from_dir(home)
+
+
 def carry_out(run_id: str, *, resume: bool) -> int:
     """Run it, as Dagster's own command for a run does; 0 unless it failed."""
     setup_interrupt_handlers()
     body = _resume_run_command_body if resume else _execute_run_command_body
-    with capture_interrupts(), DagsterInstance.get() as instance:
+    with capture_interrupts(), DagsterInstance.from_ref(settings()) as instance:
         return body(run_id, instance, lambda _: None, True)
 
 
 def bury(run_id: str, said: str) -> int:
     """Fail a run whose process has died, unless it had ended by itself before."""
-    with DagsterInstance.get() as instance:
+    with DagsterInstance.from_ref(settings()) as instance:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             instance.report_run_failed(run, said)

@@ -31,7 +31,28 @@ from sync_pipelines.runtime.warm import child
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger, started_at
 from sync_pipelines.runtime.warm.wire import Answer, Start, answer, receive
 
-PRELOADED = ("connectors.sql.connector", "pyarrow", "psycopg", "psycopg2", "dagster_postgres")
+PRELOADED = (
+    "connectors.sql.connector",
+    "pyarrow",
+    "psycopg",
+    "psycopg2.extras",
+    "dagster_postgres",
+    "dagster._cli.api",
+    "sync_pipelines.runtime.storage",
+    "sync_pipelines.runtime.warm.logs",
+    # What Dagster imports only when a run needs it:
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.factory",
+    "dagster._core.storage.defs_state.blob_storage_state_storage",
+    "dagster._core.storage.root",
+    "dagster._core.system_config.composite_descent",
+    "fsspec.implementations.local",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "upath.core",
+    "upath.implementations.local",
+    "watchdog.observers.polling",
+)
 LOOK_SECONDS = 1.0
 BACKLOG = 512
 
@@ -42,8 +63,9 @@ class NotWholeError(RuntimeError):
 
 def preload(module: str) -> None:
     """Import a code location as its runs will ask for it, and all that they use."""
-    for name in (*PRELOADED, "dagster._cli.api", "sync_pipelines.runtime.storage"):
+    for name in PRELOADED:
         import_module(name)
+    child.settings()
     pointer = ModuleCodePointer(module, "defs", str(Path.cwd()))
     initialize_repository_def_from_pointer(pointer).load_all_definitions()
     check_whole()

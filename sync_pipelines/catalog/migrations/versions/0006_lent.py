@@ -6,8 +6,10 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from sync_pipelines.catalog.isolation import guard
+
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -55,6 +57,7 @@ def upgrade() -> None:
     )
     for table in ("connection_budgets", "connection_tokens"):
         op.create_index(op.f(f"{table}_tenant_id_idx"), table, ["tenant_id"], schema="sync")
+        guard(op.get_bind(), table)
 
 
 def downgrade() -> None:

@@ -1,0 +1,1 @@
+"""The resources of ``/api/v2``, one module each."""

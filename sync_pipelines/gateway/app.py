@@ -1,0 +1,46 @@
+"""The application: every router in its place, and what happens to every request."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from sync_pipelines.gateway import health, pages, session
+from sync_pipelines.gateway.api import audit, me, tenants, tokens
+from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.gateway.limits import limits_from
+from sync_pipelines.gateway.problems import install_problems
+from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import router as webhooks
+
+ROUTERS = (
+    health.router,
+    session.router,
+    pages.router,
+    me.router,
+    tokens.router,
+    tenants.router,
+    audit.router,
+    webhooks,
+)
+
+
+def create_app(doors: Doors) -> FastAPI:
+    """The gateway, with everything from outside that it needs."""
+    app = FastAPI(
+        title="Sync Pipelines",
+        version=version("sync-pipelines"),
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        middleware=[
+            Middleware(Logged, rng=doors.rng),
+            Middleware(Bounded, most=doors.settings.body_limit_bytes),
+        ],
+    )
+    app.state.doors = doors
+    app.state.limits = limits_from(doors.settings, doors.clock)
+    install_problems(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

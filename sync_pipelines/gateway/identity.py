@@ -1,0 +1,246 @@
+"""Who asks, and on behalf of which tenant.
+
+A handler says what it needs, and gets a `Caller`, whose ``catalog`` is the tenant's view::
+
+    @router.post("/api/v2/things")
+    def make(caller: Operator, doors: ItsDoors) -> Thing: ...
+
+Laws:
+
+* A token's tenant is the token's. A person with several says which: in the path, or in
+  the header ``X-Tenant``, by name or id.
+* What is not the caller's is not there: 404, never 403.
+* A change that a cookie stands for needs the session's word in ``X-CSRF-Token`` too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
+from sqlalchemy import Connection as Db
+
+from sync_pipelines.catalog.credentials import is_same
+from sync_pipelines.catalog.sessions import find_session_for_all_tenants
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.tenants import Tenant, tenant_named_for_all_tenants
+from sync_pipelines.catalog.tokens import Token, find_token_for_all_tenants, note_use
+from sync_pipelines.catalog.users import User
+from sync_pipelines.gateway.cookies import PLAIN_NAME, session_secret
+from sync_pipelines.gateway.doors import Doors, ItsDoors
+from sync_pipelines.gateway.limits import Limits, spend
+from sync_pipelines.gateway.problems import ProblemError, not_found, too_many
+from sync_pipelines.gateway.requests import client_of
+from sync_pipelines.model.roles import Role
+from sync_pipelines.model.scopes import permits, resource_of
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER = "X-CSRF-Token"
+TENANT_HEADER = "X-Tenant"
+OPEN_TO_EVERY_SCOPE = "/api/v2/me"
+
+# For the OpenAPI document only: what they stand for is read below.
+_BEARER = Security(HTTPBearer(auto_error=False, description="An API token."))
+_COOKIE = Security(APIKeyCookie(name=PLAIN_NAME, auto_error=False))
+_TENANT = Header(alias=TENANT_HEADER, description="Which tenant is meant, by name or id.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who asks: a token or a user. ``actor`` is what the audit calls them.
+
+    ``csrf`` is the word that pages of a user's session must say back.
+    """
+
+    actor: str
+    token: Token | None = None
+    user: User | None = None
+    csrf: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Whom limits are counted for."""
+        return f"token:{self.token.id}" if self.token else self.actor
+
+    @property
+    def is_instance_admin(self) -> bool:
+        """Whether they may do everything for every tenant."""
+        if self.token is not None:
+            return self.token.tenant_id is None and self.token.role is Role.ADMIN
+        return self.user is not None and self.user.is_instance_admin
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        """The resources that they are limited to; none limits nothing."""
+        return self.token.scopes if self.token else ()
+
+    @property
+    def tenants(self) -> Mapping[UUID, str]:
+        """The names of the tenants that they belong to, by id."""
+        if self.token is not None:
+            held = self.token.tenant_id
+            return {} if held is None else {held: self.token.tenant or ""}
+        memberships = self.user.memberships if self.user else ()
+        return {one.tenant_id: one.tenant for one in memberships}
+
+    def role_for(self, tenant_id: UUID) -> Role | None:
+        """What they may do for a tenant; None if it is none of theirs."""
+        if self.is_instance_admin:
+            return Role.ADMIN
+        if self.token is not None:
+            return self.token.role if self.token.tenant_id in (tenant_id, None) else None
+        memberships = self.user.memberships if self.user else ()
+        return next((one.role for one in memberships if one.tenant_id == tenant_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, for which tenant, in which role; ``catalog`` shows that tenant's rows only."""
+
+    identity: Identity
+    tenant: Tenant
+    role: Role
+    catalog: Catalog
+
+    @property
+    def actor(self) -> str:
+        """What the audit calls them."""
+        return self.identity.actor
+
+
+def identify(
+    request: Request,
+    doors: ItsDoors,
+    _bearer: Annotated[object, _BEARER] = None,
+    _cookie: Annotated[object, _COOKIE] = None,
+) -> Identity:
+    """Who asks, within what they may ask for; ends the request with 401, 403 or 429 otherwise."""
+    limits: Limits = request.app.state.limits
+    identity = _known(request, doors, limits)
+    request.state.actor = identity.actor
+    spend(limits.caller, identity.key, whose=identity.actor)
+    path, is_read = request.url.path, request.method in SAFE_METHODS
+    resource = resource_of(path)
+    allowed = permits(identity.scopes, resource, is_read=is_read)
+    if not allowed and path != OPEN_TO_EVERY_SCOPE:
+        needed = f"{resource}:read" if is_read else f"{resource}"
+        raise _forbidden(f"the token is limited to {', '.join(identity.scopes)}; needs {needed}")
+    return identity
+
+
+SignedInOrToken: TypeAlias = Annotated[Identity, Depends(identify)]
+"""A handler's argument of this type is whoever asks, for no tenant in particular."""
+
+
+def require(role: Role, *, tenant_in: str = "tenant") -> Callable[..., Caller]:
+    """A dependency: the caller, who has at least this role for the tenant that is meant.
+
+    ``tenant_in`` names the parameter of the path that holds the tenant, if it has one.
+    """
+
+    def caller(
+        request: Request,
+        doors: ItsDoors,
+        identity: SignedInOrToken,
+        by_header: Annotated[str | None, _TENANT] = None,
+    ) -> Caller:
+        named = request.path_params.get(tenant_in) or by_header
+        with doors.catalog.begin() as db:
+            meant, held = _meant(db, identity, named)
+        request.state.tenant = meant.name
+        if not held.allows(role):
+            raise _forbidden(f"this needs the role {role} of tenant {meant.name!r}; yours: {held}")
+        limits: Limits = request.app.state.limits
+        spend(limits.tenant, str(meant.id), whose=f"tenant {meant.name!r}")
+        view = doors.catalog.as_tenant(meant.id)
+        return Caller(identity=identity, tenant=meant, role=held, catalog=view)
+
+    return caller
+
+
+def instance_admin(identity: SignedInOrToken) -> Identity:
+    """A dependency: whoever runs the installation."""
+    if not identity.is_instance_admin:
+        raise _forbidden("this needs an instance admin")
+    return identity
+
+
+Viewer: TypeAlias = Annotated[Caller, Depends(require(Role.VIEWER))]
+Operator: TypeAlias = Annotated[Caller, Depends(require(Role.OPERATOR))]
+Admin: TypeAlias = Annotated[Caller, Depends(require(Role.ADMIN))]
+InstanceAdmin: TypeAlias = Annotated[Identity, Depends(instance_admin)]
+
+
+def check_csrf(request: Request, csrf: str, said: str | None) -> None:
+    """End the request with 403 unless it says the session's word."""
+    if said is None or not is_same(said, csrf):
+        raise _forbidden(f"a change needs the header {CSRF_HEADER}; GET /api/v2/session tells it")
+
+
+def _known(request: Request, doors: Doors, limits: Limits) -> Identity:
+    address, now = client_of(request.scope), doors.clock()
+    written = request.headers.get("authorization")
+    secret = session_secret(request, doors.settings)
+    if written is None and secret is None:
+        raise unauthenticated("say who you are: by an API token, or sign in")
+    wait = limits.refused.wait(address)
+    if wait:
+        raise too_many("too many wrong credentials came from this address", wait=wait)
+    with doors.catalog.begin() as db:
+        if written is not None:
+            identity = _of_token(db, written, now)
+        else:
+            identity = _of_session(db, request, secret or "", now)
+    if identity is None:
+        limits.refused.take(address)
+        raise unauthenticated("nobody is known by these credentials, or not any more")
+    return identity
+
+
+def _of_token(db: Db, written: str, now: datetime) -> Identity | None:
+    scheme, _, secret = written.partition(" ")
+    token = find_token_for_all_tenants(db, secret) if scheme.lower() == "bearer" else None
+    if token is None or not token.is_good(now):
+        return None
+    note_use(db, token, now)
+    return Identity(actor=f"token:{token.prefix}", token=token)
+
+
+def _of_session(db: Db, request: Request, secret: str, now: datetime) -> Identity | None:
+    found = find_session_for_all_tenants(db, secret, now=now)
+    if found is None:
+        return None
+    if request.method not in SAFE_METHODS:
+        check_csrf(request, found.csrf, request.headers.get(CSRF_HEADER))
+    return Identity(actor=f"user:{found.user.email}", user=found.user, csrf=found.csrf)
+
+
+def _meant(db: Db, identity: Identity, named: str | None) -> tuple[Tenant, Role]:
+    """The tenant that is meant, and what the caller may do for it; ends the request otherwise."""
+    own = identity.tenants
+    if named is None and len(own) == 1:
+        named = str(next(iter(own)))
+    if named is None:
+        theirs = f"; yours are {', '.join(own.values())}" if own else ""
+        raise ProblemError(
+            HTTPStatus.BAD_REQUEST, f"say in the header {TENANT_HEADER} which tenant{theirs}"
+        )
+    tenant = tenant_named_for_all_tenants(db, named)
+    role = None if tenant is None else identity.role_for(tenant.id)
+    if tenant is None or role is None:
+        raise not_found("tenant", named)
+    return tenant, role
+
+
+def unauthenticated(detail: str) -> ProblemError:
+    """Nobody is known by what came with the request."""
+    headers = {"WWW-Authenticate": "Bearer"}
+    return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers=headers)
+
+
+def _forbidden(detail: str) -> ProblemError:
+    return ProblemError(HTTPStatus.FORBIDDEN, detail)

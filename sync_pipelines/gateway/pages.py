@@ -1,0 +1,227 @@
+"""The few pages of the gateway's own: signing in and out, and the first admin's.
+
+They need no script and nothing from elsewhere, and a browser is told to allow none.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from connectors.errors import ConfigError
+from sync_pipelines.catalog import audit
+from sync_pipelines.catalog.credentials import SHORTEST_PASSWORD, hash_password
+from sync_pipelines.catalog.sessions import close_session, find_session_for_all_tenants
+from sync_pipelines.catalog.users import User, is_first_admin_link, make_first_admin, read_email
+from sync_pipelines.gateway.cookies import drop_session, put_session, session_secret
+from sync_pipelines.gateway.doors import Doors, ItsDoors
+from sync_pipelines.gateway.identity import check_csrf
+from sync_pipelines.gateway.problems import ProblemError
+from sync_pipelines.gateway.signing_in import check_same_site, open_for, sign_in
+
+router = APIRouter(include_in_schema=False)
+
+STYLE = """
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+main { max-width: 24rem; margin: 10vh auto; padding: 0 1rem; }
+label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit; }
+input { margin: .25rem 0 1rem; padding: .5rem; }
+button { padding: .6rem; cursor: pointer; }
+table { width: 100%; text-align: left; border-collapse: collapse; }
+.problem { border-left: .25rem solid #c00; padding-left: .75rem; }
+.hint { margin-top: -.75rem; }
+"""
+
+HOME = "/account"
+
+_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the address of the first admin's page lets one in
+}
+
+_pages = Environment(loader=PackageLoader("sync_pipelines.gateway"), autoescape=select_autoescape())
+
+Written = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("/sign-in")
+def sign_in_page(next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
+    """The form."""
+    return _sign_in_form(next=_safe(next))
+
+
+@router.post("/sign-in")
+def sign_in_form(
+    request: Request, doors: ItsDoors, email: Written, password: Written, next: Written = HOME
+) -> Response:
+    """Sign in, and go on to where one wanted to be."""
+    check_same_site(request, doors)
+    try:
+        opened = sign_in(request, doors, email=email, password=password)
+    except ProblemError as problem:
+        return _sign_in_form(next=_safe(next), email=email, problem=problem)
+    response = RedirectResponse(_safe(next), HTTPStatus.SEE_OTHER)
+    put_session(response, request, doors.settings, opened)
+    return response
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, doors: ItsDoors, csrf: Written) -> Response:
+    """Sign out; the form says the session's word."""
+    secret = session_secret(request, doors.settings)
+    if secret is not None:
+        with doors.catalog.begin() as db:
+            found = find_session_for_all_tenants(db, secret, now=doors.clock())
+            if found is not None:
+                check_csrf(request, found.csrf, csrf)
+                close_session(db, secret)
+    response = RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
+    drop_session(response, request, doors.settings)
+    return response
+
+
+@router.get(HOME)
+def account(request: Request, doors: ItsDoors) -> Response:
+    """Who is signed in, and what they may do."""
+    secret = session_secret(request, doors.settings)
+    with doors.catalog.begin() as db:
+        found = secret and find_session_for_all_tenants(db, secret, now=doors.clock())
+    if not found:
+        return RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
+    return _page(
+        "account.html",
+        title="Your account",
+        email=found.user.email,
+        is_instance_admin=found.user.is_instance_admin,
+        memberships=found.user.memberships,
+        csrf=found.csrf,
+    )
+
+
+@router.get("/first-admin")
+def first_admin_page(doors: ItsDoors, key: Annotated[str, Query(max_length=100)]) -> Response:
+    """The form by which an installation gets its first user."""
+    with doors.catalog.begin() as db:
+        is_good = is_first_admin_link(db, key, now=doors.clock())
+    return _first_admin_form(key) if is_good else _no_such_link()
+
+
+@router.post("/first-admin")
+def first_admin_form(
+    request: Request, doors: ItsDoors, key: Written, email: Written, password: Written
+) -> Response:
+    """Make the first user, and sign them in. The link is used up by that, and by nothing else."""
+    check_same_site(request, doors)
+    with doors.catalog.begin() as db:
+        is_good = is_first_admin_link(db, key, now=doors.clock())
+    if not is_good:  # before the costly part
+        return _no_such_link()
+    try:
+        address, kept = read_email(email), hash_password(password)
+    except ConfigError as error:
+        wrong = ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        return _first_admin_form(key, email=email, problem=wrong)
+    user = _made(doors, key, address, kept)
+    if user is None:
+        return _no_such_link()
+    response = RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
+    put_session(response, request, doors.settings, open_for(request, doors, user))
+    return response
+
+
+def _made(doors: Doors, key: str, email: str, kept: str) -> User | None:
+    now = doors.clock()
+    with doors.catalog.begin() as db:
+        user = make_first_admin(db, key, email=email, password_hash=kept, now=now)
+        if user is not None:
+            audit.record(
+                db,
+                at=now,
+                actor="first-admin-link",
+                action="user.created",
+                subject=user.email,
+                tenant_id=None,
+                after={"is_instance_admin": True},
+            )
+    return user
+
+
+def _safe(wanted: str) -> str:
+    """A path of this gateway; anything that leads elsewhere becomes the home."""
+    plain = wanted.isprintable() and "\\" not in wanted
+    return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else HOME
+
+
+def _sign_in_form(*, next: str, email: str = "", problem: ProblemError | None = None) -> Response:
+    return _credentials(
+        "Sign in", action="/sign-in", hidden={"next": next}, email=email, problem=problem
+    )
+
+
+def _first_admin_form(
+    key: str, *, email: str = "", problem: ProblemError | None = None
+) -> Response:
+    return _credentials(
+        "The first admin",
+        action="/first-admin",
+        hidden={"key": key},
+        email=email,
+        problem=problem,
+        is_new=True,
+    )
+
+
+def _no_such_link() -> Response:
+    return _page(
+        "message.html",
+        title="This link is not good any more",
+        text="It works once, within an hour, while there is no user. "
+        "An admin can make users; or start anew for another link.",
+        status=HTTPStatus.NOT_FOUND,
+    )
+
+
+def _credentials(
+    title: str,
+    *,
+    action: str,
+    hidden: Mapping[str, str],
+    email: str,
+    problem: ProblemError | None,
+    is_new: bool = False,
+) -> Response:
+    return _page(
+        "credentials.html",
+        title=title,
+        action=action,
+        hidden=hidden,
+        email=email,
+        problem=problem and problem.detail,
+        is_new=is_new,
+        shortest=SHORTEST_PASSWORD,
+        button="Set password" if is_new else "Sign in",
+        status=problem.status if problem else HTTPStatus.OK,
+        headers=problem.headers if problem else {},
+    )
+
+
+def _page(
+    template: str,
+    *,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+    **values: object,
+) -> Response:
+    html = _pages.get_template(template).render(style=STYLE, **values)
+    return HTMLResponse(html, status, headers={**HEADERS, **(headers or {})})

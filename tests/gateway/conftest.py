@@ -1,0 +1,80 @@
+"""A gateway on a real catalog, with a clock that stands still."""
+
+from collections.abc import Iterator
+from random import Random
+from uuid import UUID
+
+import pytest
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from sync_pipelines.catalog import credentials
+from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.gateway.app import create_app
+from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.settings import Settings
+from tests.world import FakeClock, World, make_catalog
+
+
+@pytest.fixture(scope="module")
+def one_catalog(postgres_url: str) -> Iterator[Catalog]:
+    catalog = make_catalog(postgres_url)
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def world(one_catalog: Catalog) -> World:
+    """A catalog in which there is nothing."""
+    with one_catalog.begin() as db:
+        tables = db.scalars(
+            text(
+                "SELECT quote_ident(tablename) FROM pg_tables "
+                "WHERE schemaname = 'sync' AND tablename <> 'alembic_version'"
+            )
+        )
+        names = ", ".join(f"sync.{name}" for name in tables)
+        db.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    return World(one_catalog, FakeClock())
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 as cheap as it gets: most tests are about other things."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(credentials, "_hasher", lambda: hasher)
+    credentials._nobodys.cache_clear()
+
+
+@pytest.fixture
+def launched() -> list[UUID]:
+    """The executions that the gateway has asked to be launched."""
+    return []
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings()
+
+
+@pytest.fixture
+def doors(world: World, launched: list[UUID], settings: Settings) -> Doors:
+    def launch(execution_id: UUID) -> bool:
+        launched.append(execution_id)
+        return True
+
+    return Doors(
+        catalog=world.catalog,
+        settings=settings,
+        clock=world.clock,
+        rng=Random(1),
+        launch=launch,
+        dagster_url=lambda: None,
+    )
+
+
+@pytest.fixture
+def client(doors: Doors) -> Iterator[TestClient]:
+    with TestClient(create_app(doors), raise_server_exceptions=False) as client:
+        yield client
