@@ -19,6 +19,13 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
+from sync_pipelines.catalog.tables.notify import (
+    AffectedRow,
+    InboxRow,
+    OutboxRow,
+    PreferenceRow,
+    RuleRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -29,6 +36,7 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 
 __all__ = [
     "SCHEMA",
+    "AffectedRow",
     "AuditRow",
     "Base",
     "BreakerRow",
@@ -43,8 +51,12 @@ __all__ = [
     "FirstAdminLinkRow",
     "HeartbeatRow",
     "IdempotencyRow",
+    "InboxRow",
     "IncidentRow",
     "MembershipRow",
+    "OutboxRow",
+    "PreferenceRow",
+    "RuleRow",
     "ScheduleRow",
     "SessionRow",
     "SignInFailureRow",
