@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from connectors.errors import ConfigError
+from sync_pipelines.model.endpoint import Secret
 
 
 class Channel(StrEnum):
@@ -124,7 +125,8 @@ class Rule:
     """Tell ``recipients`` by ``channel`` of ``topics``.
 
     ``recipients`` are addresses of mail and of users; a webhook and Apprise have their
-    ``targets`` instead, URLs that are secrets. ``escalate_after`` failures of one cause
+    ``targets`` instead, a URL that is a secret, and ``shown``, what may be told of it.
+    ``escalate_after`` failures of one cause
     `Topic.ESCALATED` is told, and `Topic.REMINDER` every ``remind_after``.
     ``unsubscribed`` have asked for no more mail. ``paused``: why nothing is sent.
     """
@@ -138,8 +140,9 @@ class Rule:
     schedule_id: UUID | None = None
     topics: tuple[Topic, ...] = USUAL
     recipients: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    signing: tuple["SigningSecret", ...] = ()
+    targets: tuple[str, ...] = field(default=(), repr=False)
+    signing: tuple[Secret, ...] = ()
+    shown: str | None = None
     quiet: QuietHours | None = None
     digest: DigestTime = field(default_factory=DigestTime)
     escalate_after: int = 10
@@ -155,25 +158,42 @@ class Rule:
             raise ConfigError(f"rule {self.name!r} tells nobody; name a recipient")
         if self.channel in (Channel.WEBHOOK, Channel.APPRISE) and len(self.targets) != 1:
             raise ConfigError(f"rule {self.name!r} needs one URL to send to")
+        if (self.sync_id is None) is (self.scope is Scope.SYNC):
+            raise ConfigError(f"rule {self.name!r} is about one sync, or about none: name it so")
+        if (self.schedule_id is None) is (self.scope is Scope.SCHEDULE):
+            raise ConfigError(f"rule {self.name!r} is about one schedule, or none: name it so")
+        if Topic.DIGEST in self.topics and self.scope is Scope.SCHEDULE:
+            raise ConfigError("a digest is of a sync or of the tenant, not of one schedule")
         if self.escalate_after < 1:
             raise ConfigError(f"escalate_after {self.escalate_after} must be at least 1")
         if self.remind_after < SHORTEST_REMINDER:
             raise ConfigError(f"remind_after {self.remind_after} must be at least an hour")
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """Each recipient that is told separately; a target is one, and is not named."""
-        if self.targets:
-            return (self.channel.value,)
-        return tuple(one for one in self.recipients if one not in self.unsubscribed)
+    def target(self) -> str:
+        """Where a webhook or Apprise sends to."""
+        return self.targets[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SigningSecret:
-    """A webhook's secret as Standard Webhooks spells it; good ``until`` an instant, or always."""
+class Subscription:
+    """As much of a rule as it takes to know whom to tell of what; nothing of it is secret.
 
-    secret: str
-    until: datetime | None = None
+    ``since`` is when the rule was made. One that is wide is about the whole tenant.
+    """
+
+    rule_id: UUID
+    tenant_id: UUID
+    channel: Channel
+    topics: tuple[Topic, ...]
+    told: tuple[str, ...]
+    quiet: QuietHours | None
+    digest: DigestTime
+    escalate_after: int
+    remind_after: timedelta
+    since: datetime
+    is_wide: bool
+    sync_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,9 +43,11 @@ TABLES = (
         CONSTRAINT sync_notifications_tenant_id_fkey
             FOREIGN KEY (tenant_id) REFERENCES sync.tenants (id) ON DELETE CASCADE,
         CONSTRAINT sync_notifications_tenant_id_sync_id_fkey
-            FOREIGN KEY (tenant_id, sync_id) REFERENCES sync.syncs (tenant_id, id) ON DELETE CASCADE,
+            FOREIGN KEY (tenant_id, sync_id) REFERENCES sync.syncs (tenant_id, id)
+            ON DELETE CASCADE,
         CONSTRAINT sync_notifications_tenant_id_schedule_id_fkey
-            FOREIGN KEY (tenant_id, schedule_id) REFERENCES sync.sync_schedules (tenant_id, id) ON DELETE CASCADE,
+            FOREIGN KEY (tenant_id, schedule_id) REFERENCES sync.sync_schedules (tenant_id, id)
+            ON DELETE CASCADE,
         CONSTRAINT sync_notifications_channel_check
             CHECK (channel IN ('email', 'in_app', 'webhook', 'apprise')),
         CONSTRAINT sync_notifications_scope_check CHECK (scope IN ('tenant', 'sync', 'schedule'))
@@ -147,7 +149,8 @@ TABLES = (
         CONSTRAINT incident_syncs_incident_id_fkey
             FOREIGN KEY (incident_id) REFERENCES sync.incidents (id) ON DELETE CASCADE,
         CONSTRAINT incident_syncs_tenant_id_sync_id_fkey
-            FOREIGN KEY (tenant_id, sync_id) REFERENCES sync.syncs (tenant_id, id) ON DELETE CASCADE
+            FOREIGN KEY (tenant_id, sync_id) REFERENCES sync.syncs (tenant_id, id)
+            ON DELETE CASCADE
     )
     """,
     """
