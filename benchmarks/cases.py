@@ -13,6 +13,8 @@ import psycopg
 
 from benchmarks import launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.files import files
+from benchmarks.pages import pages
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
@@ -208,12 +210,14 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "nothing": nothing,
     "duckdb": to_duckdb,
     "memory": memory,
+    "files": files,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,
     "runs": launches.runs,
     "queue": launches.queue,
     "rush": launches.rush,
+    "pages": pages,
 }
 
 

@@ -42,9 +42,17 @@ def perform(task: Task) -> Measure:
         from benchmarks.launching import launched
 
         return launched(task)
-    from benchmarks.moving import copied, warm_up
+    if task.work is Work.PAGES:
+        from benchmarks import moving, pages
+
+        moving.warm_up(task)
+        pages.warm_up()
+        return measured(lambda: pages.copied(task))
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:

@@ -10,16 +10,23 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from connectors.contract import Destination, Source
 from connectors.errors import ConfigError, ContractError
 
+if TYPE_CHECKING:
+    from connectors.http.oauth import App
+
 ENTRY_POINT_GROUP = "sync_pipelines.connectors"
 
-BUILT_IN = {"database": "connectors.sql.connector:CONNECTOR"}
+BUILT_IN = {
+    "database": "connectors.sql.connector:CONNECTOR",
+    "files": "connectors.files.connector:CONNECTOR",
+    "rest_api": "connectors.rest.connector:CONNECTOR",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,9 @@ class Connector:
     a time; None is no limit. ``place`` names that system without any credential: two
     configurations of the same name lead to the same place. Both take a valid
     configuration, and open nothing.
+
+    ``oauth`` is how a connection is authorized by the person who owns the account: an
+    `connectors.http.oauth.App`, or None where this configuration needs no person.
     """
 
     name: str
@@ -44,6 +54,7 @@ class Connector:
     collection: str = "streams"
     most_at_once: Callable[[Any], int | None] | None = None
     place: Callable[[Any], str] | None = None
+    oauth: Callable[[Any], "App | None"] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
+from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -40,8 +41,10 @@ __all__ = [
     "AuditRow",
     "Base",
     "BreakerRow",
+    "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
+    "ConnectionTokenRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",
