@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, Select, and_, delete, func, or_, select, update
+from sqlalchemy import RowMapping, Select, Text, and_, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.secrets import SecretBox
@@ -128,9 +128,7 @@ def unsubscribe_for_all_tenants(db: Db, rule_id: UUID, address: str, *, now: dat
 
     For all tenants, because whoever follows the link of a mail need not be a user.
     """
-    without = func.jsonb_path_query_array(
-        RuleRow.unsubscribed, "$[*] ? (@ != $a)", func.jsonb_build_object("a", address)
-    )
+    without = RuleRow.unsubscribed.op("-")(cast(address, Text))
     gone = without.op("||")(func.jsonb_build_array(address))
     values = {"unsubscribed": gone, "updated_at": now}
     return db.execute(update(RuleRow).where(RuleRow.id == rule_id).values(values)).rowcount == 1
