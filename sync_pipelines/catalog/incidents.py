@@ -35,6 +35,7 @@ class Kind(StrEnum):
     REFUSED_WEBHOOKS = "refused_webhooks"
     FAILING = "failing"
     THRESHOLD = "threshold"
+    STALE_DATA = "stale_data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

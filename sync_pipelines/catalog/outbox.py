@@ -6,7 +6,8 @@ Laws:
   an event once, by the unique key of the three.
 * Whoever takes messages to deliver has them for `LEASE`. Should its process die, others
   take them after that: a message may arrive twice then, under one id, but is never lost.
-* Of one rule only a few are taken at once, so that a slow receiver holds up its own alone.
+* Of one rule a few are taken at once, and no more while somebody has them, so that a slow
+  receiver holds up its own alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -109,31 +110,39 @@ def post(db: Db, posted: Sequence[Posted], *, now: datetime) -> int:
 
 
 _TAKE = text("""
-    WITH due AS (
-        SELECT chosen.id FROM (
-            SELECT DISTINCT rule_id FROM sync.outbox
-            WHERE state = 'pending' AND next_attempt_at <= :now
-        ) rules CROSS JOIN LATERAL (
-            SELECT id, next_attempt_at FROM sync.outbox o
+    WITH rules AS (
+        SELECT rule_id, min(next_attempt_at) AS oldest FROM sync.outbox o
+        WHERE state = 'pending' AND next_attempt_at <= :now
+            AND NOT EXISTS (
+                SELECT FROM sync.outbox taken
+                WHERE taken.rule_id = o.rule_id AND taken.state = 'pending'
+                    AND taken.taken_until > :now
+            )
+        GROUP BY rule_id ORDER BY oldest LIMIT :rules
+    ), due AS (
+        SELECT chosen.id FROM rules CROSS JOIN LATERAL (
+            SELECT id FROM sync.outbox o
             WHERE o.rule_id = rules.rule_id AND state = 'pending' AND next_attempt_at <= :now
             ORDER BY next_attempt_at LIMIT :of_a_rule
         ) chosen
-        ORDER BY chosen.next_attempt_at LIMIT :limit
     ), taken AS (
         SELECT id FROM sync.outbox
         WHERE id IN (SELECT id FROM due) AND state = 'pending' AND next_attempt_at <= :now
-        ORDER BY next_attempt_at
+            AND coalesce(taken_until, :now) <= :now
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE sync.outbox o SET attempts = attempts + 1, next_attempt_at = :until
+    UPDATE sync.outbox o SET attempts = attempts + 1, taken_until = :until
     FROM taken WHERE o.id = taken.id
     RETURNING o.*
 """)
 
 
-def take_for_all_tenants(db: Db, *, now: datetime, limit: int) -> list[Delivery]:
-    """Take what is due, oldest first, for `LEASE`; for all tenants, as one worker delivers."""
-    arguments = {"now": now, "until": now + LEASE, "limit": limit, "of_a_rule": OF_A_RULE}
+def take_for_all_tenants(db: Db, *, now: datetime, rules: int) -> list[Delivery]:
+    """Take what is due of so many rules, oldest first, for `LEASE`.
+
+    For all tenants, as one worker delivers for all.
+    """
+    arguments = {"now": now, "until": now + LEASE, "rules": rules, "of_a_rule": OF_A_RULE}
     rows = db.execute(_TAKE, arguments).mappings()
     return sorted((_delivery(row) for row in rows), key=lambda one: one.created_at)
 
@@ -156,6 +165,7 @@ def settle(
     is_sent = state is DeliveryState.SENT
     values = {
         "state": state,
+        "taken_until": None,
         "last_error": None if is_sent else said,
         "sent_at": now if is_sent else None,
         "receipts": OutboxRow.receipts.op("||")(bindparam("receipt", [receipt], type_=JSONB)),
@@ -174,9 +184,10 @@ def settle(
 
 def give_back(db: Db, deliveries: Sequence[Delivery], *, again_at: datetime) -> None:
     """Leave messages that were taken and not tried for later."""
+    values = {"next_attempt_at": again_at, "taken_until": None}
     for delivery in deliveries:
         mine = (OutboxRow.id == delivery.id, OutboxRow.attempts == delivery.attempts)
-        db.execute(update(OutboxRow).where(*mine).values(next_attempt_at=again_at))
+        db.execute(update(OutboxRow).where(*mine).values(values))
 
 
 def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:

@@ -10,7 +10,7 @@ Laws:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -34,7 +34,6 @@ from sync_pipelines.notify.unsubscribing import unsubscribe_url
 log = structlog.get_logger()
 
 TRIED_FOR = timedelta(days=3)
-AT_ONCE = 50
 THREADS = 8
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=6)
@@ -52,35 +51,24 @@ class Senders:
 def deliver_due(
     catalog: Catalog, senders: Senders, now: datetime, *, clock: Clock, rng: Random
 ) -> int:
-    """Try what is due, once each; how many messages were taken.
+    """Try what is due, a few messages of each of some rules; how many were taken.
 
     ``clock`` says when an attempt ended, ``now`` what is due.
     """
-    with catalog.begin() as db:
-        taken = outbox.take_for_all_tenants(db, now=now, limit=AT_ONCE)
-        rules = notifications.rules_for_all_tenants(
-            db, catalog.secrets, {delivery.rule_id for delivery in taken}
-        )
-    by_rule: dict[UUID, list[Delivery]] = {}
-    for delivery in taken:
-        by_rule.setdefault(delivery.rule_id, []).append(delivery)
-
-    def deliver(mine: Sequence[Delivery]) -> None:
-        _Turn(catalog, senders, clock, rng, rules.get(mine[0].rule_id)).deliver(mine)
-
-    if by_rule:
+    turns = _take(catalog, senders, now, clock=clock, rng=rng, rules=THREADS)
+    if turns:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="delivery") as pool:
-            for _ in pool.map(deliver, by_rule.values()):
+            for _ in pool.map(_Turn.deliver, turns):
                 pass
-    return len(taken)
+    return sum(len(turn.mine) for turn in turns)
 
 
 class Deliverer:
-    """Delivers in a thread of its own until it is stopped; of these, any number may run."""
+    """Delivers in threads of its own until it is stopped; of these, any number may run."""
 
     def __init__(self, catalog: Catalog, senders: Senders, *, clock: Clock, rng: Random) -> None:
-        self._deliver: Callable[[], int] = lambda: deliver_due(
-            catalog, senders, clock(), clock=clock, rng=rng
+        self._take: Callable[[int], list[_Turn]] = lambda rules: _take(
+            catalog, senders, clock(), clock=clock, rng=rng, rules=rules
         )
         self._stop = Event()
         self._thread = Thread(target=self._run, name="deliverer", daemon=True)
@@ -95,15 +83,52 @@ class Deliverer:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                taken = self._deliver()
-            except (OperationalError, ConfigError) as error:
-                # The catalog does not answer, or a key is missing: both may pass.
-                log.warning("delivery.interrupted", error=str(error))
-                taken = 0
-            if not taken:
-                self._stop.wait(POLL_SECONDS)
+        running: set[Future[None]] = set()
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="delivery") as pool:
+            while not self._stop.is_set():
+                running = {turn for turn in running if not _is_over(turn)}
+                if len(running) == THREADS:
+                    wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                    continue
+                turns = self._take_some(THREADS - len(running))
+                running |= {pool.submit(turn.deliver) for turn in turns}
+                if not turns:
+                    self._stop.wait(POLL_SECONDS)
+
+    def _take_some(self, rules: int) -> list["_Turn"]:
+        try:
+            return self._take(rules)
+        except (OperationalError, ConfigError) as error:
+            # The catalog does not answer, or a key is missing: both may pass.
+            log.warning("delivery.interrupted", error=str(error))
+            return []
+
+
+def _is_over(turn: "Future[None]") -> bool:
+    """Whether a turn is; one that broke off left its messages to whoever takes them next."""
+    if not turn.done():
+        return False
+    error = turn.exception()
+    if error is not None:
+        log.error("delivery.broken_off", error=repr(error))
+    return True
+
+
+def _take(
+    catalog: Catalog, senders: Senders, now: datetime, *, clock: Clock, rng: Random, rules: int
+) -> list["_Turn"]:
+    with catalog.begin() as db:
+        taken = outbox.take_for_all_tenants(db, now=now, rules=rules)
+        found = notifications.rules_for_all_tenants(
+            db, catalog.secrets, {delivery.rule_id for delivery in taken}
+        )
+    by_rule: dict[UUID, list[Delivery]] = {}
+    for delivery in taken:
+        by_rule.setdefault(delivery.rule_id, []).append(delivery)
+    return [
+        _Turn(catalog, senders, clock, rng, found.get(rule_id), tuple(mine))
+        for rule_id, mine in by_rule.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +140,11 @@ class _Turn:
     clock: Clock
     rng: Random
     rule: Rule | None
+    mine: Sequence[Delivery]
 
-    def deliver(self, mine: Sequence[Delivery]) -> None:
+    def deliver(self) -> None:
+        """Send them in turn."""
+        mine = self.mine
         if self.rule is None or self.rule.channel not in self.senders.by_channel:
             for delivery in mine:
                 self._settle(delivery, DeliveryState.DROPPED, "its rule is gone or paused")

@@ -32,6 +32,7 @@ WATCHED = {
     Kind.SILENT_WEBHOOK: Topic.STALE,
     Kind.REFUSED_WEBHOOKS: Topic.WARNING,
     Kind.THRESHOLD: Topic.ALERT,
+    Kind.STALE_DATA: Topic.STALE,
 }
 """What is told of an incident that the watch opens."""
 
@@ -89,6 +90,17 @@ def tell_of_watched(db: Db, now: datetime) -> None:
             addressed += _reminders(db, incident, now)
     if addressed:
         post(db, addressed, now=now)
+
+
+def tell_over(db: Db, incident: Incident, now: datetime) -> None:
+    """Tell that an incident of `WATCHED` is over, which the caller has just noted."""
+    event_id = f"incident:{incident.id}:{Topic.RECOVERED}"
+    rules = _concerned(db, incident, Topic.RECOVERED)
+    post(
+        db,
+        [_about(db, rule, incident, Topic.RECOVERED, event_id) for rule in rules],
+        now=now,
+    )
 
 
 def cause_of(ended: Execution, error_class: str) -> str:
@@ -212,8 +224,11 @@ def _concerned(db: Db, incident: Incident, topic: Topic) -> Sequence[Subscriptio
     if tenant_id is None:
         rules = subscriptions_for_all_tenants(db, topic)
     else:
-        rules = subscriptions(db, tenant_id=tenant_id)
-    return [rule for rule in rules if topic in rule.topics and rule.is_wide]
+        sync_id = incident.alarm.details.get("sync_id")
+        about = UUID(sync_id) if sync_id else None
+        rules = subscriptions(db, tenant_id=tenant_id, sync_id=about)
+    is_everybodys = tenant_id is None
+    return [rule for rule in rules if topic in rule.topics and (rule.is_wide or not is_everybodys)]
 
 
 def _about(

@@ -77,6 +77,8 @@ def _headline(message: Outgoing) -> str:
             return f"{name} got through only in part"
         case Topic.SUCCESS:
             return f"{name} completed"
+        case Topic.RECOVERED if not name:
+            return f"Over: {_first_line(payload)}"
         case Topic.RECOVERED:
             return f"{name} works again"
         case Topic.PAUSED:
@@ -123,7 +125,7 @@ def _effect(message: Outgoing) -> str:
     good = _shown(instant(message.payload, "last_good_at"), message.zone)
     if not good:
         return "this sync has never got through yet"
-    return f"last good {good}; nothing of it was lost or altered"
+    return f"last good {good}; what has not come through yet is not lost"
 
 
 def _helps(message: Outgoing) -> str:

@@ -37,7 +37,7 @@ def test_the_resolved_definitions_are_exactly_these():
     assert found == {
         "assets": {"database/tables": [], "daily_delay_by_carrier": ["database/tables"]},
         "partitions": {"database/tables": "database_syncs"},
-        "jobs": ["housekeeping", "sync_database", "upkeep"],
+        "jobs": ["housekeeping", "notices", "sync_database", "upkeep"],
         "schedules": {
             "due_database_syncs": (
                 "sync_database",
@@ -46,6 +46,7 @@ def test_the_resolved_definitions_are_exactly_these():
             ),
             "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
             "hourly_upkeep": ("housekeeping", "43 * * * *", dg.DefaultScheduleStatus.RUNNING),
+            "tell_notices": ("notices", "*/5 * * * *", dg.DefaultScheduleStatus.RUNNING),
         },
         "sensors": {
             "dispatch_events": (5, running),

@@ -47,7 +47,7 @@ class PostOffice:
             found = []
             for number in numbers[0].split():
                 _, parts = imap.fetch(number, "(RFC822)")
-                found.append(message_from_bytes(parts[0][1], policy=policy.default))
+                found.append(message_from_bytes(bytes(parts[0][1]), policy=policy.default))
             return found
 
 
@@ -60,7 +60,7 @@ def post_office(directory: Path) -> Iterator[PostOffice]:
     def command(port: int) -> list[str | Path]:
         login = ["--user", USER, "--password", PASSWORD, "--multi-user"]
         ports = ["--smtps-port", str(smtps_port), "--imap-port", str(imap_port), "--no-http"]
-        files = ["--cert", certificate, "--key", key]
+        files: list[str | Path] = ["--cert", certificate, "--key", key]
         wanted = ["--auth-required"]
         at = ["--host", "localhost", "--smtp-port", str(port)]
         return [program, *at, *ports, *login, *files, *wanted]

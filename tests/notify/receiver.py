@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-SLOW_SECONDS = 1.5
+SLOW_SECONDS = 4.0
 
 
 @dataclass

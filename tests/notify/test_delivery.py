@@ -1,6 +1,7 @@
 """How messages get to a webhook's receiver, and what becomes of those that do not."""
 
 import json
+import time
 from base64 import b64decode
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from connectors.errors import ConfigError
 from sync_pipelines.catalog import notifications, outbox
 from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.model.notification import Channel, Rule, Topic
-from sync_pipelines.notify.delivery import Senders, deliver_due
+from sync_pipelines.notify.delivery import Deliverer, Senders, deliver_due
 from sync_pipelines.notify.targets import check_rule, check_webhook, new_signing_secret, rotated
 from sync_pipelines.notify.webhook import WebhookSender, signed
 from tests.notify.receiver import SLOW_SECONDS, receiving, self_signed
@@ -168,6 +169,32 @@ def test_a_slow_receiver_holds_up_its_own_messages_alone(told, receiver):
     assert told.posted(quick)[0].state is DeliveryState.SENT
 
 
+def test_a_deliverer_goes_on_with_others_while_a_receiver_is_slow(told, receiver):
+    slow, quick = hook(told, receiver.at("slow")), hook(told, receiver.at("ok"))
+    sender = WebhookSender(clock=told.clock, allow_private=True)
+    senders = Senders(by_channel={Channel.WEBHOOK: sender}, base_url="https://sync.example.com")
+    deliverer = Deliverer(told.catalog, senders, clock=told.clock, rng=Random(1))
+    told.fail()
+
+    deliverer.start()
+    wait_until(lambda: ("/slow") in [path for path, _, _ in receiver.had])
+    told.fail()
+    wait_until(lambda: all(one.state is DeliveryState.SENT for one in told.posted(quick)))
+    meanwhile = [one.state for one in told.posted(slow)]
+    deliverer.stop()
+    sender.close()
+
+    assert len(told.posted(quick)) == 2
+    assert meanwhile == [DeliveryState.PENDING] * 2
+
+
+def wait_until(is_so):
+    until = time.monotonic() + SLOW_SECONDS * 0.9
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused(told, tmp_path):
     with receiving(self_signed(tmp_path)) as impostor, delivering(told) as deliver:
         rule = hook(told, impostor.at("ok"))
@@ -272,7 +299,7 @@ def test_a_deliverer_that_dies_while_sending_leaves_the_message_to_others(told, 
     rule = hook(told, receiver.at("ok"))
     told.fail()
     with told.catalog.begin() as db:
-        (dead,) = outbox.take_for_all_tenants(db, now=told.clock(), limit=9)
+        (dead,) = outbox.take_for_all_tenants(db, now=told.clock(), rules=9)
 
     with delivering(told) as deliver:
         at_once = deliver()

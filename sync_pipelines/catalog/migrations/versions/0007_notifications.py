@@ -84,6 +84,7 @@ TABLES = (
         state VARCHAR DEFAULT 'pending' NOT NULL,
         attempts BIGINT DEFAULT 0 NOT NULL,
         next_attempt_at TIMESTAMP WITH TIME ZONE NOT NULL,
+        taken_until TIMESTAMP WITH TIME ZONE,
         last_error VARCHAR,
         receipts JSONB DEFAULT '[]'::jsonb NOT NULL,
         created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -96,6 +97,9 @@ TABLES = (
             CHECK (channel IN ('email', 'in_app', 'webhook', 'apprise')),
         CONSTRAINT outbox_state_check CHECK (state IN ('pending', 'sent', 'dead', 'dropped'))
     )
+    """,
+    """
+    CREATE INDEX outbox_taken_idx ON sync.outbox (rule_id) WHERE state = 'pending'
     """,
     """
     CREATE INDEX outbox_pending_idx ON sync.outbox (next_attempt_at) WHERE state = 'pending'
