@@ -52,7 +52,9 @@ def test_the_resolved_definitions_are_exactly_these():
             "daily_delay_by_carrier": ["database/tables"],
         },
         "partitions": {asset: f"{source}_syncs" for source, asset in SOURCES.items()},
-        "jobs": sorted(["housekeeping", "upkeep", *(f"sync_{source}" for source in SOURCES)]),
+        "jobs": sorted(
+            ["housekeeping", "notices", "upkeep", *(f"sync_{source}" for source in SOURCES)]
+        ),
         "schedules": {
             **{
                 f"due_{source}_syncs": (
@@ -64,6 +66,7 @@ def test_the_resolved_definitions_are_exactly_these():
             },
             "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
             "hourly_upkeep": ("housekeeping", "43 * * * *", dg.DefaultScheduleStatus.RUNNING),
+            "tell_notices": ("notices", "*/5 * * * *", dg.DefaultScheduleStatus.RUNNING),
         },
         "sensors": {
             "dispatch_events": (5, running),
