@@ -166,7 +166,8 @@ def give_back(db: Db, letters: Iterable[DeadLetter], *, tenant_id: UUID) -> set[
     return set(db.scalars(statement))
 
 
-def _selected() -> Select[Any]:
+def selected() -> Select[Any]:
+    """Letters with the names of their syncs; `letter_from_row` reads what it brings."""
     return (
         select(
             DeadLetterRow.__table__,
@@ -186,13 +187,13 @@ def _listed(
         SyncRow.name: which.sync,
     }
     query = (
-        _selected()
+        selected()
         .where(*conditions)
         .where(*(column == value for column, value in wanted.items() if value is not None))
         .order_by(DeadLetterRow.created_at.desc(), DeadLetterRow.id)
         .limit(limit)
     )
-    return [_letter(row) for row in db.execute(query).mappings()]
+    return [letter_from_row(row) for row in db.execute(query).mappings()]
 
 
 def _locked(db: Db, *conditions: ColumnElement[bool]) -> list[DeadLetter]:
@@ -204,11 +205,11 @@ def _locked(db: Db, *conditions: ColumnElement[bool]) -> list[DeadLetter]:
     )
     ids = list(db.scalars(held))
     query = (
-        _selected()
+        selected()
         .where(_among(DeadLetterRow.id, ids))
         .order_by(DeadLetterRow.created_at, DeadLetterRow.id)
     )
-    return [_letter(row) for row in db.execute(query).mappings()] if ids else []
+    return [letter_from_row(row) for row in db.execute(query).mappings()] if ids else []
 
 
 def _among(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
@@ -228,7 +229,8 @@ def _of_event(event: Event) -> dict[str, Any]:
     }
 
 
-def _letter(row: RowMapping) -> DeadLetter:
+def letter_from_row(row: RowMapping) -> DeadLetter:
+    """A row that `selected` brought."""
     return DeadLetter(
         id=row["id"],
         tenant_id=row["tenant_id"],
