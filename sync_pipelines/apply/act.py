@@ -33,7 +33,7 @@ from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
 from sync_pipelines.timing.clashes import Severity
 
-Wanted: TypeAlias = Parsed | Callable[[Current], Parsed]
+Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
 """What is wanted of a tenant; or what says so, of what there is."""
 
 
@@ -69,7 +69,7 @@ def _carried_out(
 ) -> Plan:
     """The plan once it is done; without an actor, nothing is audited."""
     current = read_current(db, catalog.secrets, tenant, lock=True)
-    parsed = wanted if isinstance(wanted, Parsed) else wanted(current)
+    parsed = wanted if isinstance(wanted, Parsed) else wanted(db, current)
     plan = make_plan(parsed, current, now=now)
     if plan.changes:
         decide_before_change(db, list(_schedules_changed(plan)), now)

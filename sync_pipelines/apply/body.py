@@ -8,20 +8,25 @@ Law: what a file may say, a body may say, and it is refused for the same reasons
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
+from typing import TypeAlias
 
 from connectors.contract import Json
 from connectors.errors import ConfigError
 from sync_pipelines.apply.current import CurrentSync
 from sync_pipelines.apply.document import Items, Node, Scalar, Table
-from sync_pipelines.apply.manifest import End, Manifest, Wait, WantedSchedule, WantedSync
+from sync_pipelines.apply.manifest import End, Manifest, Wait, WantedSync
 from sync_pipelines.apply.parse import Parsed, read_manifest
 from sync_pipelines.apply.problems import ManifestError, Problems
 from sync_pipelines.apply.timetable import CADENCE, POLICIES, read_schedule
 from sync_pipelines.model.cadence import After
+from sync_pipelines.model.sync import SyncStream
 
 FILE = "the body"
+
+Kept: TypeAlias = bool | int | float | str | None
+"""What stands for itself in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +82,15 @@ def parsed_sync(body: Body, tenant: str, name: str) -> Parsed:
     return _parsed(body, tenant, name, key="syncs")
 
 
-def parsed_schedule(body: Body, tenant: str, sync: CurrentSync, name: str) -> Parsed:
-    """One schedule of a sync that is there and stays as it is.
+def parsed_schedule(
+    body: Body,
+    tenant: str,
+    sync: CurrentSync,
+    name: str,
+    *,
+    streams: tuple[SyncStream, ...] | None = None,
+) -> Parsed:
+    """One schedule of a sync that is there and stays as it is, but for ``streams``.
 
     ``cadence`` and ``policies`` are mappings; beside them stand ``timezone``,
     ``clock_change``, ``is_active`` and ``description``.
@@ -90,13 +102,27 @@ def parsed_schedule(body: Body, tenant: str, sync: CurrentSync, name: str) -> Pa
     if schedule is not None and isinstance(schedule.cadence, After):
         line = flat.key_lines.get("sync", body.root.line)
         waits = (Wait(sync=sync.sync.name, cadence=schedule.cadence, line=line),)
-    wanted = as_it_is(sync, schedules=() if schedule is None else (schedule,))
+    wanted = replace(
+        as_it_is(sync),
+        streams=sync.sync.streams if streams is None else streams,
+        schedules=() if schedule is None else (schedule,),
+    )
     manifest = Manifest(file=FILE, tenant=tenant, syncs=(wanted,), waits=waits)
     return Parsed(manifest=manifest, problems=tuple(problems.found))
 
 
-def as_it_is(current: CurrentSync, *, schedules: tuple[WantedSchedule, ...] = ()) -> WantedSync:
-    """A sync that a manifest wants to be what it is, so that only its schedules may change."""
+def with_schedule(parsed: Parsed, schedule: Body, name: str) -> Parsed:
+    """A new sync with its first schedule; mistakes of the schedule are the body's as a whole."""
+    problems = Problems()
+    found = read_schedule(name, _flat(schedule.root, problems), line=0, problems=problems)
+    if found is None or problems.found:
+        raise schedule.error(ManifestError(FILE, problems.found))
+    syncs = tuple(replace(one, schedules=(found,)) for one in parsed.manifest.syncs)
+    return replace(parsed, manifest=replace(parsed.manifest, syncs=syncs))
+
+
+def as_it_is(current: CurrentSync) -> WantedSync:
+    """A sync that a manifest wants to be what it is, and none of its schedules changed."""
     sync = current.sync
     return WantedSync(
         name=sync.name,
@@ -108,7 +134,6 @@ def as_it_is(current: CurrentSync, *, schedules: tuple[WantedSchedule, ...] = ()
         description=current.description,
         retry=sync.retry,
         breaker=sync.breaker,
-        schedules=schedules,
     )
 
 
@@ -164,11 +189,12 @@ def _node(value: Json, path: str, paths: list[str]) -> Node:
         case list() | tuple():
             items = tuple(_node(inner, f"{path}.{at}", paths) for at, inner in enumerate(value))
             return Items(line=line, items=items)
-        case _:
+        case None | bool() | int() | float() | str():
             return Scalar(line=line, value=_kept(value, path))
+    raise TypeError(f"{path} is no JSON")
 
 
-def _kept(value: bool | int | float | str | None, path: str) -> bool | int | float | str | None:
+def _kept(value: Kept, path: str) -> Kept:
     """A value that a database can keep; `BodyError` if it cannot."""
     if isinstance(value, float) and not isfinite(value):
         raise BodyError([Wrong(field=path, message=f"{path} is not a finite number")])

@@ -17,6 +17,8 @@ from sync_pipelines.catalog.codec import (
     retry_to_json,
     stream_to_json,
 )
+from sync_pipelines.model.breaker import BreakerPolicy
+from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import SyncStream
 
@@ -32,8 +34,8 @@ def spelled_sync(current: CurrentSync) -> Mapping[str, Json]:
         "dataset": sync.dataset,
         "description": current.description,
         "streams": [spelled_stream(stream) for stream in sync.streams],
-        "retry": _with_durations(retry_to_json(sync.retry), DURATIONS),
-        "breaker": _with_durations(breaker_to_json(sync.breaker), PATIENCE),
+        "retry": spelled_retry(sync.retry),
+        "breaker": spelled_breaker(sync.breaker),
         "is_active": sync.is_active,
         "pause_reason": None if sync.is_active else sync.pause_reason,
     }
@@ -42,6 +44,16 @@ def spelled_sync(current: CurrentSync) -> Mapping[str, Json]:
 def spelled_stream(stream: SyncStream) -> dict[str, Json]:
     """A stream, with what differs from the defaults."""
     return _with_durations(stream_to_json(stream), ("lag",))
+
+
+def spelled_retry(retry: RetryPolicy) -> dict[str, Json]:
+    """How a sync's failed attempts are repeated."""
+    return _with_durations(retry_to_json(retry), DURATIONS)
+
+
+def spelled_breaker(breaker: BreakerPolicy) -> dict[str, Json]:
+    """When a sync that keeps failing is left alone."""
+    return _with_durations(breaker_to_json(breaker), PATIENCE)
 
 
 def spelled_schedule(schedule: Schedule) -> Mapping[str, Json]:

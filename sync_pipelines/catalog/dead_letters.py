@@ -102,6 +102,23 @@ def find_for_all_tenants(db: Db, letter_ids: Iterable[UUID]) -> list[DeadLetter]
     return _listed(db, Which(), _among(DeadLetterRow.id, letter_ids), limit=None)
 
 
+def find(db: Db, letter_id: UUID, *, tenant_id: UUID) -> DeadLetter | None:
+    """One letter of a tenant, or None."""
+    query = selected().where(DeadLetterRow.tenant_id == tenant_id, DeadLetterRow.id == letter_id)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else letter_from_row(row)
+
+
+def open_of_execution(db: Db, execution_id: UUID, *, tenant_id: UUID) -> UUID | None:
+    """The open letter of an execution, if it has one."""
+    query = select(DeadLetterRow.id).where(
+        DeadLetterRow.tenant_id == tenant_id,
+        DeadLetterRow.execution_id == execution_id,
+        DeadLetterRow.status == LetterStatus.OPEN,
+    )
+    return db.scalar(query)
+
+
 def lock_open(db: Db, letter_ids: Iterable[UUID], *, tenant_id: UUID) -> list[DeadLetter]:
     """Those of a tenant's letters that are open, locked until the transaction ends.
 

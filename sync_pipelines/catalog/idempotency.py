@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy import Connection as Db
-from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.tables import IdempotencyRow
@@ -31,9 +31,7 @@ class Answered:
     body: str | None
 
 
-def take(
-    db: Db, key: str, *, tenant_id: UUID, request_hash: str, now: datetime
-) -> Answered | None:
+def take(db: Db, key: str, *, tenant_id: UUID, request_hash: str, now: datetime) -> Answered | None:
     """Take a key, None if it was free; else what it was taken for."""
     values = {"request_hash": request_hash, "status": None, "body": None, "created_at": now}
     statement = (
@@ -72,5 +70,5 @@ def forget_for_all_tenants(db: Db, *, now: datetime) -> int:
     return db.execute(statement).rowcount
 
 
-def _mine(key: str, tenant_id: UUID) -> tuple[object, object]:
+def _mine(key: str, tenant_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.key == key

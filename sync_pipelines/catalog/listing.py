@@ -5,12 +5,12 @@ Opens no secret, and holds no row.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, literal, select
+from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
 from sqlalchemy import Connection as Db
 from sqlalchemy.orm import aliased
 
@@ -37,8 +37,8 @@ from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
-NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""Where what has no time stands in a list that is sorted by times; ``0008`` indexes it so."""
+NEVER: ColumnElement[datetime] = literal_column("'9999-12-31 00:00:00+00'::timestamptz")
+"""Where what has no time stands in a list that is sorted by times; an index has it so."""
 
 Item = TypeVar("Item")
 
@@ -174,6 +174,15 @@ def find_schedule(db: Db, schedule_id: UUID, *, tenant_id: UUID) -> ScheduleList
     return None if row is None else _schedule(row)
 
 
+def find_schedule_named(db: Db, sync: str, name: str, *, tenant_id: UUID) -> ScheduleListed | None:
+    """One schedule by its name and its sync's, or None."""
+    query = _schedules().where(
+        ScheduleRow.tenant_id == tenant_id, SyncRow.name == sync, ScheduleRow.name == name
+    )
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _schedule(row)
+
+
 def _schedules() -> Select[Any]:
     return select_scheduled().add_columns(
         SyncRow.source_id,
@@ -220,9 +229,17 @@ def list_syncs(
 
 def find_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> SyncListed | None:
     """One sync of a tenant, or None."""
+    return _one_sync(db, SyncRow.id == sync_id, tenant_id)
+
+
+def find_sync_named(db: Db, name: str, *, tenant_id: UUID) -> SyncListed | None:
+    """One sync of a tenant by its bare name, or None."""
+    return _one_sync(db, SyncRow.name == name, tenant_id)
+
+
+def _one_sync(db: Db, which: ColumnElement[bool], tenant_id: UUID) -> SyncListed | None:
     query, _ = _syncs()
-    query = query.where(SyncRow.tenant_id == tenant_id, SyncRow.id == sync_id)
-    row = db.execute(query).mappings().one_or_none()
+    row = db.execute(query.where(SyncRow.tenant_id == tenant_id, which)).mappings().one_or_none()
     return None if row is None else _sync(row)
 
 
@@ -269,7 +286,7 @@ def list_connections(
     limit: int,
 ) -> Listed[ConnectionListed]:
     """A tenant's connections."""
-    query = select(*_CONNECTION).where(
+    query: Select[Any] = select(*_CONNECTION).where(
         ConnectionRow.tenant_id == tenant_id,
         *_equal({ConnectionRow.connector.expression: connector}),
     )
@@ -280,14 +297,21 @@ def list_connections(
 
 def find_connection(db: Db, connection_id: UUID, *, tenant_id: UUID) -> ConnectionListed | None:
     """One connection of a tenant, or None."""
-    query = select(*_CONNECTION).where(
-        ConnectionRow.tenant_id == tenant_id, ConnectionRow.id == connection_id
-    )
+    return _one_connection(db, ConnectionRow.id == connection_id, tenant_id)
+
+
+def find_connection_named(db: Db, name: str, *, tenant_id: UUID) -> ConnectionListed | None:
+    """One connection of a tenant by its bare name, or None."""
+    return _one_connection(db, ConnectionRow.name == name, tenant_id)
+
+
+def _one_connection(db: Db, which: ColumnElement[bool], tenant_id: UUID) -> ConnectionListed | None:
+    query = select(*_CONNECTION).where(ConnectionRow.tenant_id == tenant_id, which)
     row = db.execute(query).mappings().one_or_none()
     return None if row is None else _connection(row)
 
 
-_CONNECTION = (
+_CONNECTION: tuple[Any, ...] = (
     ConnectionRow.id,
     ConnectionRow.name,
     ConnectionRow.connector,
@@ -356,7 +380,7 @@ def list_letters(
 _SCHEDULES_BY: Mapping[str, Any] = {
     "name": ScheduleRow.name,
     "created_at": ScheduleRow.created_at,
-    "next_run_at": func.coalesce(ScheduleRow.next_run_at, literal(NEVER)),
+    "next_run_at": func.coalesce(ScheduleRow.next_run_at, NEVER),
 }
 
 

@@ -70,8 +70,12 @@ def scheduled_of_tenant(db: Db, tenant: str) -> list[Scheduled]:
 
 def scheduled_of_sync(db: Db, sync: SyncSeen) -> list[Scheduled]:
     """A sync's schedules by name."""
-    query = select_scheduled().where(ScheduleRow.sync_id == sync.id, ScheduleRow.tenant_id == sync.tenant_id)
-    return [scheduled_from_row(row) for row in db.execute(query.order_by(ScheduleRow.name)).mappings()]
+    query = select_scheduled().where(
+        ScheduleRow.sync_id == sync.id, ScheduleRow.tenant_id == sync.tenant_id
+    )
+    return [
+        scheduled_from_row(row) for row in db.execute(query.order_by(ScheduleRow.name)).mappings()
+    ]
 
 
 def find_scheduled(db: Db, key: str) -> Scheduled:

@@ -44,6 +44,4 @@ def downgrade() -> None:
         schema="sync",
     )
     for name in ("coming", "created_at", "name"):
-        op.drop_index(
-            f"sync_schedules_by_{name}_idx", table_name="sync_schedules", schema="sync"
-        )
+        op.drop_index(f"sync_schedules_by_{name}_idx", table_name="sync_schedules", schema="sync")
