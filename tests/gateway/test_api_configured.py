@@ -143,9 +143,7 @@ def test_a_tenants_connection_leads_nowhere_inside(api, root, url):
 
 
 def test_what_an_instance_admin_has_connected_a_tenant_may_still_tune(api, root, tmp_path):
-    connection = connected(
-        api, url=f"sqlite:///{tmp_path}/shop.db", **root
-    )
+    connection = connected(api, url=f"sqlite:///{tmp_path}/shop.db", **root)
     url = f"{CONNECTIONS}/{connection['id']}"
 
     tuned = api.patch(url, json={"config": {"connect_timeout_seconds": 5}})
