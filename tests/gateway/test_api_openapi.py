@@ -133,6 +133,8 @@ def _tried(operation, mode, ids, url, headers):
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def attempt(case):
+        # Whoever is meant by another tenant's name is told 404 elsewhere, and all the time.
+        case.headers = {k: v for k, v in case.headers.items() if k.lower() != "x-tenant"}
         if operation.method.upper() != "DELETE":
             case.path_parameters = {**case.path_parameters, **known}
         try:
