@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import launches, orders, scheduling
+from benchmarks import api, launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
@@ -214,6 +214,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "runs": launches.runs,
     "queue": launches.queue,
     "rush": launches.rush,
+    "answers": api.answers,
 }
 
 

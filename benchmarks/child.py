@@ -42,6 +42,10 @@ def perform(task: Task) -> Measure:
         from benchmarks.launching import launched
 
         return launched(task)
+    if task.work is Work.ASK:
+        from benchmarks.asking import asked
+
+        return asked(task)
     from benchmarks.moving import copied, warm_up
 
     warm_up(task)

@@ -18,7 +18,8 @@ class Work(StrEnum):
     how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
     schedules of ten times as many; its samples are how late each was. ``runs`` launches
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
-    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute.
+    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``ask`` asks the
+    API of a catalog with ``due`` schedules.
     """
 
     COPY = "copy"
@@ -31,6 +32,7 @@ class Work(StrEnum):
     RUNS = "runs"
     QUEUE = "queue"
     RUSH = "rush"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
