@@ -48,6 +48,10 @@ def perform(task: Task) -> Measure:
         moving.warm_up(task)
         paging.warm_up()
         return measured(lambda: paging.copied(task))
+    if task.work is Work.ASK:
+        from benchmarks.asking import asked
+
+        return asked(task)
     from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)

@@ -5,6 +5,7 @@ from pathlib import Path
 from connectors.contract import Destination, Source
 from connectors.registry import Connector
 from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.reach import reach
 
 POSTGRES_PORT = "5432"
 THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
@@ -53,4 +54,5 @@ CONNECTOR = Connector(
     destination=_destination,
     most_at_once=_most_at_once,
     place=_place,
+    reach=reach,
 )
