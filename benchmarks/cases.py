@@ -13,6 +13,7 @@ import psycopg
 
 from benchmarks import orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.files import files
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
@@ -208,6 +209,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "nothing": nothing,
     "duckdb": to_duckdb,
     "memory": memory,
+    "files": files,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,

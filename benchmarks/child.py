@@ -38,9 +38,11 @@ def perform(task: Task) -> Measure:
 
         late = lateness(task)
         return replace(measured(lambda: 0), seconds=max(late), processed=len(late), samples=late)
-    from benchmarks.moving import copied, warm_up
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:

@@ -16,7 +16,8 @@ class Work(StrEnum):
     dispatcher's, with ``due`` schedules due of ten times as many; ``crowd`` plays ten
     minutes of tenants beside one that has ``due`` executions waiting, and its seconds are
     how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
-    schedules of ten times as many; its samples are how late each was.
+    schedules of ten times as many; its samples are how late each was. ``file`` reads
+    one file into a new table.
     """
 
     COPY = "copy"
@@ -26,6 +27,7 @@ class Work(StrEnum):
     TURN = "turn"
     CROWD = "crowd"
     LATENESS = "lateness"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,10 @@ from connectors.errors import ConfigError, ContractError
 
 ENTRY_POINT_GROUP = "sync_pipelines.connectors"
 
-BUILT_IN = {"database": "connectors.sql.connector:CONNECTOR"}
+BUILT_IN = {
+    "database": "connectors.sql.connector:CONNECTOR",
+    "files": "connectors.files.connector:CONNECTOR",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,232 @@
+"""JSON lines: blocks of lines decoded at once; where one does not fit, line by line.
+
+Law: what has no type of its own here, objects and lists, stays the very bytes it was; so
+do numbers with a fraction, which are decimals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+import msgspec
+import pyarrow as pa
+
+from connectors.arrow import Field
+from connectors.contract import Rejection
+from connectors.errors import ConfigError
+from connectors.files.formats import Options, Piece, Wanted
+from connectors.files.formats.texts import TextRecords
+from connectors.files.kinds import IN_STRINGS, Kind, Word, common, suggested
+
+BLOCK_BYTES = 2 * 1024 * 1024
+LONGEST_LINE_BYTES = 64 * 1024 * 1024
+_MOST_EXPONENT = 400
+
+_STRINGS = frozenset({Word.TEXT, Word.UUID, Word.DATE, Word.TIME, Word.TIMESTAMP, Word.INSTANT})
+_NATIVE: Mapping[Word, Any] = {
+    **dict.fromkeys(_STRINGS, str),
+    Word.INTEGER: int,
+    Word.FLOAT: float,
+    Word.BOOLEAN: bool,
+}
+_PLAIN_NUMBER = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+_LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class JsonLines:
+    """See `Format`."""
+
+    def fields(self, sample: BinaryIO, options: Options) -> Mapping[str, Field | Kind | None]:
+        """Each field by the values that the sample has for it."""
+        values: dict[str, list[bytes]] = {}
+        for line in sample.read().split(b"\n"):
+            for name, raw in (_decoded(line) or {}).items():
+                values.setdefault(name, []).append(raw)
+        return {name: _kind_of(found) for name, found in values.items()}
+
+    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+        """The records, a block at a time; a line that is no JSON object is rejected."""
+        records = TextRecords(wanted, options.name)
+        shape = _Shape(wanted)
+        line = 0
+        for block in _blocks(file, options.name):
+            try:
+                rows = shape.decoder.decode_lines(block)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                rows = None
+            piece = None if rows is None else _fast(shape, rows, records)
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            yield piece or _slow(block, line, records, wanted, options)
+            line += lines
+
+
+class _Shape:
+    """A structure with all known fields: those that are not read stay raw, and are left."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        names = list(wanted.known)
+        slots = {f"f{number}": name for number, name in enumerate(names)}
+        self.read = [(number, name) for number, name in enumerate(names) if name in wanted.chosen]
+        self.kinds = wanted.kinds
+        fields = [(slot, self._type(name, wanted), None) for slot, name in slots.items()]
+        record = msgspec.defstruct(
+            "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
+        )
+        self.decoder: Any = msgspec.json.Decoder(record)
+
+    def _type(self, name: str, wanted: Wanted) -> Any:
+        if name not in wanted.chosen:
+            return msgspec.Raw | None
+        native = _NATIVE.get(wanted.kinds[name].word)
+        return msgspec.Raw | None if native is None else native | None
+
+
+def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | None:
+    """Whole columns; None where something needs a closer look."""
+    if not rows:
+        return records.piece({}, 0)
+    columns = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
+    texts: dict[str, Any] = {}
+    sure: dict[str, Any] = {}
+    try:
+        for number, name in shape.read:
+            kind = shape.kinds[name]
+            if kind.word in _NATIVE and kind.word not in _STRINGS:
+                sure[name] = pa.chunked_array([pa.array(columns[number], kind.field("").type)])
+            elif kind.word in _STRINGS:
+                texts[name] = pa.chunked_array([pa.array(columns[number], pa.string())])
+            elif kind.word is Word.JSON:
+                texts[name] = _raw_texts(columns[number])
+            else:
+                numbers = [None if raw is None else bytes(raw) for raw in columns[number]]
+                texts[name] = _numbers(numbers)
+    except (OverflowError, pa.ArrowInvalid, ValueError):
+        return None
+    return records.piece(texts, len(rows), sure=sure)
+
+
+def _raw_texts(values: Sequence[msgspec.Raw | None]) -> Any:
+    raw = [None if value is None else bytes(value) for value in values]
+    found = pa.array([None if value == b"null" else value for value in raw], pa.binary())
+    return pa.chunked_array([found.cast(pa.string())])
+
+
+def _numbers(values: Sequence[bytes | None]) -> Any:
+    """Numbers as they are spelled; those with an exponent, in full."""
+    spelled = [None if value in (None, b"null") else _spelled(value) for value in values]
+    return pa.chunked_array([pa.array(spelled, pa.binary()).cast(pa.string())])
+
+
+def _spelled(raw: bytes | None) -> bytes:
+    assert raw is not None
+    if raw[:1] == b'"':
+        return _text_of(raw).encode()
+    if _PLAIN_NUMBER.fullmatch(raw) or raw[:1] not in b"-0123456789":
+        return raw
+    number = Decimal(raw.decode())
+    if abs(number.adjusted()) > _MOST_EXPONENT:
+        return raw
+    return format(number, "f").encode()
+
+
+def _text_of(raw: bytes) -> str:
+    return str(json.loads(raw)) if raw[:1] == b'"' else raw.decode()
+
+
+def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Whole lines, about `BLOCK_BYTES` of them at a time."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := file.read(BLOCK_BYTES):
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*parts, chunk[:end]))
+            parts, size = [chunk[end:]], len(chunk) - end
+            continue
+        parts.append(chunk)
+        size += len(chunk)
+        if size > LONGEST_LINE_BYTES:
+            raise ConfigError(
+                f"{name!r} has a line of more than {LONGEST_LINE_BYTES // 1024**2} MB; write one "
+                "JSON object a line"
+            )
+    rest = b"".join(parts)
+    if rest.strip():
+        yield rest
+
+
+def _decoded(line: bytes) -> Mapping[str, bytes] | None:
+    """The fields of one line, raw; None if it is no JSON object."""
+    try:
+        line.decode()
+        return {name: bytes(raw) for name, raw in _LINE.decode(line).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _slow(
+    block: bytes, before: int, records: TextRecords, wanted: Wanted, options: Options
+) -> Piece:
+    """Line by line, every value as its text."""
+    found: list[Mapping[str, bytes]] = []
+    rejected: list[Rejection] = []
+    for number, line in enumerate(block.split(b"\n"), start=before + 1):
+        if not line.strip():
+            continue
+        fields = _decoded(line)
+        if fields is None:
+            key = f"{options.name}:{number}"
+            rejected.append(Rejection(key=key, reason=f"line {number} is no JSON object"))
+        else:
+            found.append(fields)
+    names = dict.fromkeys(name for fields in found for name in fields if wanted.reads(name))
+    columns = {
+        name: _as_texts([fields.get(name) for fields in found], wanted.kinds.get(name))
+        for name in names
+    }
+    return records.piece(columns, len(found), tuple(rejected))
+
+
+def _as_texts(values: Sequence[bytes | None], kind: Kind | None) -> Any:
+    """Strings by what they say, everything else by how it is spelled."""
+    if kind is not None and kind.word is Word.JSON:
+        return _raw_texts([None if value is None else msgspec.Raw(value) for value in values])
+    if kind is not None and kind.word in (Word.DECIMAL, Word.INTEGER):
+        return _numbers(values)
+    texts = [None if value in (None, b"null") else _text_of(value or b"") for value in values]
+    return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _kind_of(values: Sequence[bytes]) -> Kind | None:
+    """The type that holds every value; None if they are all null."""
+    found: Kind | None = None
+    strings: list[str] = []
+    for raw in values:
+        if raw[:1] == b'"':
+            strings.append(_text_of(raw))
+        elif raw != b"null":
+            found = _together(found, _kind_of_one(raw))
+    if not strings:
+        return found
+    said = suggested(pa.chunked_array([pa.array(strings, pa.string())]), IN_STRINGS)
+    return said if found is None else Kind(Word.JSON if found.word is Word.JSON else Word.TEXT)
+
+
+def _kind_of_one(raw: bytes) -> Kind:
+    if raw[:1] in b"{[":
+        return Kind(Word.JSON)
+    if raw in (b"true", b"false"):
+        return Kind(Word.BOOLEAN)
+    whole = raw.removeprefix(b"-").isdigit()
+    fits = whole and -(2**63) <= int(raw) < 2**63
+    return Kind(Word.INTEGER if fits else Word.DECIMAL)
+
+
+def _together(one: Kind | None, other: Kind) -> Kind:
+    if one is not None and Word.JSON in (one.word, other.word) and one != other:
+        return Kind(Word.JSON)
+    return common(one, other) or other
