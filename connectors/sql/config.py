@@ -103,8 +103,8 @@ class DatabaseConfig(BaseModel):
         if self.dialect in FILES:
             return f"{self.dialect}:///{self.path}"
         if self.dialect is Dialect.MYSQL:
-            at = self.address
-            return f"mysql://{at.user}@{at.host}:{at.port}/{at.database}"
+            to = self.address
+            return f"mysql://{to.user}@{to.host}:{to.port}/{to.database}"
         netloc, _, rest = self.conninfo.partition("://")[2].partition("/")
         user, at, host = netloc.rpartition("@")
         return f"postgresql://{user.partition(':')[0]}{at}{host}/{rest.partition('?')[0]}"
@@ -124,7 +124,9 @@ def _address(text: str) -> Address:
     try:
         port = parts.port or MYSQL_PORT
     except ValueError:
-        raise ValueError("the port must be a number; percent-encode / and @ in a password") from None
+        raise ValueError(
+            "the port must be a number; percent-encode / and @ in a password"
+        ) from None
     database = unquote(parts.path.removeprefix("/"))
     if not parts.hostname or not parts.username or not database or "/" in database:
         raise ValueError("write mysql://user:password@host:3306/database")

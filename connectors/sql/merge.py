@@ -189,8 +189,7 @@ def mark_unseen(name: TableName, seen: TableName | None, key: Sequence[str], *, 
     """Marks target rows whose key was not seen, and that have no mark yet; ``at`` is SQL."""
     mark = quoted(DELETED_AT)
     return (
-        f"UPDATE {name.sql} AS t SET {mark} = {at} "
-        f"WHERE t.{mark} IS NULL AND {_unseen(seen, key)}"
+        f"UPDATE {name.sql} AS t SET {mark} = {at} WHERE t.{mark} IS NULL AND {_unseen(seen, key)}"
     )
 
 

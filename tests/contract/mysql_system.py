@@ -72,7 +72,9 @@ class Mariadb:
                 cursor.execute(statement, (row.id, at, row.note))
 
     def records(self, dataset: str, table: str) -> list[Mapping[str, Any]] | None:
-        if f"{dataset}.{table}" not in self.tables():
+        there = """SELECT 1 FROM information_schema.tables
+                   WHERE table_schema = %s AND table_name = %s"""
+        if not self.run(there, dataset, table):
             return None
         quoted = table.replace("`", "``")
         with self.connect(dataset) as cursor:

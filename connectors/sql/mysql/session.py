@@ -48,7 +48,7 @@ class MysqlSession:
     read_only: bool = False
     _connection: "Connection[Any] | None" = None
     _idle: "list[Connection[Any]]" = field(default_factory=list)
-    _streaming: "list[Connection[Any]]" = field(default_factory=list)
+    _streaming: list[Any] = field(default_factory=list)
     _is_mariadb: bool = False
 
     @property
@@ -56,7 +56,7 @@ class MysqlSession:
         """The connection for statements; a lost one is opened anew."""
         if self._connection is None or not self._connection.open:
             self._connection = connect(self.config, read_only=self.read_only, numbers=True)
-            self._is_mariadb = "mariadb" in str(self._connection.get_server_info()).lower()
+            self._is_mariadb = _is_mariadb(self._connection)
         return self._connection
 
     @property
@@ -79,7 +79,7 @@ class MysqlSession:
     def execute(self, statement: str, action: str) -> int:
         """Run one statement; how many rows it touched."""
         with translated(action), self.connection.cursor() as cursor:
-            return cursor.execute(statement)
+            return int(cursor.execute(statement))
 
     def rows(self, query: str, action: str) -> list[tuple[Any, ...]]:
         """A small result: integers, and everything else as text."""
@@ -130,9 +130,9 @@ class MysqlSession:
         asked = "reading the catalog"
         columns = self.rows(statements.columns(name), asked)
         indexes = self.rows(statements.indexes(name), asked) if columns else []
-        checked = {tuple(row) for row in self.rows(statements.json_checks(name), asked)} if (
-            columns and self.is_mariadb
-        ) else set()
+        checks = columns and self.is_mariadb
+        checked = self.rows(statements.json_checks(name), asked) if checks else []
+        indexed = {(row[0], row[1], row[3]) for row in indexes}
         tables: dict[tuple[str, str], list[Column]] = {}
         views = set()
         for schema, table, kind, column, declared, collation, nullable, comment in columns:
@@ -143,10 +143,13 @@ class MysqlSession:
                 column,
                 types.native(declared, collation, "sync:json" if is_json else comment),
                 nullable=nullable == "YES",
+                indexed=(schema, table, column) in indexed,
             )
             tables.setdefault((schema, table), []).append(made)
         return [
-            _table(TableName(schema=where[0], table=where[1]), made, indexes, is_view=where in views)
+            _table(
+                TableName(schema=where[0], table=where[1]), made, indexes, is_view=where in views
+            )
             for where, made in sorted(tables.items())
         ]
 
@@ -228,12 +231,16 @@ def _timeout(config: DatabaseConfig, connection: "Connection[Any]") -> list[str]
     seconds = config.statement_timeout_seconds
     if seconds is None:
         return []
-    if "mariadb" in str(connection.get_server_info()).lower():
+    if _is_mariadb(connection):
         return [f"max_statement_time = {seconds}"]
     return [f"max_execution_time = {seconds * 1000}"]
 
 
-def _give_up(connection: "Connection[Any]") -> None:
+def _is_mariadb(connection: Any) -> bool:
+    return "mariadb" in str(connection.get_server_info()).lower()
+
+
+def _give_up(connection: Any) -> None:
     """Close the socket without reading what is still to come."""
     result: Any = connection._result
     if result is not None:

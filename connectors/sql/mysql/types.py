@@ -10,7 +10,16 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from connectors.arrow import DataType, Digits, Logical, Native, digits_of, field, logical_of, native_of
+from connectors.arrow import (
+    DataType,
+    Digits,
+    Logical,
+    Native,
+    digits_of,
+    field,
+    logical_of,
+    native_of,
+)
 from connectors.described import AnyField
 from connectors.errors import ConfigError
 from connectors.sql.config import Dialect
@@ -74,8 +83,12 @@ def is_text(native: str) -> bool:
     return base(native) in TEXTS
 
 
-def column(name: str, native: str, *, nullable: bool) -> Column:
-    """A column from its definition."""
+def column(name: str, native: str, *, nullable: bool, indexed: bool = False) -> Column:
+    """A column from its definition.
+
+    An indexed text is not given a longer type, which could not be indexed: its bound is
+    not told, and a value beyond it is refused by the server.
+    """
     storage, logical, digits, length = _meaning(native)
     arrow = field(
         name,
@@ -84,7 +97,7 @@ def column(name: str, native: str, *, nullable: bool) -> Column:
         native=Native(dialect=Dialect.MYSQL, type=native),
         logical=logical,
         digits=digits,
-        length=length,
+        length=None if indexed else length,
     )
     return Column(name=name, native=native, nullable=nullable, field=arrow)
 

@@ -39,7 +39,13 @@ def _from_text(kind: DataType) -> "Callable[[Any], pa.Array[Any]]":
         if isinstance(kind, pa.TimestampType) and kind.tz:
             # Texts have no zone; the session's, and so theirs, is UTC.
             return texts.cast(pa.timestamp("us")).cast(pa.int64()).cast(kind)
-        return texts.cast(pa.float64()).cast(kind) if pa.types.is_float32(kind) else texts.cast(kind)
+        if pa.types.is_time(kind):
+            day = pa.scalar("1970-01-01 ")
+            moments: Any = pc.binary_join_element_wise(day, texts, "")
+            return moments.cast(pa.timestamp("us")).cast(kind)
+        return (
+            texts.cast(pa.float64()).cast(kind) if pa.types.is_float32(kind) else texts.cast(kind)
+        )
 
     return convert
 
@@ -75,9 +81,11 @@ def sound(data: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
 
 def _fits(column: "pa.ChunkedArray[Any]", kind: str) -> Any:
     if pa.types.is_floating(column.type):
-        return pc.fill_null(pc.is_finite(column), True)
+        finite: Any = pc.is_finite(column)
+        return pc.fill_null(finite, True)
     if types.base(kind) == "decimal" and pa.types.is_string(column.type):
-        return pc.fill_null(pc.match_substring_regex(column, f"^{_NUMBER}$"), True)
+        number: Any = pc.match_substring_regex(column, f"^{_NUMBER}$")
+        return pc.fill_null(number, True)
     return None
 
 
@@ -86,21 +94,23 @@ def rows(data: pa.Table, fields: Mapping[str, Field]) -> list[str]:
     columns = [
         _constants(data.column(name), fields[name]).combine_chunks() for name in data.column_names
     ]
-    opened: list[Any] = ["(", *_between(columns), ")"]
-    joined: Any = pc.binary_join_element_wise(*opened, "")
+    separated: list[Any] = [part for column in columns for part in (_long(","), column)][1:]
+    joined: Any = _joined(_long("("), *separated, _long(")"))
     return list(joined.to_pylist())
 
 
-def _between(columns: list[Any]) -> list[Any]:
-    parts: list[Any] = []
-    for column in columns:
-        parts += [column] if not parts else [",", column]
-    return parts
+def _joined(*parts: Any) -> Any:
+    return pc.binary_join_element_wise(*parts, _long(""))
+
+
+def _long(text: str) -> Any:
+    return pa.scalar(text, pa.large_string())
 
 
 def _constants(array: "pa.ChunkedArray[Any]", field: Field) -> "pa.ChunkedArray[Any]":
     texts: Any = _texts(array, field)
-    return texts.cast(pa.large_string()).fill_null("NULL")
+    found: pa.ChunkedArray[Any] = texts.cast(pa.large_string()).fill_null("NULL")
+    return found
 
 
 def _texts(array: "pa.ChunkedArray[Any]", field: Field) -> Any:
@@ -120,4 +130,4 @@ def _texts(array: "pa.ChunkedArray[Any]", field: Field) -> Any:
         array = array.cast(pa.timestamp("us"))
     plain: Any = array.cast(pa.large_string())
     doubled: Any = pc.replace_substring(plain, "'", "''")
-    return pc.binary_join_element_wise("'", doubled, "'", "")
+    return _joined(_long("'"), doubled, _long("'"))

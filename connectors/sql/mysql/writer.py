@@ -279,7 +279,9 @@ class MysqlStore:
                 "index; give it a varchar type and the table a key, or write to a new table"
             )
         try:
-            self.execute(f"CREATE UNIQUE INDEX {quoted(index)} ON {present.name.sql} ({listed(key)})")
+            self.execute(
+                f"CREATE UNIQUE INDEX {quoted(index)} ON {present.name.sql} ({listed(key)})"
+            )
         except ConfigError as error:
             if code_of(error.__cause__) != 1062:
                 raise
