@@ -46,3 +46,14 @@ def mariadb_server() -> Iterator[str]:
 def _account(wanted: str) -> str:
     """Servers refuse to run as root: then they get the account that their package made."""
     return wanted if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[str]:
+    """SecantusDB, which speaks MongoDB's protocol as a replica set of one: its URL."""
+    program = install.command("secantusd-py")
+    quick = ["--storage-path", ":memory:", "--cache-size", "256M"]
+    # A short log, so that a test can see events go; fail points, so that it can see errors.
+    tests = ["--enable-test-commands", "--oplog-max-entries", "2000"]
+    with started(lambda port: [program, "--port", str(port), *quick, *tests]) as port:
+        yield f"mongodb://127.0.0.1:{port}/"

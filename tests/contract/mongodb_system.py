@@ -1,0 +1,44 @@
+"""MongoDB as the suites see it: ours through the contract, theirs through pymongo."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from pymongo import MongoClient
+
+from connectors import registry
+from connectors.contract import Source
+from connectors.testing.rows import Row
+
+FIELDS = {"orders": {"id": "integer", "changed_at": "instant", "note": "text"}}
+
+
+class Mongo:
+    """A database of the test's own on a server."""
+
+    stream = "orders"
+
+    def __init__(self, server: str, **config: Any) -> None:
+        self.client: MongoClient[dict[str, Any]] = MongoClient(server, tz_aware=True)
+        self.database = self.client[f"t{uuid4().hex[:12]}"]
+        self.config = {"url": server, "database": self.database.name, **config}
+
+    def make_orders(self, *, indexed: bool) -> None:
+        self.config["fields"] = FIELDS
+        self.database.create_collection("orders")
+        if indexed:
+            self.database["orders"].create_index("changed_at")
+
+    def source(self) -> Source:
+        return registry.get("mongodb").open_source(self.config)
+
+    def put(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            document = {"id": row.id, "changed_at": row.changed_at, "note": row.note}
+            self.database["orders"].replace_one({"_id": row.id}, document, upsert=True)
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self.client.drop_database(self.database.name)
+        self.client.close()
