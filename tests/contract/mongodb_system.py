@@ -1,14 +1,15 @@
 """MongoDB as the suites see it: ours through the contract, theirs through pymongo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+from bson import Decimal128
 from pymongo import MongoClient
 
 from connectors import registry
-from connectors.contract import Source
+from connectors.contract import Destination, Source
 from connectors.testing.rows import Row
 
 FIELDS = {"orders": {"id": "integer", "changed_at": "instant", "note": "text"}}
@@ -38,7 +39,29 @@ class Mongo:
             document = {"id": row.id, "changed_at": row.changed_at, "note": row.note}
             self.database["orders"].replace_one({"_id": row.id}, document, upsert=True)
 
+    def destination(self) -> Destination:
+        return registry.get("mongodb").open_destination(self.config)
+
+    def records(self, dataset: str, table: str) -> list[Mapping[str, Any]] | None:
+        name = f"{dataset}.{table}"
+        if name not in self.tables():
+            return None
+        return [
+            {key: _seen(value) for key, value in document.items() if key != "_id"}
+            for document in self.database[name].find()
+        ]
+
+    def tables(self) -> list[str]:
+        return sorted(self.database.list_collection_names())
+
+    def drop(self, dataset: str, table: str) -> None:
+        self.database.drop_collection(f"{dataset}.{table}")
+
     def close(self) -> None:
         with suppress(Exception):
             self.client.drop_database(self.database.name)
         self.client.close()
+
+
+def _seen(value: Any) -> Any:
+    return value.to_decimal() if isinstance(value, Decimal128) else value
