@@ -26,6 +26,7 @@ ENTRY_POINT_GROUP = "sync_pipelines.connectors"
 BUILT_IN = {
     "database": "connectors.sql.connector:CONNECTOR",
     "files": "connectors.files.connector:CONNECTOR",
+    "mongodb": "connectors.mongodb.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
 }
 
