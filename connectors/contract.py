@@ -157,10 +157,15 @@ class Greatest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """One record that could not be used: its key, and why. Never its content."""
+    """One record that could not be used: its key, and why; neither tells its content.
+
+    ``payload`` is the record itself as JSON text, for the destination's eyes only, where
+    the source could still spell it; see `connectors.payload`.
+    """
 
     key: str
     reason: str
+    payload: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

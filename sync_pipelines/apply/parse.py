@@ -34,6 +34,7 @@ from sync_pipelines.apply.recovery import BREAKER, RETRY, read_breaker, read_ret
 from sync_pipelines.apply.secret_fields import split_config
 from sync_pipelines.apply.timetable import read_schedule
 from sync_pipelines.model.cadence import After
+from sync_pipelines.model.mapping import FieldMapping, MappingError, parse_mapping
 from sync_pipelines.model.sync import SyncStream
 
 TOP = ("tenant", "connections", "syncs")
@@ -62,6 +63,7 @@ STREAM = (
     "table",
     "deletes",
     "allow_empty",
+    "mapping",
 )
 
 
@@ -250,6 +252,7 @@ class _Reader:
             "table": fields.text("table", right="a table's name"),
             "deletes": fields.choice("deletes", Deletes),
             "allow_empty": fields.flag("allow_empty"),
+            "mapping": self._mapping(fields),
         }
         if chosen["name"] is None or len(self._problems.found) > before:
             return None
@@ -257,6 +260,17 @@ class _Reader:
             return SyncStream(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
         except ValueError as error:
             self._problems.add(node.line, str(error), hide=hidden_in(node))
+            return None
+
+    def _mapping(self, fields: Fields) -> FieldMapping | None:
+        table = fields.inner("mapping")
+        if table is None or is_broken(table):
+            return None
+        try:
+            return parse_mapping(plain(table))
+        except MappingError as error:
+            line = _line_within(table, list(error.path))
+            self._problems.add(line, str(error), hide=hidden_in(table))
             return None
 
     def _schedules(self, sync: str, fields: Fields) -> tuple[WantedSchedule, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.contract import Deletes, SyncMode, WriteMode
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.execution import Request
+from sync_pipelines.model.mapping import parse_mapping
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
@@ -25,6 +26,8 @@ def stream_to_json(stream: SyncStream) -> dict[str, Any]:
     }
     if "lag" in chosen:
         chosen["lag"] = stream.lag.total_seconds()
+    if stream.mapping is not None:
+        chosen["mapping"] = stream.mapping.to_mapping()
     listed = {key: list(value) for key, value in chosen.items() if isinstance(value, tuple)}
     return {"name": stream.name, **chosen, **listed}
 
@@ -44,6 +47,7 @@ def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
         table=value.get("table"),
         deletes=Deletes(value.get("deletes", Deletes.KEEP)),
         allow_empty=value.get("allow_empty", False),
+        mapping=parse_mapping(value["mapping"]) if "mapping" in value else None,
     )
 
 

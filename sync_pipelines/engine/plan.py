@@ -16,16 +16,18 @@ from connectors.contract import (
 )
 from connectors.described import schema_of
 from connectors.errors import ConfigError
+from sync_pipelines.engine.mapping import Mapper
 from sync_pipelines.model.execution import Execution, Request
 from sync_pipelines.model.sync import Sync, SyncStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """A selection to read and a target to write it to."""
+    """A selection to read and a target to write it to; ``mapper`` makes the one of the other."""
 
     selection: Selection
     target: Target
+    mapper: Mapper | None = None
 
 
 def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:
@@ -61,7 +63,9 @@ def plan_stream(
             f"stream {stream.name!r} is replaced as a whole, so a window of it cannot be "
             "re-synced; use write_mode upsert, or re-sync it without a window"
         )
+    mapper = None if configured.mapping is None else Mapper.of(configured.mapping, stream)
     return StreamPlan(
+        mapper=mapper,
         selection=Selection(
             stream=stream,
             mode=mode,
@@ -75,10 +79,10 @@ def plan_stream(
             execution=str(execution.id),
             dataset=sync.dataset,
             table=configured.table_name,
-            schema=stream.schema,
+            schema=mapper.schema if mapper else stream.schema,
             write_mode=configured.write_mode,
-            primary_key=stream.primary_key,
-            cursor_field=stream.cursor_field,
+            primary_key=mapper.primary_key if mapper else stream.primary_key,
+            cursor_field=mapper.cursor_field if mapper else stream.cursor_field,
             complete=mode is SyncMode.FULL,
             distinct=mode is SyncMode.INCREMENTAL,
             deletes=configured.deletes,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from connectors.contract import Deletes, SyncMode, WriteMode
 from sync_pipelines.model.breaker import BreakerPolicy
+from sync_pipelines.model.mapping import FieldMapping
 from sync_pipelines.model.retry import RetryPolicy
 
 _LAST_PART = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))$')
@@ -19,7 +20,8 @@ class SyncStream:
     """One stream of a sync, as its tenant configured it.
 
     ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
-    ``table`` None names the destination table after the stream.
+    ``table`` None names the destination table after the stream; ``mapping`` None moves
+    every field as it is.
     """
 
     name: str
@@ -33,8 +35,14 @@ class SyncStream:
     table: str | None = None
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
+    mapping: FieldMapping | None = None
 
     def __post_init__(self) -> None:
+        if self.mapping is not None:
+            for column in self.primary_key or ():
+                self.mapping.require(column, what="part of the primary key")
+            if self.cursor_field is not None:
+                self.mapping.require(self.cursor_field, what="the cursor")
         if self.sync_mode is SyncMode.INCREMENTAL and self.write_mode is WriteMode.REPLACE:
             raise ValueError(
                 f"stream {self.name!r}: an incremental read cannot replace the whole table; "
