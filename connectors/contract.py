@@ -248,7 +248,9 @@ class Target:
     comes again was read again, as in every incremental read: the same key and cursor
     are one record, and without a key a row is there as often as the source has it.
     ``cursor_field`` decides which of two records with one key is newer. ``restart``
-    begins at the beginning, whatever another execution has committed.
+    begins at the beginning, whatever another execution has committed. ``redriven`` are
+    ids of rows in ``_rejected`` whose records this execution brings again: they go with
+    its commit, and come back where a record is rejected again.
     """
 
     owner: str
@@ -265,6 +267,7 @@ class Target:
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
     restart: bool = False
+    redriven: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -327,8 +330,10 @@ class Writer(Protocol):
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Make all that was staged durable, with counts and state, in one transaction.
 
-        ``state`` None keeps the committed one. Raises `TransientError` when another
-        writer has moved this stream's state meanwhile: then nothing was committed.
+        So are the rejected records, in the dataset's table ``_rejected``: see
+        `connectors.rejected`. ``state`` None keeps the committed one. Raises
+        `TransientError` when another writer has moved this stream's state meanwhile:
+        then nothing was committed.
         Replacing writers accept one commit only, the finishing one.
         """
         ...

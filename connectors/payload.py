@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from connectors.contract import Rejection
@@ -25,6 +26,25 @@ def rejection(record: Mapping[str, object], key: Sequence[str], reason: str) -> 
     return Rejection(
         key=", ".join(shown) if whole else NO_KEY, reason=reason, payload=payload_of(record)
     )
+
+
+def readable(data: pa.Table) -> list[dict[str, Any]]:
+    """Records as plain values; a time that Python cannot say is its bare number."""
+    columns = {}
+    for name in data.column_names:
+        column = data.column(name)
+        try:
+            columns[name] = column.to_pylist()
+        except (ValueError, OverflowError):
+            columns[name] = _numbers(column)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _numbers(column: pa.ChunkedArray[Any]) -> list[Any]:
+    if pa.types.is_list(column.type):
+        return [None] * len(column)
+    narrow = pa.types.is_date32(column.type) or pa.types.is_time32(column.type)
+    return column.cast(pa.int32() if narrow else pa.int64()).to_pylist()
 
 
 def payload_of(record: Mapping[str, object]) -> str:
@@ -54,6 +74,8 @@ def _value(value: Any, kind: pa.DataType) -> Any:
     types = pa.types
     if types.is_list(kind) or types.is_large_list(kind):
         return [_value(item, kind.value_type) for item in value]
+    if types.is_temporal(kind) and not isinstance(value, str):
+        raise ValueError(f"{kind} is written as text")
     if isinstance(value, str) and not (types.is_string(kind) or types.is_large_string(kind)):
         return _from_text(value, kind)
     return value
@@ -70,7 +92,5 @@ def _from_text(text: str, kind: pa.DataType) -> Any:
     if types.is_binary(kind) or types.is_large_binary(kind):
         return bytes.fromhex(text)
     if types.is_decimal(kind):
-        from decimal import Decimal
-
         return Decimal(text)
     raise ValueError(f"{kind} is not written as text")

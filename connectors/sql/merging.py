@@ -5,13 +5,15 @@ empties nothing unless the tenant has allowed it.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract import Counts, Deletes, Target, WriteMode
+from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import ConfigError, EmptySourceError
 from connectors.sql import merge
 from connectors.sql.names import TableName
+from connectors.sql.rejected import keyless as keyless_records
 from connectors.sql.store import (
     DELETED_AT,
     Kind,
@@ -84,10 +86,13 @@ class Merger:
         self._manner = manner
         self._name = name
         self._seen: TableName | None = None
+        self.keyless: Sequence[Rejection] = ()
+        """Records of the last commit that had no key, as far as they are kept."""
 
     def apply(self, now: Situation, *, finished: bool) -> Counts:
         """Make the staged records the target's; what that created, updated, deleted, rejected."""
         staging = now.staging
+        self.keyless = ()
         if staging is None and not finished:
             return Counts()
         if finished:
@@ -132,7 +137,7 @@ class Merger:
             self._require_staged(key, staging)
             if self._has_key(staging):
                 return 0, 0
-            keyless = self._store.execute(merge.drop_keyless(staging, key))
+            keyless = self._drop_keyless(staging)
             older = merge.drop_older(self._store.spelling, staging, key, cursor=cursor)
             repeated = self._store.execute(older)
             if staging.direct:
@@ -146,6 +151,11 @@ class Merger:
             return 0, 0
         older = merge.drop_older(self._store.spelling, staging, same, cursor=None)
         return 0, self._store.execute(older)
+
+    def _drop_keyless(self, staging: Staging) -> int:
+        key = self._target.primary_key
+        self.keyless = keyless_records(self._store, staging, key)
+        return self._store.execute(merge.drop_keyless(staging, key)) if self.keyless else 0
 
     def _require_staged(self, key: tuple[str, ...], staging: Staging) -> None:
         for name in key:

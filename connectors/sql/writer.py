@@ -12,7 +12,7 @@ Laws:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,14 +25,19 @@ from connectors.contract import (
     Counts,
     Greatest,
     PgCopy,
+    Rejection,
     State,
     Target,
 )
 from connectors.described import Schema, schema_of
 from connectors.errors import ConfigError, ContractError, TransientError
+from connectors.late import pa, pc
+from connectors.payload import readable, rejection
+from connectors.rejected import MOST_KEPT, REJECTED_TABLE
 from connectors.sql.arriving import plain_schema, plain_table
 from connectors.sql.merging import Manner, Merger, Situation
 from connectors.sql.names import TableName
+from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
 from connectors.sql.store import (
     STATE_TABLE,
@@ -67,6 +72,10 @@ class SqlWriter:
         self._states = StateTable(
             store=store, name=store.table_name(target.dataset, STATE_TABLE), target=target
         )
+        self._aside = RejectedTable(
+            store=store, name=store.table_name(target.dataset, REJECTED_TABLE), target=target
+        )
+        self._rejections: list[Rejection] = []
         self._staging: Staging | None = None
         self._merger = Merger(store, target, self._manner, self._name)
         self._pending = Counts()
@@ -98,7 +107,7 @@ class SqlWriter:
     def write(self, batch: Batch) -> None:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
-        self._pending += Counts(rejected=len(batch.rejected))
+        self._reject(batch.rejected)
         data = batch.data
         if isinstance(data, PgCopy):
             arriving = schema_of(self._target.schema.field(name) for name in data.columns)
@@ -111,11 +120,28 @@ class SqlWriter:
         staging = self._staging_for(arriving)
         if isinstance(data, PgCopy):
             _refuse_casts(staging, arriving)
+        else:
+            data = self._sound(staging, data)
         self._usable = False
         staged = self._store.stage(staging, data)
         self._usable = True
         self._any_staged = self._any_staged or staged.processed > 0
         self._pending += staged
+
+    def _reject(self, rejected: Sequence[Rejection]) -> None:
+        self._pending += Counts(rejected=len(rejected))
+        self._rejections += rejected[: max(0, MOST_KEPT - len(self._rejections))]
+
+    def _sound(self, staging: Staging, data: pa.Table) -> pa.Table:
+        """The records that this database can hold; the others are rejected."""
+        mask = self._store.sound(staging, data)
+        if mask is None:
+            return data
+        key = self._target.primary_key
+        reason = "a number in it is NaN, which this destination cannot hold"
+        lost = readable(data.filter(pc.invert(mask)))
+        self._reject([rejection(record, key, reason) for record in lost])
+        return data.filter(mask)
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Make all that was staged durable, with counts and state, in one transaction."""
@@ -131,6 +157,7 @@ class SqlWriter:
             self._recheck()
             position = self._resolve(state)
             counts = self._pending + self._merger.apply(self._situation(), finished=finished)
+            self._set_aside(counts, finished=finished)
             committed = Committed(
                 state=position,
                 execution=self._target.execution,
@@ -143,8 +170,19 @@ class SqlWriter:
         self._looked = False
         self._staging = None
         self._pending = Counts()
+        self._rejections = []
         self._usable = True
         return committed
+
+    def _set_aside(self, counts: Counts, *, finished: bool) -> None:
+        """Write what this commit rejects where the tenant finds it."""
+        rejections = [*self._rejections, *self._merger.keyless]
+        self._aside.put(
+            rejections,
+            counts.rejected - len(rejections),
+            at=self._clock(),
+            complete=finished and self._target.complete,
+        )
 
     def close(self) -> None:
         """Release; what was not committed is gone. Safe to call twice."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from connectors.contract import Counts, Deletes, Target, WriteMode
+from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import EmptySourceError
+from connectors.payload import rejection
 from connectors.testing.memory_source import Record
 
 DELETED_AT = "_deleted_at"
@@ -22,6 +23,7 @@ class Merge:
 
     records: Sequence[Record]
     counts: Counts = field(default_factory=Counts)
+    rejected: Sequence[Rejection] = ()
 
 
 def merged(
@@ -36,7 +38,7 @@ def merged(
     deletes = complete and target.deletes is not Deletes.KEEP
     _refuse_emptying(target, stored, staged, deletes=deletes)
     keyed = target.primary_key and target.write_mode is not WriteMode.APPEND
-    rejected = sum(_lacks_key(record, target) for record in staged) if keyed else 0
+    keyless = [record for record in staged if keyed and _lacks_key(record, target)]
     if target.write_mode is WriteMode.APPEND:
         new = _new(target, stored, staged) if target.distinct else list(staged)
         merge = Merge(records=[*stored, *new], counts=Counts(created=len(new)))
@@ -45,8 +47,11 @@ def merged(
     else:
         merge = _upserted(target, stored, staged)
         merge = _without_missing(target, merge, staged, now) if deletes else merge
-    counts = replace(merge.counts, processed=len(staged) - rejected, rejected=rejected)
-    return Merge(records=merge.records, counts=counts)
+    lost = len(keyless)
+    counts = replace(merge.counts, processed=len(staged) - lost, rejected=lost)
+    reason = f"its key ({', '.join(target.primary_key)}) is NULL"
+    rejected = [rejection(record, target.primary_key, reason) for record in keyless]
+    return Merge(records=merge.records, counts=counts, rejected=rejected)
 
 
 def _refuse_emptying(

@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import structlog
 
-from connectors.contract import Batch, Encoding, Rejection, Selection, State, Stream, SyncMode
+from connectors.contract import Batch, Encoding, Selection, State, Stream, SyncMode
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
+from connectors.payload import rejection
 from connectors.testing.faults import Point, Script
 
 log = structlog.get_logger()
@@ -195,9 +196,8 @@ class _Reading:
             try:
                 pa.Table.from_pylist([chosen], schema=schema)
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-                name = ", ".join(str(value) for value in _values(record, key))
                 reason = f"a value does not fit its column ({type(error).__name__})"
-                rejected.append(Rejection(key=name, reason=reason))
+                rejected.append(rejection(chosen, key, reason))
             else:
                 fitting.append(chosen)
         data = pa.Table.from_pylist(fitting, schema=schema)
