@@ -83,6 +83,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "window_start": request.window_start,
         "window_end": request.window_end,
         "allow_empty": request.allow_empty,
+        "redrive": request.redrive,
     }
     return {key: asked for key, asked in value.items() if asked}
 

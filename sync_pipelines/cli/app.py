@@ -20,6 +20,7 @@ from sync_pipelines.cli import (
     history,
     housekeeping,
     incidents,
+    rejected,
     running,
     secrets,
     starting,
@@ -84,6 +85,7 @@ app.command()(incidents.incidents)
 app.command()(conflicts.conflicts)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(events.app, name="events")
 app.command()(housekeeping.housekeeping)
 app.add_typer(secrets.app, name="secrets")

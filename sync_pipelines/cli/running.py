@@ -55,16 +55,21 @@ def run(sync: SyncKey, stream: Streams = None, full: Full = False, as_json: AsJs
     """Run a sync now, in this process, without Dagster; retries are waited for."""
     with session() as opened:
         found, request = _asked(opened, sync, stream, full)
-        engine = engine_of(opened)
-        started = monotonic()
-        claimed = claim(engine, found, request)
-        interrupted = False
-        try:
-            _run(engine, found, claimed)
-        except KeyboardInterrupt:
-            interrupted = True
-        entry = _entry(opened, found, claimed.execution_id)
-        tell_result(entry, seconds=monotonic() - started, as_json=as_json)
+        run_here(opened, found, request, as_json=as_json)
+
+
+def run_here(opened: Session, found: Sync, request: Request, *, as_json: bool) -> None:
+    """Run a sync in this process, and tell what came of it; `typer.Exit` unless it completed."""
+    engine = engine_of(opened)
+    started = monotonic()
+    claimed = claim(engine, found, request)
+    interrupted = False
+    try:
+        _run(engine, found, claimed)
+    except KeyboardInterrupt:
+        interrupted = True
+    entry = _entry(opened, found, claimed.execution_id)
+    tell_result(entry, seconds=monotonic() - started, as_json=as_json)
     if interrupted and not entry.execution.status.is_final:
         tell(f"interrupted: execution {entry.execution.id} is {entry.execution.status}")
     if entry.execution.status is not Status.COMPLETED:
@@ -209,12 +214,15 @@ def tell_result(entry: HistoryEntry, *, seconds: float, as_json: bool) -> None:
                 "execution": str(execution.id),
                 "attempt": execution.attempt,
                 "error": entry.error_message,
+                "warning": entry.metadata.get("warning"),
                 "streams": streams,
             }
         )
         return
     print_table(COLUMNS, [_row(stream) for stream in streams], empty=_committed(entry))
     print_line(f"{execution.sync_key}: {execution.status} in {seconds:.1f} s")
+    if entry.metadata.get("warning"):
+        tell(f"warning: {entry.metadata['warning']}")
     if execution.status is not Status.COMPLETED and entry.error_message:
         tell(f"error: {entry.error_message}")
 

@@ -33,6 +33,7 @@ from sync_pipelines.engine.outcome import (
 )
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
 from sync_pipelines.engine.progress import Progress
+from sync_pipelines.engine.redrive import redriven
 from sync_pipelines.engine.reporter import Reporter
 from sync_pipelines.engine.settle import settle
 from sync_pipelines.model.execution import Execution
@@ -177,7 +178,10 @@ class Engine:
         try:
             progress.note(phase="opening")
             plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
-            moved = move_stream(ends.source, ends.destination, plan, progress, mirror)
+            source = ends.source
+            if execution.request.redrive:
+                source, plan = redriven(plan, ends.destination)
+            moved = move_stream(source, ends.destination, plan, progress, mirror)
             return replace(moved, stream=stream.name, moved=mirror.has_moved)
         except Exception as error:  # the one place where any failure becomes an outcome
             failure = Failure.of(error)

@@ -67,7 +67,8 @@ class Request:
 
     ``streams`` empty means all; ``full`` reads them from the beginning;
     ``window_start`` and ``window_end`` bound a re-sync (half open, in the cursor's
-    spelling); ``allow_empty`` lets an empty source empty the destination.
+    spelling); ``allow_empty`` lets an empty source empty the destination. ``redrive``
+    reads nothing of the source, but sends what was rejected through again.
     """
 
     streams: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class Request:
     window_start: str | None = None
     window_end: str | None = None
     allow_empty: bool = False
+    redrive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
