@@ -33,6 +33,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from connectors.described import Schema
 from connectors.late import pa
+from connectors.schema_policy import OnConflict, SchemaPolicy
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -250,7 +251,8 @@ class Target:
     ``cursor_field`` decides which of two records with one key is newer. ``restart``
     begins at the beginning, whatever another execution has committed. ``redriven`` are
     ids of rows in ``_rejected`` whose records this execution brings again: they go with
-    its commit, and come back where a record is rejected again.
+    its commit, and come back where a record is rejected again. ``schema_policy`` and
+    ``on_conflict`` say what other columns than the table's do; see `connectors.schema_policy`.
     """
 
     owner: str
@@ -268,6 +270,19 @@ class Target:
     allow_empty: bool = False
     restart: bool = False
     redriven: tuple[str, ...] = ()
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    on_conflict: OnConflict = OnConflict.FAIL
+
+    @property
+    def shapes(self) -> bool:
+        """Whether arriving columns may become other ones than they are."""
+        usual = (SchemaPolicy.EVOLVE, OnConflict.FAIL)
+        return (self.schema_policy, self.on_conflict) != usual
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The columns that stay what they are: key and cursor."""
+        return (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
 
 
 class Source(Protocol):

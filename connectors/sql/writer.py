@@ -29,17 +29,19 @@ from connectors.contract import (
     State,
     Target,
 )
-from connectors.described import Schema, schema_of
+from connectors.described import DescribedSchema, Schema, schema_of
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.late import pa, pc
 from connectors.payload import readable, rejection
 from connectors.rejected import MOST_KEPT, REJECTED_TABLE
+from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
 from connectors.sql.merging import Manner, Merger, Situation
 from connectors.sql.names import TableName
 from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
 from connectors.sql.store import (
+    DELETED_AT,
     STATE_TABLE,
     Kind,
     Plan,
@@ -81,9 +83,9 @@ class SqlWriter:
         self._pending = Counts()
         self._usable = True
         self._any_staged = False
-        self._arrived = self._storable(plain_schema(target.schema))
         self._present = present
         self._looked = True
+        self._arrived = self._first_columns(self._storable(plain_schema(target.schema)))
         self._known: Stored | None = None
         self._committed = self._open()
 
@@ -113,9 +115,10 @@ class SqlWriter:
             arriving = schema_of(self._target.schema.field(name) for name in data.columns)
         else:
             data = plain_table(data)
-            arriving = data.schema
             if not data.num_rows:
                 return
+            data = self._shape(data.schema).table(data) if self._target.shapes else data
+            arriving = data.schema
         self._store.begin(arrow=not isinstance(data, PgCopy))
         staging = self._staging_for(arriving)
         if isinstance(data, PgCopy):
@@ -197,8 +200,7 @@ class SqlWriter:
 
     def _staging_for(self, schema: Schema) -> Staging:
         """The staging table, with room for every column seen so far."""
-        if not self._looked:
-            self._present, self._looked = self._store.describe(self._name), True
+        self._look()
         self._arrived = evolved(self._arrived, self._storable(schema))
         direct = self._staging.direct if self._staging else self._may_load_directly()
         whole = self._plan()
@@ -209,6 +211,30 @@ class SqlWriter:
             self._store.evolve(self._staging.name, self._staging.plan, plan)
             self._staging = replace(self._staging, plan=plan)
         return self._staging
+
+    def _look(self) -> None:
+        if not self._looked:
+            self._present, self._looked = self._store.describe(self._name), True
+
+    def _first_columns(self, described: Schema) -> Schema:
+        """The target's own columns, as the schema's policy lets them be."""
+        self._arrived = DescribedSchema(())
+        if not self._target.shapes:
+            return described
+        if self._present is not None and self._target.schema_policy is SchemaPolicy.FREEZE:
+            refuse_vanished(self._present.schema, described, ours=(DELETED_AT,))
+        return self._shape(described).schema(described)
+
+    def _shape(self, arriving: Schema) -> Shape:
+        self._look()
+        return shaped(
+            None if self._present is None else self._present.schema,
+            self._arrived,
+            self._storable(arriving),
+            policy=self._target.schema_policy,
+            on_conflict=self._target.on_conflict,
+            fixed=self._target.fixed,
+        )
 
     def _storable(self, schema: Schema) -> Schema:
         return schema_of(self._store.storable(field) for field in schema)

@@ -18,10 +18,11 @@ from connectors.testing.commit_laws import CommitLaws
 from connectors.testing.features import Feature
 from connectors.testing.merge_laws import MergeLaws
 from connectors.testing.rejected_laws import RejectedLaws
+from connectors.testing.schema_laws import SchemaLaws
 from connectors.testing.writing import DestinationSystem
 
 
-class DestinationContract(CommitLaws, MergeLaws, ColumnLaws, RejectedLaws):
+class DestinationContract(CommitLaws, MergeLaws, ColumnLaws, RejectedLaws, SchemaLaws):
     """Subclass it, supply the fixture ``system``, and say in ``lacks`` what it cannot do."""
 
 

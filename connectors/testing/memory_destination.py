@@ -26,7 +26,7 @@ from connectors.contract import (
     Target,
     WriteMode,
 )
-from connectors.described import arrow_field, arrow_schema
+from connectors.described import Schema, arrow_field, arrow_schema
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.rejected import (
     COLUMNS,
@@ -36,6 +36,7 @@ from connectors.rejected import (
     kept,
     replaces,
 )
+from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.testing.faults import Point, Script
 from connectors.testing.memory_merge import DELETED_AT, merged
 from connectors.testing.memory_source import Record, system_time
@@ -192,14 +193,13 @@ class MemoryWriter:
 
     def _merged(self, *, finished: bool) -> tuple[MemoryTable, Counts, Sequence[Rejection]]:
         """The table as it will be, what that does, and which records it does not hold."""
-        held = self._store.tables.get(self._table) or MemoryTable(arrow_schema(self._target.schema))
-        schema = held.schema
-        for arriving in (*(batch.schema for batch in self._staged), self._target.schema):
-            schema = arrow_schema(evolved(schema, arriving))
+        present = self._store.tables.get(self._table)
+        schema, batches = self._shaped(present)
+        held = present or MemoryTable(schema)
         if self._target.deletes is Deletes.SOFT:
             mark = pa.schema([pa.field(DELETED_AT, pa.timestamp("us", "UTC"))])
             schema = arrow_schema(evolved(schema, mark))
-        staged = [record for batch in self._staged for record in _records(batch, schema)]
+        staged = [record for batch in batches for record in _records(batch, schema)]
         merge = merged(
             self._target,
             _records(held.as_arrow(), schema),
@@ -213,6 +213,31 @@ class MemoryWriter:
         records = tuple({name: r.get(name) for name in schema.names} for r in merge.records)
         rejections = (*self._rejected, *merge.rejected)
         return MemoryTable(schema, records), merge.counts + arrived, rejections
+
+    def _shaped(self, present: MemoryTable | None) -> tuple[pa.Schema, Sequence[pa.Table]]:
+        """The columns that the table will have, and the staged batches in those."""
+        held = None if present is None else present.schema
+        if held is not None and self._target.schema_policy is SchemaPolicy.FREEZE:
+            refuse_vanished(held, self._target.schema, ours=(DELETED_AT,))
+        arrived: Schema = pa.schema([])
+        batches = []
+        for data in (arrow_schema(self._target.schema).empty_table(), *self._staged):
+            shape = self._shape(held, arrived, data.schema)
+            arrived = evolved(arrived, shape.schema(data.schema))
+            batches.append(shape.table(data))
+        return arrow_schema(evolved(held or pa.schema([]), arrived)), batches
+
+    def _shape(self, held: pa.Schema | None, arrived: Schema, arriving: pa.Schema) -> Shape:
+        if not self._target.shapes:
+            return Shape()
+        return shaped(
+            held,
+            arrived,
+            arriving,
+            policy=self._target.schema_policy,
+            on_conflict=self._target.on_conflict,
+            fixed=self._target.fixed,
+        )
 
     def _state(self, state: State | Greatest | None) -> State | None:
         """What will be known; `Greatest` is looked up among the staged records."""

@@ -6,11 +6,13 @@ What only the catalog can tell (connections that the file does not define) is le
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from connectors import registry
 from connectors.contract import Deletes, SyncMode, WriteMode
 from connectors.errors import ConfigError
 from connectors.registry import Connector
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.apply.document import (
     Node,
     Scalar,
@@ -44,6 +46,8 @@ SYNC = (
     "destination",
     "dataset",
     "description",
+    "schema",
+    "on_conflict",
     "streams",
     "retry",
     "breaker",
@@ -64,6 +68,8 @@ STREAM = (
     "deletes",
     "allow_empty",
     "mapping",
+    "schema",
+    "on_conflict",
 )
 
 
@@ -202,8 +208,9 @@ class _Reader:
         lines: dict[str, int] = {}
         tables: dict[str, SyncStream] = {}
         hide = hidden_in(fields.table)
+        usual = _schema_policy(fields)
         for node in fields.items("streams", required=True):
-            stream = self._stream(node)
+            stream = self._stream(node, usual)
             if stream is None:
                 continue
             if stream.name in lines:
@@ -226,12 +233,13 @@ class _Reader:
             lines[stream.name] = node.line
         return tuple(stream for stream in tables.values() if stream.name in lines)
 
-    def _stream(self, node: Node) -> SyncStream | None:
+    def _stream(self, node: Node, usual: Mapping[str, StrEnum]) -> SyncStream | None:
+        """``usual`` is what the sync says of all its streams."""
         if isinstance(node, Scalar):
             if node.broken:
                 return None
             if isinstance(node.value, str) and node.value.strip():
-                return SyncStream(name=node.value)
+                return SyncStream(name=node.value, **usual)  # type: ignore[arg-type]
         if not isinstance(node, Table):
             self._problems.add(
                 node.line,
@@ -253,6 +261,8 @@ class _Reader:
             "deletes": fields.choice("deletes", Deletes),
             "allow_empty": fields.flag("allow_empty"),
             "mapping": self._mapping(fields),
+            **usual,
+            **_schema_policy(fields),
         }
         if chosen["name"] is None or len(self._problems.found) > before:
             return None
@@ -289,6 +299,14 @@ class _Reader:
                 wait = Wait(sync=sync, cadence=schedule.cadence, line=at, hidden=hidden)
                 self._waits.append(wait)
         return tuple(found)
+
+
+def _schema_policy(fields: Fields) -> Mapping[str, StrEnum]:
+    """What a sync, or one stream of it, says of columns that change."""
+    policy = fields.choice("schema", SchemaPolicy)
+    on_conflict = fields.choice("on_conflict", OnConflict)
+    chosen = {"schema_policy": policy, "on_conflict": on_conflict}
+    return {key: value for key, value in chosen.items() if value is not None}
 
 
 def _written(top: Fields, key: str) -> frozenset[str]:

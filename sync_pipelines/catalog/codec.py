@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.mapping import parse_mapping
@@ -48,6 +49,8 @@ def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
         deletes=Deletes(value.get("deletes", Deletes.KEEP)),
         allow_empty=value.get("allow_empty", False),
         mapping=parse_mapping(value["mapping"]) if "mapping" in value else None,
+        schema_policy=SchemaPolicy(value.get("schema_policy", SchemaPolicy.EVOLVE)),
+        on_conflict=OnConflict(value.get("on_conflict", OnConflict.FAIL)),
     )
 
 

@@ -88,6 +88,8 @@ def plan_stream(
             deletes=configured.deletes,
             allow_empty=configured.allow_empty or request.allow_empty,
             restart=request.full,
+            schema_policy=configured.schema_policy,
+            on_conflict=configured.on_conflict,
         ),
     )
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.mapping import FieldMapping
 from sync_pipelines.model.retry import RetryPolicy
@@ -21,7 +22,8 @@ class SyncStream:
 
     ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
     ``table`` None names the destination table after the stream; ``mapping`` None moves
-    every field as it is.
+    every field as it is. ``schema_policy`` and ``on_conflict`` say what becomes of columns
+    that the destination table does not have, or has otherwise.
     """
 
     name: str
@@ -36,6 +38,8 @@ class SyncStream:
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
     mapping: FieldMapping | None = None
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    on_conflict: OnConflict = OnConflict.FAIL
 
     def __post_init__(self) -> None:
         if self.mapping is not None:

@@ -63,3 +63,29 @@ def test_a_mapping_that_loses_the_key_is_refused():
 
     (problem,) = found.problems
     assert "mapping.omit: 'id' is part of the primary key" in problem.message
+
+
+def test_a_schema_policy_of_the_sync_holds_for_its_streams_unless_one_has_its_own():
+    text = FILE.replace(
+        "    streams:\n", "    schema: freeze\n    on_conflict: variant\n    streams:\n"
+    ).format(mapping="          omit: [note]")
+    text += "      - {name: customers, schema: ignore_new}\n      - countries\n"
+
+    found = parse_manifest(text, file="acme.yaml", environment={})
+
+    assert found.problems == ()
+    policies = [one.schema_policy for one in found.manifest.syncs[0].streams]
+    assert policies == ["freeze", "ignore_new", "freeze"]
+    for stream in found.manifest.syncs[0].streams:
+        assert stream.on_conflict == "variant"
+        assert stream_from_json(stream_to_json(stream)) == stream
+
+
+def test_an_unknown_policy_is_refused():
+    text = FILE.replace("    streams:\n", "    schema: frozen\n    streams:\n")
+
+    (problem,) = parse_manifest(
+        text.format(mapping="          omit: [note]"), file="acme.yaml", environment={}
+    ).problems
+
+    assert problem.message == "schema 'frozen' is not known; did you mean 'freeze'?"
