@@ -253,6 +253,8 @@ class Target:
     ids of rows in ``_rejected`` whose records this execution brings again: they go with
     its commit, and come back where a record is rejected again. ``schema_policy`` and
     ``on_conflict`` say what other columns than the table's do; see `connectors.schema_policy`.
+    More than ``most_deleted_percent`` of the records are deleted only with
+    ``confirm_deletes``; see `connectors.deleting`.
     """
 
     owner: str
@@ -272,6 +274,8 @@ class Target:
     redriven: tuple[str, ...] = ()
     schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
     on_conflict: OnConflict = OnConflict.FAIL
+    most_deleted_percent: int = 20
+    confirm_deletes: bool = False
 
     @property
     def shapes(self) -> bool:

@@ -200,8 +200,16 @@ def _unseen(seen: TableName | None, key: Sequence[str]) -> str:
 
 def any_row(name: TableName, *, marked: bool) -> str:
     """Finds whether the target has rows, not counting those marked deleted."""
-    where = f" WHERE {quoted(DELETED_AT)} IS NULL" if marked else ""
-    return f"SELECT 1 FROM {name.sql}{where} LIMIT 1"
+    return f"SELECT 1 FROM {name.sql}{_unmarked(marked)} LIMIT 1"
+
+
+def count_rows(name: TableName, *, marked: bool) -> str:
+    """Counts the target's rows, without those marked deleted."""
+    return f"SELECT count(*) FROM {name.sql}{_unmarked(marked)}"
+
+
+def _unmarked(marked: bool) -> str:
+    return f" WHERE {quoted(DELETED_AT)} IS NULL" if marked else ""
 
 
 def create_table(name: TableName, plan: Plan, key: Sequence[str], *, prefix: str = "") -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors import deleting
 from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import ConfigError, EmptySourceError
 from connectors.sql import merge
@@ -222,7 +223,13 @@ class Merger:
             statement = merge.mark_unseen(self._name, seen, key, at=at)
         else:
             statement = merge.delete_unseen(self._name, seen, key)
-        return Counts(deleted=self._store.execute(statement))
+        deleted = self._store.execute(statement)
+        # Where nothing came at all, the tenant has allowed the source to be empty.
+        if now.any_staged and deleting.asks(self._target, deleted):
+            marked = any(column.name == DELETED_AT for column in now.plan)
+            left = self._store.rows(merge.count_rows(self._name, marked=marked))[0][0]
+            deleting.refuse_many(self._target, deleted=deleted, left=int(left))
+        return Counts(deleted=deleted)
 
     def _remember(self, now: Situation, staged: TableName) -> None:
         key = self._target.primary_key

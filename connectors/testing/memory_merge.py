@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
+from connectors.deleting import refuse_many
 from connectors.errors import EmptySourceError
 from connectors.payload import rejection
 from connectors.testing.memory_source import Record
@@ -150,4 +151,7 @@ def _without_missing(
         deleted += 1
         if target.deletes is Deletes.SOFT:
             kept.append({**record, DELETED_AT: now})
+    left = sum(record.get(DELETED_AT) is None for record in kept)
+    if staged:  # else the tenant has allowed the source to be empty
+        refuse_many(target, deleted=deleted, left=left)
     return Merge(records=kept, counts=replace(upserted.counts, deleted=deleted))

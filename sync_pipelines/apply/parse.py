@@ -67,6 +67,7 @@ STREAM = (
     "table",
     "deletes",
     "allow_empty",
+    "most_deleted_percent",
     "mapping",
     "schema",
     "on_conflict",
@@ -260,6 +261,9 @@ class _Reader:
             "table": fields.text("table", right="a table's name"),
             "deletes": fields.choice("deletes", Deletes),
             "allow_empty": fields.flag("allow_empty"),
+            "most_deleted_percent": fields.number(
+                "most_deleted_percent", least=0, most=100, whole=True
+            ),
             "mapping": self._mapping(fields),
             **usual,
             **_schema_policy(fields),

@@ -48,6 +48,7 @@ def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
         table=value.get("table"),
         deletes=Deletes(value.get("deletes", Deletes.KEEP)),
         allow_empty=value.get("allow_empty", False),
+        most_deleted_percent=value.get("most_deleted_percent", 20),
         mapping=parse_mapping(value["mapping"]) if "mapping" in value else None,
         schema_policy=SchemaPolicy(value.get("schema_policy", SchemaPolicy.EVOLVE)),
         on_conflict=OnConflict(value.get("on_conflict", OnConflict.FAIL)),
@@ -87,6 +88,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "window_end": request.window_end,
         "allow_empty": request.allow_empty,
         "redrive": request.redrive,
+        "confirm_deletes": request.confirm_deletes,
     }
     return {key: asked for key, asked in value.items() if asked}
 

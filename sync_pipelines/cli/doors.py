@@ -75,3 +75,7 @@ Streams: TypeAlias = Annotated[
 Full: TypeAlias = Annotated[
     bool, typer.Option("--full", help="Read from the beginning, whatever was read before.")
 ]
+ConfirmDeletes: TypeAlias = Annotated[
+    bool,
+    typer.Option("--confirm-deletes", help="Delete what is gone, however much it is; this once."),
+]

@@ -90,6 +90,8 @@ def plan_stream(
             restart=request.full,
             schema_policy=configured.schema_policy,
             on_conflict=configured.on_conflict,
+            most_deleted_percent=configured.most_deleted_percent,
+            confirm_deletes=request.confirm_deletes,
         ),
     )
 

@@ -68,7 +68,8 @@ class Request:
     ``streams`` empty means all; ``full`` reads them from the beginning;
     ``window_start`` and ``window_end`` bound a re-sync (half open, in the cursor's
     spelling); ``allow_empty`` lets an empty source empty the destination. ``redrive``
-    reads nothing of the source, but sends what was rejected through again.
+    reads nothing of the source, but sends what was rejected through again;
+    ``confirm_deletes`` lets as many records be deleted as are gone.
     """
 
     streams: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class Request:
     window_end: str | None = None
     allow_empty: bool = False
     redrive: bool = False
+    confirm_deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,8 @@ class SyncStream:
     ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
     ``table`` None names the destination table after the stream; ``mapping`` None moves
     every field as it is. ``schema_policy`` and ``on_conflict`` say what becomes of columns
-    that the destination table does not have, or has otherwise.
+    that the destination table does not have, or has otherwise. More than
+    ``most_deleted_percent`` of the records are deleted only when somebody confirms it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SyncStream:
     table: str | None = None
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
+    most_deleted_percent: int = 20
     mapping: FieldMapping | None = None
     schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
     on_conflict: OnConflict = OnConflict.FAIL
