@@ -192,10 +192,28 @@ def mark_unseen(name: TableName, seen: TableName | None, key: Sequence[str], *, 
     )
 
 
+def delete_gone(name: TableName, gone: TableName, key: Sequence[str]) -> str:
+    """Deletes rows, of the target or staged, whose key the source says is gone."""
+    return f"DELETE FROM {name.sql} AS t WHERE {_among(gone, key)}"
+
+
+def mark_gone(name: TableName, gone: TableName, key: Sequence[str], *, at: str) -> str:
+    """Marks target rows whose key the source says is gone, and that have no mark yet."""
+    mark = quoted(DELETED_AT)
+    return (
+        f"UPDATE {name.sql} AS t SET {mark} = {literal(at)} "
+        f"WHERE t.{mark} IS NULL AND {_among(gone, key)}"
+    )
+
+
 def _unseen(seen: TableName | None, key: Sequence[str]) -> str:
     if seen is None:
         return "TRUE"
-    return f"NOT EXISTS (SELECT 1 FROM {seen.sql} AS s WHERE {same_key(key, 's', 't')})"
+    return f"NOT {_among(seen, key)}"
+
+
+def _among(keys: TableName, key: Sequence[str]) -> str:
+    return f"EXISTS (SELECT 1 FROM {keys.sql} AS s WHERE {same_key(key, 's', 't')})"
 
 
 def any_row(name: TableName, *, marked: bool) -> str:

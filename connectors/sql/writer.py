@@ -36,6 +36,7 @@ from connectors.payload import readable, rejection
 from connectors.rejected import MOST_KEPT, REJECTED_TABLE
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
+from connectors.sql.gone import Gone
 from connectors.sql.merging import Manner, Merger, Situation
 from connectors.sql.names import TableName
 from connectors.sql.rejected import RejectedTable
@@ -78,6 +79,7 @@ class SqlWriter:
             store=store, name=store.table_name(target.dataset, REJECTED_TABLE), target=target
         )
         self._rejections: list[Rejection] = []
+        self._gone = Gone(target.primary_key)
         self._staging: Staging | None = None
         self._merger = Merger(store, target, self._manner, self._name)
         self._pending = Counts()
@@ -110,7 +112,11 @@ class SqlWriter:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
         self._reject(batch.rejected)
-        data = batch.data
+        self._stage(batch.data)
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone.add(plain_table(batch.deleted))
+
+    def _stage(self, data: pa.Table | PgCopy) -> None:
         if isinstance(data, PgCopy):
             arriving = schema_of(self._target.schema.field(name) for name in data.columns)
         else:
@@ -119,6 +125,8 @@ class SqlWriter:
                 return
             data = self._shape(data.schema).table(data) if self._target.shapes else data
             arriving = data.schema
+            if self._gone:
+                self._gone.bring_back(data)
         self._store.begin(arrow=not isinstance(data, PgCopy))
         staging = self._staging_for(arriving)
         if isinstance(data, PgCopy):
@@ -154,12 +162,13 @@ class SqlWriter:
                 f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
             )
         self._usable = False
+        gone = self._stage_gone()
         with transaction(self._store):
             self._store.lock([self._states.lock_name, self._name.sql])
             self._states.verify(self._known)
             self._recheck()
             position = self._resolve(state)
-            counts = self._pending + self._merger.apply(self._situation(), finished=finished)
+            counts = self._pending + self._merger.apply(self._situation(gone), finished=finished)
             self._set_aside(counts, finished=finished)
             committed = Committed(
                 state=position,
@@ -174,6 +183,7 @@ class SqlWriter:
         self._staging = None
         self._pending = Counts()
         self._rejections = []
+        self._gone.clear()
         self._usable = True
         return committed
 
@@ -211,6 +221,12 @@ class SqlWriter:
             self._store.evolve(self._staging.name, self._staging.plan, plan)
             self._staging = replace(self._staging, plan=plan)
         return self._staging
+
+    def _stage_gone(self) -> TableName | None:
+        if not self._gone:
+            return None
+        self._look()
+        return self._gone.staged(self._store, self._plan())
 
     def _look(self) -> None:
         if not self._looked:
@@ -273,7 +289,7 @@ class SqlWriter:
                 "nothing of it was committed"
             )
 
-    def _situation(self) -> Situation:
+    def _situation(self, gone: TableName | None) -> Situation:
         return Situation(
             staging=self._staging,
             present=self._present,
@@ -281,6 +297,8 @@ class SqlWriter:
             processed=self._pending.processed,
             any_staged=self._any_staged,
             at=self._clock(),
+            gone=gone,
+            deleted=self._committed.counts.deleted,
         )
 
     def _resolve(self, state: State | Greatest | None) -> State | None:

@@ -4,11 +4,12 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
-from connectors.contract import Deletes, Destination, WriteMode
+from connectors.contract import Batch, Deletes, Destination, Target, WriteMode
 from connectors.errors import TooManyDeletesError
-from connectors.testing.rows import row
+from connectors.testing.rows import SCHEMA, Row, row, table
 from connectors.testing.writing import (
     DATASET,
     TABLE,
@@ -16,10 +17,14 @@ from connectors.testing.writing import (
     Opened,
     put,
     seen,
+    state,
+    stored,
     target,
+    writing,
 )
 
 WHOLE = target(WriteMode.UPSERT, complete=True, distinct=False)
+TOLD = target(WriteMode.UPSERT)
 KINDS = pytest.mark.parametrize("deletes", [Deletes.HARD, Deletes.SOFT])
 
 
@@ -29,7 +34,111 @@ def alive(system: DestinationSystem) -> int:
     return sum(record.get("_deleted_at") is None for record in records)
 
 
-class DeleteLaws(Opened):
+def told(*numbers: int, rows: tuple[Row, ...] = ()) -> Batch:
+    """Records, and the keys of others that are gone since."""
+    keys = pa.table({"id": pa.array(numbers, pa.int64())})
+    return Batch(data=table(*rows) if rows else SCHEMA.empty_table(), deleted=keys)
+
+
+def tell(destination: Destination, to: Target, *batches: Batch) -> int:
+    """Write batches, and finish; how many records that deleted."""
+    with writing(destination, to) as writer:
+        for batch in batches:
+            writer.write(batch)
+        return writer.commit(state("2"), finished=True).counts.deleted
+
+
+class ToldDeleteLaws(Opened):
+    """What a source says is gone goes with the commit, and comes back if it comes again."""
+
+    @KINDS
+    def test_what_the_source_says_is_gone_goes(
+        self, system: DestinationSystem, destination: Destination, deletes: Deletes
+    ) -> None:
+        put(destination, TOLD, row(1), row(2), row(3))
+        second = replace(TOLD, execution="second", deletes=deletes)
+
+        first = tell(destination, second, told(2, 9, rows=(row(4),)))
+        again = tell(destination, replace(second, execution="third"), told(2, 9))
+
+        assert (first, again) == (1, 0)
+        assert alive(system) == 3
+        records = system.records(DATASET, TABLE) or []
+        assert len(records) == (4 if deletes is Deletes.SOFT else 3)
+        gone = [one["id"] for one in records if one.get("_deleted_at") is not None]
+        assert gone == ([2] if deletes is Deletes.SOFT else [])
+
+    @KINDS
+    def test_a_record_that_is_gone_after_it_came_is_gone_and_one_that_came_after_is_there(
+        self, system: DestinationSystem, destination: Destination, deletes: Deletes
+    ) -> None:
+        put(destination, TOLD, row(1))
+        second = replace(TOLD, execution="second", deletes=deletes)
+
+        tell(destination, second, told(1, 5, rows=(row(4), row(5))), told(4, rows=(row(1),)))
+
+        assert alive(system) == 1
+        records = system.records(DATASET, TABLE) or []
+        assert [one["id"] for one in records if one.get("_deleted_at") is None] == [1]
+
+    def test_a_record_that_is_gone_and_comes_again_later_is_there(
+        self, system: DestinationSystem, destination: Destination
+    ) -> None:
+        soft = replace(TOLD, deletes=Deletes.SOFT)
+        put(destination, soft, row(1), row(2))
+        tell(destination, replace(soft, execution="second"), told(1))
+
+        put(destination, replace(soft, execution="third"), row(1, 9))
+
+        assert alive(system) == 2
+
+    def test_nothing_is_gone_before_the_commit(
+        self, system: DestinationSystem, destination: Destination
+    ) -> None:
+        hard = replace(TOLD, deletes=Deletes.HARD)
+        put(destination, hard, row(1), row(2))
+
+        with writing(destination, replace(hard, execution="second")) as writer:
+            writer.write(told(1))
+
+        assert stored(system) == [row(1), row(2)]
+
+    def test_a_first_load_with_deletions_has_what_is_left(
+        self, system: DestinationSystem, destination: Destination
+    ) -> None:
+        hard = replace(TOLD, deletes=Deletes.HARD)
+
+        tell(destination, hard, told(2, rows=(row(1), row(2), row(3))))
+
+        assert stored(system) == [row(1), row(3)]
+
+    @pytest.mark.parametrize("mode", [WriteMode.APPEND, WriteMode.UPSERT])
+    def test_what_is_kept_stays_whatever_the_source_says(
+        self, system: DestinationSystem, destination: Destination, mode: WriteMode
+    ) -> None:
+        kept = target(mode)
+        put(destination, kept, row(1), row(2))
+
+        assert tell(destination, replace(kept, execution="second"), told(1)) == 0
+        assert stored(system) == [row(1), row(2)]
+
+    def test_deletions_of_several_commits_are_held_against_the_dataset_together(
+        self, system: DestinationSystem, destination: Destination
+    ) -> None:
+        hard = replace(TOLD, deletes=Deletes.HARD)
+        put(destination, hard, *(row(n) for n in range(1, 51)))
+
+        with writing(destination, replace(hard, execution="second")) as writer:
+            writer.write(told(*range(1, 9)))
+            writer.commit(state("2"))
+            writer.write(told(*range(9, 14)))
+            with pytest.raises(TooManyDeletesError, match="13 of 50 records"):
+                writer.commit(state("3"), finished=True)
+
+        assert alive(system) == 42
+
+
+class DeleteLaws(ToldDeleteLaws):
     """More than a fifth of a dataset, and more than ten records, are not deleted unasked."""
 
     @KINDS

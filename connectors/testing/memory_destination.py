@@ -38,7 +38,7 @@ from connectors.rejected import (
 )
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.testing.faults import Point, Script
-from connectors.testing.memory_merge import DELETED_AT, merged
+from connectors.testing.memory_merge import DELETED_AT, Key, key_of, merged
 from connectors.testing.memory_source import Record, system_time
 
 Place: TypeAlias = tuple[str, str, str]
@@ -124,6 +124,7 @@ class MemoryWriter:
         self._committed = held.resumed_by(target.execution, restart=target.restart)
         self._staged: list[pa.Table] = []
         self._rejected: list[Rejection] = []
+        self._gone: set[Key] = set()
 
     @property
     def committed(self) -> Committed:
@@ -137,6 +138,10 @@ class MemoryWriter:
             raise ContractError("this writer was opened for Arrow and was given pgcopy")
         self._staged.append(batch.data)
         self._rejected += batch.rejected
+        for record in batch.data.to_pylist() if self._gone else ():
+            self._gone.discard(key_of(record, self._target))
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone |= {key_of(one, self._target) for one in batch.deleted.to_pylist()}
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """See `Writer.commit`."""
@@ -160,7 +165,7 @@ class MemoryWriter:
             self._store.tables[self._table] = table
             self._set_aside(rejections, complete=finished and self._target.complete)
             self._store.states[self._place] = self._known = self._committed
-        self._staged, self._rejected = [], []
+        self._staged, self._rejected, self._gone = [], [], set()
         self._script.reach(Point.AFTER_COMMIT)
         return self._committed
 
@@ -206,6 +211,8 @@ class MemoryWriter:
             staged,
             complete=finished and self._target.complete,
             now=self._clock(),
+            gone=self._gone,
+            deleted_before=self._committed.counts.deleted,
         )
         arrived = Counts(
             rejected=len(self._rejected), bytes=sum(batch.nbytes for batch in self._staged)

@@ -78,7 +78,21 @@ class Mapper:
         whole = _completed(batch.data, arrow_schema(self.stream.schema))
         parts, rejected = self._sifted(whole)
         data = pa.concat_tables(parts) if parts else self.schema.empty_table()
-        return replace(batch, data=data, rejected=(*batch.rejected, *rejected))
+        told = batch.deleted
+        deleted = None if told is None else self._keys(told)
+        return replace(batch, data=data, rejected=(*batch.rejected, *rejected), deleted=deleted)
+
+    def _keys(self, told: "pa.Table") -> "pa.Table":
+        """Keys as the destination has them; one that cannot be was never there."""
+        key = self.stream.primary_key
+        names = [self.mapping.named(name) for name in key]
+        only = FieldMapping(
+            rename=tuple((old, new) for old, new in self.mapping.rename if old in key),
+            cast=tuple((name, kind) for name, kind in self.mapping.cast if name in names),
+        )
+        mapper = replace(self, mapping=only)
+        parts, _ = mapper._sifted(told.select(list(key)))
+        return pa.concat_tables(parts) if parts else self.schema.empty_table().select(names)
 
     def _sifted(self, table: "pa.Table") -> "tuple[list[pa.Table], list[Rejection]]":
         """The records that fit, and those that do not: halves are tried until one is alone."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from connectors.contract import (
+    Deletes,
     Selection,
     Stream,
     SyncMode,
@@ -117,6 +118,12 @@ def _as_configured(configured: SyncStream, offered: Stream) -> Stream:
         raise ConfigError(
             f"stream {offered.name!r} has no primary key, so nothing tells which record to "
             "update; set primary_key, or use write_mode append or replace"
+        )
+    whole = configured.sync_mode is SyncMode.FULL
+    if configured.deletes is not Deletes.KEEP and not (whole or offered.tells_deletes):
+        raise ConfigError(
+            f"stream {offered.name!r} does not tell what is deleted, so deletes: "
+            f"{configured.deletes} needs sync_mode full: only a full read shows what is missing"
         )
     wanted = set(named) if configured.columns else set(offered.schema.names)
     columns = schema_of(field for field in offered.schema if field.name in wanted)

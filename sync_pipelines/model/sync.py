@@ -54,12 +54,10 @@ class SyncStream:
                 f"stream {self.name!r}: an incremental read cannot replace the whole table; "
                 "use write_mode upsert or append"
             )
-        if self.deletes is not Deletes.KEEP and (
-            self.sync_mode is not SyncMode.FULL or self.write_mode is not WriteMode.UPSERT
-        ):
+        if self.deletes is not Deletes.KEEP and self.write_mode is not WriteMode.UPSERT:
             raise ValueError(
-                f"stream {self.name!r}: deletes: {self.deletes} needs sync_mode full and "
-                "write_mode upsert, because only a full read shows what is missing"
+                f"stream {self.name!r}: deletes: {self.deletes} needs write_mode upsert, because "
+                "only there one record is told from others"
             )
 
     @property
