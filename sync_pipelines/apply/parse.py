@@ -69,6 +69,7 @@ STREAM = (
     "allow_empty",
     "most_deleted_percent",
     "mapping",
+    "transform",
     "schema",
     "on_conflict",
 )
@@ -265,6 +266,7 @@ class _Reader:
                 "most_deleted_percent", least=0, most=100, whole=True
             ),
             "mapping": self._mapping(fields),
+            "transform": fields.text("transform", right="a function, such as shop_rules:clean"),
             **usual,
             **_schema_policy(fields),
         }

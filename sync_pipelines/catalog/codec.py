@@ -50,6 +50,7 @@ def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
         allow_empty=value.get("allow_empty", False),
         most_deleted_percent=value.get("most_deleted_percent", 20),
         mapping=parse_mapping(value["mapping"]) if "mapping" in value else None,
+        transform=value.get("transform"),
         schema_policy=SchemaPolicy(value.get("schema_policy", SchemaPolicy.EVOLVE)),
         on_conflict=OnConflict(value.get("on_conflict", OnConflict.FAIL)),
     )

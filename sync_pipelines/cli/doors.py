@@ -37,7 +37,8 @@ def session() -> Iterator[Session]:
 
 def engine_of(opened: Session) -> Engine:
     """The engine on a session's catalog."""
-    return Engine(catalog=opened.catalog, rng=Random())
+    allowed = opened.settings.allowed_transforms
+    return Engine(catalog=opened.catalog, rng=Random(), transform_modules=allowed)
 
 
 def actor() -> str:

@@ -46,9 +46,9 @@ class Mirror(Protocol):
 def agree(source: Source, destination: Destination, plan: StreamPlan) -> Encoding:
     """The first encoding that the source offers and the destination accepts.
 
-    What is mapped is decoded on the way, so it comes as Arrow.
+    What is mapped or transformed is decoded on the way, so it comes as Arrow.
     """
-    if plan.mapper is not None:
+    if plan.decodes:
         return Encoding.ARROW
     accepted = destination.encodings(plan.target)
     for encoding in source.encodings(plan.selection):
@@ -107,8 +107,7 @@ class _Mover:
         """Read, write and commit until the source has no more."""
         self.moved_before = self.progress.counts
         batches = source.read(self.plan.selection, self.writer.committed.state, encoding)
-        if self.plan.mapper is not None:
-            batches = self.plan.mapper.batches(batches)
+        batches = self.plan.changed(batches)
         # Raw bytes are streamed as they are written; only decoded batches are read ahead.
         reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
         if encoding is Encoding.ARROW:

@@ -3,10 +3,12 @@
 Everything that can be wrong between the two is refused here, before a record moves.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from connectors.contract import (
+    Batch,
     Deletes,
     Selection,
     Stream,
@@ -18,17 +20,30 @@ from connectors.contract import (
 from connectors.described import schema_of
 from connectors.errors import ConfigError
 from sync_pipelines.engine.mapping import Mapper
+from sync_pipelines.engine.transform import Transform
 from sync_pipelines.model.execution import Execution, Request
 from sync_pipelines.model.sync import Sync, SyncStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """A selection to read and a target to write it to; ``mapper`` makes the one of the other."""
+    """A selection to read and a target to write it to; what is read is mapped, then transformed."""
 
     selection: Selection
     target: Target
     mapper: Mapper | None = None
+    transform: Transform | None = None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether somebody looks into the records on their way."""
+        return self.mapper is not None or self.transform is not None
+
+    def changed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches as they are to be written."""
+        if self.mapper is not None:
+            batches = self.mapper.batches(batches)
+        return batches if self.transform is None else self.transform.batches(batches)
 
 
 def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:
@@ -43,9 +58,17 @@ def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:
 
 
 def plan_stream(
-    configured: SyncStream, offered: Stream, sync: Sync, execution: Execution
+    configured: SyncStream,
+    offered: Stream,
+    sync: Sync,
+    execution: Execution,
+    *,
+    transform_modules: Sequence[str] = (),
 ) -> StreamPlan:
-    """Join what the tenant wants with what the source has; `ConfigError` where they disagree."""
+    """Join what the tenant wants with what the source has; `ConfigError` where they disagree.
+
+    ``transform_modules`` are those that a transform may be taken from.
+    """
     stream = _as_configured(configured, offered)
     request = execution.request
     window = None
@@ -65,8 +88,13 @@ def plan_stream(
             "re-synced; use write_mode upsert, or re-sync it without a window"
         )
     mapper = None if configured.mapping is None else Mapper.of(configured.mapping, stream)
+    key = mapper.primary_key if mapper else stream.primary_key
+    transform = None
+    if configured.transform is not None:
+        transform = Transform.load(configured.transform, allowed=transform_modules, key=key)
     return StreamPlan(
         mapper=mapper,
+        transform=transform,
         selection=Selection(
             stream=stream,
             mode=mode,
@@ -82,7 +110,7 @@ def plan_stream(
             table=configured.table_name,
             schema=mapper.schema if mapper else stream.schema,
             write_mode=configured.write_mode,
-            primary_key=mapper.primary_key if mapper else stream.primary_key,
+            primary_key=key,
             cursor_field=mapper.cursor_field if mapper else stream.cursor_field,
             complete=mode is SyncMode.FULL,
             distinct=mode is SyncMode.INCREMENTAL,

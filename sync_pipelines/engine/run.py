@@ -67,11 +67,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What running needs from outside: the catalog, time and chance."""
+    """What running needs from outside: the catalog, time, chance, and what may be imported."""
 
     catalog: Catalog
     clock: Clock = system_clock
     rng: Random
+    transform_modules: tuple[str, ...] = ()
 
     def run(
         self,
@@ -177,7 +178,13 @@ class Engine:
     ) -> StreamResult:
         try:
             progress.note(phase="opening")
-            plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
+            plan = plan_stream(
+                stream,
+                ends.source.stream(stream.name),
+                sync,
+                execution,
+                transform_modules=self.transform_modules,
+            )
             source = ends.source
             if execution.request.redrive:
                 source, plan = redriven(plan, ends.destination)

@@ -12,6 +12,7 @@ from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.mapping import FieldMapping
 from sync_pipelines.model.retry import RetryPolicy
 
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _LAST_PART = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))$')
 """What stands after the last dot of a name; a part with a dot inside is in double quotes."""
 
@@ -22,7 +23,8 @@ class SyncStream:
 
     ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
     ``table`` None names the destination table after the stream; ``mapping`` None moves
-    every field as it is. ``schema_policy`` and ``on_conflict`` say what becomes of columns
+    every field as it is; ``transform`` is a function, ``module:name``, that the records pass
+    through after that. ``schema_policy`` and ``on_conflict`` say what becomes of columns
     that the destination table does not have, or has otherwise. More than
     ``most_deleted_percent`` of the records are deleted only when somebody confirms it.
     """
@@ -40,6 +42,7 @@ class SyncStream:
     allow_empty: bool = False
     most_deleted_percent: int = 20
     mapping: FieldMapping | None = None
+    transform: str | None = None
     schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
     on_conflict: OnConflict = OnConflict.FAIL
 
@@ -53,6 +56,11 @@ class SyncStream:
             raise ValueError(
                 f"stream {self.name!r}: an incremental read cannot replace the whole table; "
                 "use write_mode upsert or append"
+            )
+        if self.transform is not None and not _FUNCTION.fullmatch(self.transform):
+            raise ValueError(
+                f"stream {self.name!r}: transform {self.transform!r} is wrong; name a function of "
+                "a module, such as shop_rules:clean"
             )
         if self.deletes is not Deletes.KEEP and self.write_mode is not WriteMode.UPSERT:
             raise ValueError(

@@ -1,6 +1,7 @@
 """Mapped streams on every database: what arrives, what is set aside, what returns."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from random import Random
@@ -242,3 +243,22 @@ def test_an_unmapped_stream_between_two_postgresql_still_goes_as_it_is(
     mapped = run(world, engine, synced(world, shop, house, {"constant": {"shop": "north"}}))
 
     assert (plain.results[0].encoding, mapped.results[0].encoding) == ("pgcopy", "arrow")
+
+
+def test_a_function_takes_the_mapped_records(world, engine, shop, house, tmp_path, monkeypatch):
+    (tmp_path / "shop_rules.py").write_text(
+        "def clean(frame):\n    frame['twice'] = frame['pieces'] * 2\n    return frame\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    allowing = replace(engine, transform_modules=("shop_rules",))
+    sync = synced(world, shop, house, CAST, transform="shop_rules:clean")
+
+    refused = run(world, engine, sync)
+    report = run(world, allowing, sync)
+
+    failure = refused.results[0].failure
+    assert failure is not None
+    assert "SYNC_TRANSFORM_MODULES" in failure.message
+    assert report.results[0].encoding == "arrow"
+    rows = house.records("orders", "orders")
+    assert sorted((row["id"], row["twice"]) for row in rows) == [(1, 8), (3, 12)]
