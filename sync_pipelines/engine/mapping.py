@@ -61,16 +61,6 @@ class Mapper:
         cursor = self.stream.cursor_field
         return None if cursor is None else self.mapping.named(cursor)
 
-    def batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches, mapped."""
-        try:
-            for batch in batches:
-                yield self.apply(batch)
-        finally:
-            close = getattr(batches, "close", None)
-            if close is not None:
-                close()
-
     def apply(self, batch: Batch) -> Batch:
         """One batch, mapped; what does not fit is among its rejections."""
         if isinstance(batch.data, PgCopy):

@@ -107,7 +107,8 @@ class _Mover:
         """Read, write and commit until the source has no more."""
         self.moved_before = self.progress.counts
         batches = source.read(self.plan.selection, self.writer.committed.state, encoding)
-        batches = self.plan.changed(batches)
+        if self.plan.decodes:
+            batches = _changed(self.plan, batches)
         # Raw bytes are streamed as they are written; only decoded batches are read ahead.
         reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
         if encoding is Encoding.ARROW:
@@ -147,3 +148,14 @@ class _Mover:
         self.progress.counts = self.moved_before + done.counts
         self.mirror.committed(done)
         self.progress.note(phase="reading")
+
+
+def _changed(plan: StreamPlan, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Each batch mapped and transformed; it ends the reading with itself."""
+    try:
+        for batch in batches:
+            yield plan.changed(batch)
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()

@@ -3,7 +3,7 @@
 Everything that can be wrong between the two is refused here, before a record moves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
@@ -39,11 +39,11 @@ class StreamPlan:
         """Whether somebody looks into the records on their way."""
         return self.mapper is not None or self.transform is not None
 
-    def changed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches as they are to be written."""
+    def changed(self, batch: Batch) -> Batch:
+        """The batch as it is to be written."""
         if self.mapper is not None:
-            batches = self.mapper.batches(batches)
-        return batches if self.transform is None else self.transform.batches(batches)
+            batch = self.mapper.apply(batch)
+        return batch if self.transform is None else self.transform.apply(batch)
 
 
 def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:

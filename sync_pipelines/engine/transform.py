@@ -5,7 +5,7 @@ record and column that was given comes back, under the same key and in the same 
 that a mistake in the function is an error and not another table.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -40,16 +40,6 @@ class Transform:
         if not callable(found):
             raise ConfigError(f"transform {name!r} is not a function")
         return cls(name=name, function=found, key=key)
-
-    def batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches, transformed."""
-        try:
-            for batch in batches:
-                yield self.apply(batch)
-        finally:
-            close = getattr(batches, "close", None)
-            if close is not None:
-                close()
 
     def apply(self, batch: Batch) -> Batch:
         """One batch; `ConfigError` where the function did what it must not."""
