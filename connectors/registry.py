@@ -26,6 +26,9 @@ BUILT_IN = {
     "database": "connectors.sql.connector:CONNECTOR",
     "files": "connectors.files.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
+    "stripe": "connectors.providers.stripe:CONNECTOR",
+    "supabase": "connectors.providers.supabase:CONNECTOR",
+    "woocommerce": "connectors.providers.woocommerce:CONNECTOR",
 }
 
 
