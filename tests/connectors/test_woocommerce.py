@@ -52,7 +52,10 @@ class WooProvider:
         return Renamed(source=source, name=self.stream, names=self.names, fraction=FRACTION)
 
     def store(self, row: Row) -> None:
-        self.shop.put(self.stream, row.id, row.changed_at, **{self.names["note"]: row.note})
+        fields = {self.names["note"]: row.note}
+        if self.stream == "orders":
+            fields["status"] = "processing"  # also one that was in the trash
+        self.shop.put(self.stream, row.id, row.changed_at, **fields)
 
     def put(self, rows: Sequence[Row]) -> None:
         for row in rows:

@@ -33,7 +33,9 @@ from tests.contract.moving import planned
 CHANGE = st.tuples(st.integers(1, 9), st.integers(0, 1), st.sampled_from("abc"))
 """Which record, how many seconds later than the last change, and what it says then."""
 
-TROUBLE = st.sampled_from(["429", "429 later", "503", "500", "cut", "damaged", "html", "change", "delete"])
+TROUBLE = st.sampled_from(
+    ["429", "429 later", "503", "500", "cut", "damaged", "html", "change", "delete"]
+)
 ROUNDS = st.lists(
     st.tuples(
         st.lists(CHANGE, max_size=7),
@@ -168,7 +170,14 @@ def prove(api: FakeApi, make, *, mode: SyncMode, examples: int, deletes: bool) -
             for nth, kind, change in troubles:
                 api.at(nth, world.trouble(kind, change, deletes=deletes))
             with closing(world.open()) as source, suppress(ConnectorError, DiedError):
-                run(source, destination, stream, execution=f"e{number}", dies_after=dies_after, **how)
+                run(
+                    source,
+                    destination,
+                    stream,
+                    execution=f"e{number}",
+                    dies_after=dies_after,
+                    **how,
+                )
         api.calm()
         world.sleep(3600)
         world.change(9, 0, "last")

@@ -8,11 +8,11 @@ exclusive, by whole seconds, and not there for customers; keys are refused over 
 import base64
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -53,14 +53,18 @@ class WooShop:
         self.api.guard = self._guard
         for name in NAMES:
             self.held[name] = {}
-            self.api.route("GET", f"{ROOT}/{name}", lambda request, name=name: self._list(name, request))
-            self.api.route("DELETE", f"{ROOT}/{name}/{{id}}", lambda request, name=name: self._delete(name, request))
-        self.api.route("GET", f"{ROOT}/orders/{{id}}/refunds", lambda request: self._below("orders", self.refunds, request))
-        self.api.route("GET", f"{ROOT}/products/{{id}}/variations", lambda request: self._below("products", self.variations, request))
+            self.api.route("GET", f"{ROOT}/{name}", partial(self._list, name))
+            self.api.route("DELETE", f"{ROOT}/{name}/{{id}}", partial(self._delete, name))
+        for name, below, held in (
+            ("orders", "refunds", self.refunds),
+            ("products", "variations", self.variations),
+        ):
+            route = partial(self._below, name, held)
+            self.api.route("GET", f"{ROOT}/{name}/{{id}}/{below}", route)
 
     # What happens in the shop
 
-    def put(self, name: str, identity: int, modified: datetime | None, **fields: Any) -> None:
+    def put(self, name: str, identity: int, modified: datetime | None, /, **fields: Any) -> None:
         """Create or change a record; its children are listed in it."""
         before = self.held[name].get(identity, {})
         at = None if modified is None else gmt(modified)
@@ -96,9 +100,7 @@ class WooShop:
     # Who calls
 
     def _guard(self, request: Request) -> Reply | None:
-        wrong = refused(
-            "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.", 401
-        )
+        wrong = refused("woocommerce_rest_cannot_view", "Sorry, you cannot list resources.", 401)
         encrypted = self.behind_tls or request.headers.get("x-forwarded-proto") == "https"
         if encrypted:
             said = request.headers.get("authorization", "").removeprefix("Basic ")
@@ -221,7 +223,3 @@ def _place(one: Mapping[str, Any], orderby: str) -> tuple[str, int]:
     said = one.get(by.get(orderby, "")) if orderby in by else ""
     return (said or "", one["id"])
 
-
-def said(body: bytes) -> Any:
-    """What an answer says, decoded."""
-    return json.loads(body)
