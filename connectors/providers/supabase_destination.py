@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.contract import Destination, Encoding, Selection, SyncMode, Target, Writer, WriteMode
+from connectors.contract import Encoding, Selection, SyncMode, Target, Writer, WriteMode
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
 from connectors.http.addresses import Resolve, system_resolve
@@ -106,7 +106,3 @@ class SupabaseDestination:
         )
         source.surround(self._surroundings)
         return source
-
-
-def _keeps_the_contract(destination: SupabaseDestination) -> Destination:
-    return destination

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError, TransientError
-from connectors.http.call import Answer, Call, encoded
+from connectors.http.call import Call, encoded
 from connectors.http.client import HttpClient
 from connectors.providers.supabase_rows import Key, Row, body_of, decoded
 from connectors.providers.supabase_tables import Keyset, named, spelled
@@ -57,7 +58,7 @@ class RemoteTable:
             headers.append(("Prefer", prefer))
         if body is not None:
             headers.append(("Content-Type", "application/json"))
-        return Call(path=path, method=method, headers=tuple(headers), body=body)
+        return Call(path=quote(path, safe=""), method=method, headers=tuple(headers), body=body)
 
     # What is there
 
@@ -123,7 +124,7 @@ class RemoteTable:
                 body_of(rows[start : start + MOST_ROWS], names),
             )
             conflict = ",".join(named(one) for one in self.target.primary_key)
-            columns = ",".join(quoted_column(one) for one in names)
+            columns = ",".join(named(one) for one in names)
             self.client.send(call.put({"on_conflict": conflict, "columns": columns}))
 
     def mark(self, keys: Sequence[Key], moment: datetime) -> None:
@@ -187,11 +188,6 @@ class RemoteTable:
         )
 
 
-def quoted_column(name: str) -> str:
-    """A name in ``columns``, which is a list of its own kind."""
-    return named(name)
-
-
 def _spelled(known: Known) -> Mapping[str, Any]:
     committed, state = known.committed, known.committed.state
     at = committed.committed_at
@@ -228,8 +224,3 @@ def _object(text: Any) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def answered(answer: Answer) -> Sequence[dict[str, Any]]:
-    """The rows of an answer."""
-    return decoded(answer.content)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from connectors.http.call import Call, encoded
 from connectors.http.client import HttpClient
@@ -162,7 +163,7 @@ def spec_of(
         params["order"] = ",".join(f"{named(one)}.asc" for one in ordered)
     return StreamSpec(
         name=table.name,
-        path=table.name,
+        path=quote(table.name, safe=""),
         primary_key=table.key,
         columns=table.columns,
         pages=Keyset(columns=rising, size=size, nullable=nullable)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from connectors.contract import (
@@ -113,23 +114,80 @@ class SupabaseWriter:
     # Upserts
 
     def _upserted(self) -> Counts:
-        processed, rejected = 0, self._rejected
-        created = updated = 0
-        for names, newest, bad in self._newest():
-            processed += sum(newest.values())
-            rejected += bad
+        done = Counts(rejected=self._rejected, bytes=self._bytes)
+        for names, tables in self._alike():
             self._look(names)
-            new, changed = self._compared(list(newest), names)
-            self._table.upsert([*new, *changed], self._sent(names))
-            created, updated = created + len(new), updated + len(changed)
-        return Counts(
-            processed=processed,
-            created=created,
-            updated=updated,
-            rejected=rejected,
-            bytes=self._bytes,
-        )
+            newest: dict[Key, Row] = {}
+            came = keyless = 0
+            for table in tables:
+                for row in rows_of(table, self._target.primary_key):
+                    came += 1
+                    keyless += None in row.key
+                    if None not in row.key:
+                        self._keep_newest(newest, row)
+            self._met.update(newest)
+            new, changed = self._compared(newest, names)
+            sent = [*names, *((DELETED_AT,) if self._soft else ())]
+            self._table.upsert([*new, *changed], sent)
+            done += Counts(
+                processed=came - keyless,
+                created=len(new),
+                updated=len(changed),
+                rejected=keyless,
+            )
+        return done
 
-    def _newest(self) -> Sequence[tuple[Sequence[str], Mapping[Row, int], int]]:
-        """By their columns: of each key the newest row, and how often the key came."""
-        raise NotImplementedError
+    def _alike(self) -> Iterator[tuple[Sequence[str], Sequence[pa.Table]]]:
+        """What was staged, in its order; tables of the same columns together."""
+        for names, tables in groupby(self._staged, key=lambda table: plain_schema(table.schema)):
+            yield names.names, list(tables)
+
+    def _keep_newest(self, newest: dict[Key, Row], row: Row) -> None:
+        key = canonical(row.key)
+        held = newest.get(key)
+        if held is None or not self._is_older(row, held.values):
+            newest[key] = row
+
+    def _compared(
+        self, newest: Mapping[Key, Row], names: Sequence[str]
+    ) -> tuple[Sequence[Row], Sequence[Row]]:
+        """The rows that are not there yet, and those that say something new."""
+        wanted = dict.fromkeys((*names, *((DELETED_AT,) if self._soft else ())))
+        stored = {
+            plain_key(row, self._target.primary_key): row
+            for row in self._table.stored([row.key for row in newest.values()], list(wanted))
+        }
+        new = [row for key, row in newest.items() if key not in stored]
+        there = [(row, stored[key]) for key, row in newest.items() if key in stored]
+        return new, [row for row, held in there if self._says_more(row, held)]
+
+    def _says_more(self, row: Row, held: Mapping[str, Any]) -> bool:
+        if held.get(DELETED_AT) is not None and self._soft:
+            return True
+        if self._is_older(row, held):
+            return False
+        return not all(same(value, held.get(name)) for name, value in row.values.items())
+
+    def _is_older(self, row: Row, held: Mapping[str, Any]) -> bool:
+        cursor = self._target.cursor_field
+        return cursor is not None and is_older(row.values.get(cursor), held.get(cursor))
+
+    # Deletes
+
+    def _without_missing(self) -> Counts:
+        """Remove or mark what the whole read did not bring."""
+        key = self._target.primary_key
+        there = self._table.keys(alive=self._soft)
+        missing = [
+            tuple(row[name] for name in key) for row in there if plain_key(row, key) not in self._met
+        ]
+        if missing and not self._met and not self._target.allow_empty:
+            raise EmptySourceError(
+                f"{self._target.stream!r} came back empty, and {self._target.table!r} is not; "
+                "if it is meant, allow empty sources for this sync"
+            )
+        if self._soft:
+            self._table.mark(missing, self._clock())
+        else:
+            self._table.delete(missing)
+        return Counts(deleted=len(missing))

@@ -4,11 +4,12 @@ A world is a provider with its own records and its own clock, which moves only b
 waits. What it does in a test is drawn: changes, troubles at the n-th request, deaths.
 """
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,38 +154,72 @@ def run(
         writer.commit(pending, finished=True)
 
 
-def prove(api: FakeApi, make, *, mode: SyncMode, examples: int, deletes: bool) -> None:  # type: ignore[no-untyped-def]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where records go: ``found`` is what is there; ``api`` may have troubles of its own."""
+
+    destination: Destination
+    found: Callable[[], Iterable[Mapping[str, Any]]]
+    api: FakeApi | None = None
+    faults: Sequence[Fault] = ()
+
+
+def in_memory(world: World) -> Place:
+    store = MemoryStore()
+    return Place(
+        destination=MemoryDestination(store), found=lambda: store.records("shop", "orders") or ()
+    )
+
+
+def prove(
+    api: FakeApi,
+    make: Callable[[], Provider],
+    *,
+    mode: SyncMode,
+    examples: int,
+    deletes: bool,
+    to: Callable[[World], Place] = in_memory,
+) -> None:
     """``make`` gives a provider without records; ``deletes`` says that it tells of deletes."""
 
     @settings(max_examples=examples, deadline=None)
     @given(rounds=ROUNDS, batch_rows=st.integers(1, 4))
-    def proven(rounds, batch_rows) -> None:  # type: ignore[no-untyped-def]
+    def proven(rounds: list[Any], batch_rows: int) -> None:
         world = World(api, make())
         stream = world.provider.stream
-        store = MemoryStore()
-        destination = MemoryDestination(store)
-        how = {"mode": mode, "batch_rows": batch_rows}
+        place = to(world)
         for number, (changes, troubles, dies_after) in enumerate(rounds):
             for change in changes:
                 world.change(*change)
             for nth, kind, change in troubles:
                 api.at(nth, world.trouble(kind, change, deletes=deletes))
+                if place.api is not None:
+                    place.api.at(nth * 2, [*place.faults, *PLAIN.values()][change[0]])
             with closing(world.open()) as source, suppress(ConnectorError, DiedError):
                 run(
                     source,
-                    destination,
+                    place.destination,
                     stream,
                     execution=f"e{number}",
+                    mode=mode,
+                    batch_rows=batch_rows,
                     dies_after=dies_after,
-                    **how,
                 )
-        api.calm()
+        for calmed in filter(None, (api, place.api)):
+            calmed.calm()
         world.sleep(3600)
         world.change(9, 0, "last")
         with closing(world.open()) as source:
-            run(source, destination, stream, execution="good", **how)
+            run(
+                source,
+                place.destination,
+                stream,
+                execution="good",
+                mode=mode,
+                batch_rows=batch_rows,
+            )
 
-        found = rows_of(store.records("shop", "orders") or ())
+        found = rows_of(place.found())
         assert [one for one in found if one.note != GONE] == sorted(world.there.values())
 
     proven()
