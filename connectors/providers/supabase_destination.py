@@ -16,6 +16,7 @@ attempt that died had already written.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -54,7 +55,8 @@ class SupabaseDestination:
 
     def check(self) -> str:
         """Ask which tables there are."""
-        return self._source("public").check()
+        with closing(self._source("public")) as source:
+            return source.check()
 
     def encodings(self, target: Target) -> Sequence[Encoding]:
         """Arrow."""
@@ -78,12 +80,11 @@ class SupabaseDestination:
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
         """A whole table as Arrow."""
-        source = self._source(dataset)
-        stream = source.stream(table)
-        selection = Selection(stream=stream, mode=SyncMode.FULL)
-        batches = source.read(selection, None, Encoding.ARROW)
-        tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
-        source.close()
+        with closing(self._source(dataset)) as source:
+            stream = source.stream(table)
+            selection = Selection(stream=stream, mode=SyncMode.FULL)
+            batches = source.read(selection, None, Encoding.ARROW)
+            tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
         return pa.concat_tables([arrow_schema(stream.schema).empty_table(), *tables])
 
     def close(self) -> None:

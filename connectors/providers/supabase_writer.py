@@ -179,7 +179,9 @@ class SupabaseWriter:
         key = self._target.primary_key
         there = self._table.keys(alive=self._soft)
         missing = [
-            tuple(row[name] for name in key) for row in there if plain_key(row, key) not in self._met
+            tuple(row[name] for name in key)
+            for row in there
+            if plain_key(row, key) not in self._met
         ]
         if missing and not self._met and not self._target.allow_empty:
             raise EmptySourceError(

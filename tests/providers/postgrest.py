@@ -151,12 +151,13 @@ class Project:
         params = request.params
         where, values = _where(params)
         names = _split(params["select"]) if params.get("select", "*") != "*" else []
-        columns = sql.SQL(", ").join(map(sql.Identifier, map(_name, names))) or sql.SQL("*")
+        chosen = sql.SQL(", ").join(map(sql.Identifier, map(_name, names)))
+        columns = chosen if names else sql.SQL("*")
         offset = int(params.get("offset", "0"))
         limit = min(int(params.get("limit", str(self.max_rows))), self.max_rows)
         query = sql.SQL(
-            "SELECT coalesce(json_agg(t), '[]')::text, count(*) FROM "
-            "(SELECT {} FROM {} WHERE {}{} LIMIT {} OFFSET {}) t"
+            "SELECT coalesce(json_agg(pgrst_rows), '[]')::text, count(*) FROM "
+            "(SELECT {} FROM {} WHERE {}{} LIMIT {} OFFSET {}) pgrst_rows"
         ).format(columns, table, where, _order(params), sql.Literal(limit), sql.Literal(offset))
         body, count = connection.execute(query, values).fetchone()
         total = "*"
@@ -269,10 +270,14 @@ def _condition(column: str, said: str, values: list[str], *, quoted: bool) -> sq
     elif operator == "in":
         listed = [_name(one) for one in _split(value[1:-1])]
         values.extend(listed)
-        made = sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join([sql.Placeholder()] * len(listed)))
+        made = sql.SQL("{} IN ({})").format(
+            name, sql.SQL(", ").join([sql.Placeholder()] * len(listed))
+        )
     elif operator in OPERATORS:
         values.append(_name(value) if quoted else value)
-        made = sql.SQL("{} ").format(name) + sql.SQL(cast(LiteralString, OPERATORS[operator] + " %s"))
+        made = sql.SQL("{} ").format(name) + sql.SQL(
+            cast(LiteralString, OPERATORS[operator] + " %s")
+        )
     else:
         raise WrongError(f"failed to parse filter ({said})")
     return sql.SQL("NOT ({})").format(made) if negated else made
@@ -284,7 +289,12 @@ def _order(params: Mapping[str, str]) -> sql.Composable:
     parts = []
     for one in _split(params["order"]):
         column, _, rest = _after_name(one)
-        words = {"asc": "ASC", "desc": "DESC", "nullsfirst": "NULLS FIRST", "nullslast": "NULLS LAST"}
+        words = {
+            "asc": "ASC",
+            "desc": "DESC",
+            "nullsfirst": "NULLS FIRST",
+            "nullslast": "NULLS LAST",
+        }
         said = " ".join(words[word] for word in rest.split(".") if word)
         parts.append(sql.Identifier(_name(column)) + sql.SQL(cast(LiteralString, f" {said}")))
     return sql.SQL(" ORDER BY ") + sql.SQL(", ").join(parts)
@@ -321,4 +331,3 @@ def _split(text: str) -> list[str]:
             start = place + 1
         place += 1
     return [*parts, text[start:]] if text else []
-

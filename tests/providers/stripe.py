@@ -120,8 +120,7 @@ class StripeAccount:
         found = [
             one
             for one in self.events
-            if one["created"] >= oldest
-            and re.fullmatch(wanted, one["type"])
+            if one["created"] >= oldest and re.fullmatch(wanted, one["type"])
         ]
         return self._page("events", found, request)
 

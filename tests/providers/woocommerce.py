@@ -222,4 +222,3 @@ def _place(one: Mapping[str, Any], orderby: str) -> tuple[str, int]:
     by = {"modified": "date_modified_gmt", "date": "date_created_gmt"}
     said = one.get(by.get(orderby, "")) if orderby in by else ""
     return (said or "", one["id"])
-
