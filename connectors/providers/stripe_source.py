@@ -280,7 +280,8 @@ class Reading:
         None where it is gone and that event has not come yet: it will.
         """
         try:
-            found = self.client.get(f"{self.spec.path}/{told.id}").json()
+            call = Call(path=f"{self.spec.path}/{told.id}")
+            found = self.client.fetch(call, lambda answer: answer.json())
         except GoneError:
             found = None
         if found is not None and not found.get("deleted"):

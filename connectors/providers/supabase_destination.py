@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.contract import Encoding, Selection, SyncMode, Target, Writer, WriteMode
+from connectors.contract import Encoding, Selection, SyncMode, Target, WriteMode, Writer
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
 from connectors.http.addresses import Resolve, system_resolve

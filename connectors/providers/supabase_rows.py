@@ -16,6 +16,7 @@ import msgspec
 
 from connectors.arrow import Logical, logical_of
 from connectors.errors import ConfigError
+from connectors.http.call import Answer
 from connectors.late import pa
 from connectors.sql.arriving import plain_table
 
@@ -77,9 +78,9 @@ def body_of(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     return _ENCODER.encode([{name: row.values.get(name) for name in names} for row in rows])
 
 
-def decoded(content: bytes) -> list[dict[str, Any]]:
-    """Rows as they were answered; numbers with a point keep their digits."""
-    found = _DECODER.decode(content)
+def answered(answer: Answer) -> list[dict[str, Any]]:
+    """The rows of an answer; `TransientError` when it breaks off, so that it is asked again."""
+    found = answer.json()
     if not isinstance(found, list):
         raise ConfigError("the project's API answered with something that is no list of rows")
     return found

@@ -18,7 +18,7 @@ from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError, TransientError
 from connectors.http.call import Call, encoded
 from connectors.http.client import HttpClient
-from connectors.providers.supabase_rows import Key, Row, body_of, decoded
+from connectors.providers.supabase_rows import Key, Row, answered, body_of
 from connectors.providers.supabase_tables import Keyset, named, spelled
 
 DELETED_AT = "_deleted_at"
@@ -95,7 +95,7 @@ class RemoteTable:
         """Every row of a list, however few are given at once."""
         pages = Keyset(columns=self.target.primary_key, size=MOST_ROWS)
         call = pages.first(call)
-        while rows := decoded(self.client.send(call).content):
+        while rows := self.client.fetch(call, answered):
             yield from rows
             call = call.put({"and": f"({pages.after(rows[-1])})"})
 
@@ -146,13 +146,12 @@ class RemoteTable:
         """What was committed; `ConfigError` with what to create, where no state can be kept."""
         mine = {"owner": f"eq.{self.target.owner}", "stream": f"eq.{self.target.stream}"}
         try:
-            answer = self.client.send(self._call("GET", STATE_TABLE).put(mine))
+            rows = self.client.fetch(self._call("GET", STATE_TABLE).put(mine), answered)
         except ConfigError as error:
             raise ConfigError(
                 f"{self._schema}.{STATE_TABLE} cannot be read, where states are kept; create it "
                 f"once: {STATE_SQL.format(schema=self._schema)} The project says: {error}"
             ) from error
-        rows = decoded(answer.content)
         return _known(rows[0]) if rows else None
 
     def move(self, known: Known | None, committed: Committed) -> Known:

@@ -17,7 +17,7 @@ from connectors.http.client import HttpClient
 from connectors.rest.columns import Column, Kind
 from connectors.rest.incremental import Incremental
 from connectors.rest.pages import OffsetPages, Page
-from connectors.rest.records import Record
+from connectors.rest.records import Record, find
 from connectors.rest.spec import StreamSpec
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -55,8 +55,8 @@ class Table:
 def tables(client: HttpClient, schema: str) -> Sequence[Table]:
     """Every table that the key may see, ordered by name."""
     headers = (("Accept-Profile", schema), ("Accept", "application/openapi+json"))
-    said = client.send(Call(path="", headers=headers)).json()
-    found = said.get("definitions") or {}
+    said = client.fetch(Call(path="", headers=headers), lambda answer: answer.json())
+    found: Mapping[str, Any] = find(said, "definitions") or {}
     return [_table(name, found[name]) for name in sorted(found)]
 
 
@@ -105,7 +105,7 @@ def spelled(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyset:
-    """Rises by ``columns``; only the first, with ``nullable``, may be NULL, and comes first then."""
+    """Rises by ``columns``; ``nullable``: the first of them may be NULL, and comes first then."""
 
     columns: tuple[str, ...]
     size: int

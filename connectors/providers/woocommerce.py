@@ -85,7 +85,7 @@ def streams(size: int = PAGE) -> tuple[StreamSpec, ...]:
     )
     unfiltered = Incremental(field=MODIFIED, exclusive=True, params=by_id)
 
-    def listed(name: str, asked: Incremental = modified, **columns: str) -> StreamSpec:
+    def listed(name: str, asked: Incremental, **columns: str) -> StreamSpec:
         params = {"role": "all"} if name == "customers" else {"status": "any"}
         return StreamSpec(
             name=name,
@@ -124,12 +124,12 @@ def streams(size: int = PAGE) -> tuple[StreamSpec, ...]:
         )
 
     return (
-        listed("orders", **ORDERS),
+        listed("orders", modified, **ORDERS),
         nested("refunds", "orders", "refunds", **REFUNDS),
         listed("customers", unfiltered, **CUSTOMERS),
-        listed("products", **PRODUCTS),
+        listed("products", modified, **PRODUCTS),
         nested("variations", "products", "variations", **VARIATIONS),
-        listed("coupons", **COUPONS),
+        listed("coupons", modified, **COUPONS),
         ids("orders", status="any"),
         ids("customers", role="all"),
         ids("products", status="any"),

@@ -219,9 +219,9 @@ class DestinationSystem(Base):
                 found = connection.execute(query).fetchall()
             except psycopg.errors.UndefinedTable:
                 return None
-        if table != "orders":
-            for one in found:
-                one.pop("_deleted_at")
+        for one in found:
+            if one.get("_deleted_at", 0) is None:
+                del one["_deleted_at"]
         return list(found)
 
     def tables(self) -> list[str]:
@@ -397,6 +397,11 @@ def read(source: Source, name: str, **how: Any) -> list[Batch]:
     return list(source.read(selection, None, Encoding.ARROW))
 
 
+def records(batches: Sequence[Batch]) -> list[dict[str, Any]]:
+    tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
+    return [one for data in tables for one in data.to_pylist()]
+
+
 def test_columns_come_as_the_database_has_them(api, project):
     """Law 7."""
     project.run("DROP TABLE orders")
@@ -408,9 +413,8 @@ def test_columns_come_as_the_database_has_them(api, project):
     )
     source = registry.get("supabase").open_source(config(api))
 
-    [batch] = read(source, "orders")
+    [found] = records(read(source, "orders"))
 
-    [found] = batch.data.to_pylist()
     assert found["id"] == 2**63 - 1
     assert found["Größe, in cm"] == "12345678.1230"
     assert (found["tags"], found["meta"]) == ('["a","b"]', '{"a":1.10}')
@@ -428,7 +432,7 @@ def test_a_key_of_several_columns_is_read_page_by_page(api, postgres_url):
            INSERT INTO orders SELECT 'a"(,) ' || n % 3, n, now() FROM generate_series(1, 9) n"""
     )
     with closing(system.open()) as source:
-        found = [one for batch in read(source, "orders") for one in batch.data.to_pylist()]
+        found = records(read(source, "orders"))
 
     assert sorted(one["no."] for one in found) == list(range(1, 10))
 
@@ -443,7 +447,7 @@ def test_a_table_without_a_key_is_read_whole(api, postgres_url):
             )
     with closing(system.open()) as source:
         assert source.stream("orders").primary_key == ()
-        found = [one for batch in read(source, "orders") for one in batch.data.to_pylist()]
+        found = records(read(source, "orders"))
 
     assert len(rows_of(found)) == 5
 

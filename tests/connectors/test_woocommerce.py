@@ -256,10 +256,11 @@ def test_a_store_without_a_scheme_is_refused():
 
 def test_a_shop_that_answers_with_pages_for_people_is_tried_again_later(api, shop):
     api.at(1, html_page, html_page)
-    waited = []
-    with closing(opened(api, outside=Outside(sleep=waited.append))) as source:
-        with pytest.raises(TransientError, match="HTML"):
-            source.check()
+    waited: list[float] = []
+    source = opened(api, outside=Outside(sleep=waited.append))
+
+    with closing(source), pytest.raises(TransientError, match="HTML"):
+        source.check()
 
     assert len(waited) == 1
 

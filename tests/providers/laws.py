@@ -219,6 +219,7 @@ def prove(
                 batch_rows=batch_rows,
             )
 
+        place.destination.close()
         found = rows_of(place.found())
         assert [one for one in found if one.note != GONE] == sorted(world.there.values())
 

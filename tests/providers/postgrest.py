@@ -152,7 +152,7 @@ class Project:
         where, values = _where(params)
         names = _split(params["select"]) if params.get("select", "*") != "*" else []
         chosen = sql.SQL(", ").join(map(sql.Identifier, map(_name, names)))
-        columns = chosen if names else sql.SQL("*")
+        columns: sql.Composable = chosen if names else sql.SQL("*")
         offset = int(params.get("offset", "0"))
         limit = min(int(params.get("limit", str(self.max_rows))), self.max_rows)
         query = sql.SQL(
@@ -185,7 +185,7 @@ class Project:
         given = request.params.get("columns")
         names = [_name(one) for one in _split(given)] if given else list(rows[0])
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        conflict = sql.SQL("")
+        conflict: sql.Composable = sql.SQL("")
         prefer = request.headers.get("prefer", "")
         if "resolution=" in prefer:
             keys = [_name(one) for one in _split(request.params["on_conflict"])]
@@ -275,9 +275,7 @@ def _condition(column: str, said: str, values: list[str], *, quoted: bool) -> sq
         )
     elif operator in OPERATORS:
         values.append(_name(value) if quoted else value)
-        made = sql.SQL("{} ").format(name) + sql.SQL(
-            cast(LiteralString, OPERATORS[operator] + " %s")
-        )
+        made = sql.SQL("{} ").format(name) + sql.SQL(OPERATORS[operator] + " %s")
     else:
         raise WrongError(f"failed to parse filter ({said})")
     return sql.SQL("NOT ({})").format(made) if negated else made
@@ -296,7 +294,7 @@ def _order(params: Mapping[str, str]) -> sql.Composable:
             "nullslast": "NULLS LAST",
         }
         said = " ".join(words[word] for word in rest.split(".") if word)
-        parts.append(sql.Identifier(_name(column)) + sql.SQL(cast(LiteralString, f" {said}")))
+        parts.append(sql.Identifier(_name(column)) + sql.SQL(f" {said}"))
     return sql.SQL(" ORDER BY ") + sql.SQL(", ").join(parts)
 
 
