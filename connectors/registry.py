@@ -28,6 +28,9 @@ BUILT_IN = {
     "files": "connectors.files.connector:CONNECTOR",
     "mongodb": "connectors.mongodb.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
+    "stripe": "connectors.providers.stripe:CONNECTOR",
+    "supabase": "connectors.providers.supabase:CONNECTOR",
+    "woocommerce": "connectors.providers.woocommerce:CONNECTOR",
 }
 
 
