@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import health, pages, session
+from sync_pipelines.gateway import health, metrics, pages, session
 from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
@@ -15,6 +15,7 @@ from sync_pipelines.gateway.webhooks.router import router as webhooks
 
 ROUTERS = (
     health.router,
+    metrics.router,
     session.router,
     pages.router,
     me.router,
@@ -27,6 +28,7 @@ ROUTERS = (
 
 def create_app(doors: Doors) -> FastAPI:
     """The gateway, with everything from outside that it needs."""
+    meter = metrics.Meter(doors)
     app = FastAPI(
         title="Sync Pipelines",
         version=version("sync-pipelines"),
@@ -35,10 +37,12 @@ def create_app(doors: Doors) -> FastAPI:
         openapi_url="/api/openapi.json",
         middleware=[
             Middleware(Logged, rng=doors.rng),
+            Middleware(metrics.Counted, meter=meter),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),
         ],
     )
     app.state.doors = doors
+    app.state.meter, app.state.probes = meter, health.Probes()
     app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app)
     for router in ROUTERS:

@@ -56,13 +56,13 @@ class Logged:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
-                _log.exception("http.failed", route=_route(scope))
+                _log.exception("http.failed", route=route_of(scope))
                 raise
             finally:
                 _log.info(
                     "http.request",
                     method=scope["method"],
-                    route=_route(scope),
+                    route=route_of(scope),
                     status=status,
                     milliseconds=round((perf_counter() - began) * 1000, 1),
                     tenant=state.get("tenant"),
@@ -119,6 +119,6 @@ def client_of(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-def _route(scope: Scope) -> str | None:
+def route_of(scope: Scope) -> str | None:
     """The template of the route that took a request, None where none did."""
     return getattr(scope.get("route"), "path", None)
