@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import health, metrics, pages, progress, session
+from sync_pipelines.gateway import dagster, health, metrics, pages, progress, session
 from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
@@ -23,6 +23,7 @@ ROUTERS = (
     tenants.router,
     audit.router,
     progress.router,
+    dagster.router,
     webhooks,
 )
 
