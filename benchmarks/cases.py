@@ -214,6 +214,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "runs": launches.runs,
     "queue": launches.queue,
     "rush": launches.rush,
+    "webhooks": launches.webhooks,
 }
 
 

@@ -18,7 +18,9 @@ class Work(StrEnum):
     how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
     schedules of ten times as many; its samples are how late each was. ``runs`` launches
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
-    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute.
+    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``webhooks``
+    posts ``times`` webhooks while ``due`` other syncs go on; its samples are the seconds
+    until the row that each is about is committed at the destination.
     """
 
     COPY = "copy"
@@ -31,6 +33,7 @@ class Work(StrEnum):
     RUNS = "runs"
     QUEUE = "queue"
     RUSH = "rush"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import dagster, health, metrics, pages, progress, session
+from sync_pipelines.gateway import dagster, health, metrics, pages, progress, reference, session
 from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
@@ -18,6 +18,7 @@ ROUTERS = (
     metrics.router,
     session.router,
     pages.router,
+    reference.router,
     me.router,
     tokens.router,
     tenants.router,
@@ -34,7 +35,7 @@ def create_app(doors: Doors) -> FastAPI:
     app = FastAPI(
         title="Sync Pipelines",
         version=version("sync-pipelines"),
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
         middleware=[

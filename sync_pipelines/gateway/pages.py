@@ -33,6 +33,8 @@ label, input, button { display: block; width: 100%; box-sizing: border-box; font
 input { margin: .25rem 0 1rem; padding: .5rem; }
 button { padding: .6rem; cursor: pointer; }
 table { width: 100%; text-align: left; border-collapse: collapse; }
+main.wide { max-width: 60rem; margin-top: 2rem; }
+td { vertical-align: top; padding-right: 1rem; }
 .problem { border-left: .25rem solid #c00; padding-left: .75rem; }
 .hint { margin-top: -.75rem; }
 """
@@ -99,7 +101,7 @@ def account(request: Request, doors: ItsDoors) -> Response:
         found = secret and find_session_for_all_tenants(db, secret, now=doors.clock())
     if not found:
         return RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
-    return _page(
+    return page(
         "account.html",
         title="Your account",
         email=found.user.email,
@@ -183,7 +185,7 @@ def _first_admin_form(
 
 
 def _no_such_link() -> Response:
-    return _page(
+    return page(
         "message.html",
         title="This link is not good any more",
         text="It works once, within an hour, while there is no user. "
@@ -201,7 +203,7 @@ def _credentials(
     problem: ProblemError | None,
     is_new: bool = False,
 ) -> Response:
-    return _page(
+    return page(
         "credentials.html",
         title=title,
         action=action,
@@ -216,12 +218,13 @@ def _credentials(
     )
 
 
-def _page(
+def page(
     template: str,
     *,
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> Response:
+    """A page of our own, which no other site may show and that loads nothing."""
     html = _pages.get_template(template).render(style=STYLE, **values)
     return HTMLResponse(html, status, headers={**HEADERS, **(headers or {})})

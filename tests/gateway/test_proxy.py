@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from sync_pipelines.catalog.sessions import open_session
 from sync_pipelines.catalog.users import make_user
@@ -314,7 +315,7 @@ def test_messages_pass_both_ways_and_secrets_do_not(address, cookie):
         ws(address),
         origin=address,
         additional_headers=cookie,
-        subprotocols=["graphql-ws"],
+        subprotocols=[Subprotocol("graphql-ws")],
     ) as client:
         client.send("hello")
         told = json.loads(client.recv(timeout=10))
