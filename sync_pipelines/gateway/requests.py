@@ -10,6 +10,7 @@ import re
 from http import HTTPStatus
 from random import Random
 from time import perf_counter
+from uuid import UUID
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -67,6 +68,7 @@ class Logged:
                     milliseconds=round((perf_counter() - began) * 1000, 1),
                     tenant=state.get("tenant"),
                     actor=state.get("actor"),
+                    execution=_execution_of(scope),
                     client=client_of(scope),
                 )
 
@@ -122,3 +124,12 @@ def client_of(scope: Scope) -> str:
 def route_of(scope: Scope) -> str | None:
     """The template of the route that took a request, None where none did."""
     return getattr(scope.get("route"), "path", None)
+
+
+def _execution_of(scope: Scope) -> str | None:
+    """The execution that a request's path names, None where it names none."""
+    named = str(scope.get("path_params", {}).get("execution_id", ""))
+    try:
+        return str(UUID(named))
+    except ValueError:
+        return None
