@@ -56,7 +56,8 @@ _STEPS = """
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM queued_at - created_at)),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - queued_at)),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM completed_at - started_at))
-  FROM sync.sync_executions WHERE sync_id = %s AND trigger = 'realtime' AND status = 'completed'
+  FROM sync.sync_executions
+ WHERE sync_id = %s AND trigger = 'realtime' AND status = 'completed' AND created_at > %s
 """
 
 
@@ -77,13 +78,14 @@ def posted(task: Task) -> Measure:
     steps: list[float] = []
 
     def ready(where: Endpoints) -> None:
+        began = system_clock()
         with (
             open_session(settings) as opened,
             _load(opened.catalog, others, where.dagster_url),
         ):
             samples.extend(_measured(task, endpoint, watched, where.gateway_url))
         with psycopg.connect(task.catalog) as catalog:
-            steps.extend(catalog.execute(_STEPS, [watched.id]).fetchone() or ())
+            steps.extend(catalog.execute(_STEPS, [watched.id, began]).fetchone() or ())
 
     run_up(settings, on_ready=ready, once=True, say=lambda _: None)
     if len(samples) < task.times:
