@@ -5,10 +5,20 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import dagster, health, metrics, pages, progress, reference, session
+from sync_pipelines.gateway import (
+    dagster,
+    health,
+    metrics,
+    oidc,
+    pages,
+    progress,
+    reference,
+    session,
+)
 from sync_pipelines.gateway.api import audit, me, tenants, tokens
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
+from sync_pipelines.gateway.oidc_provider import Provider
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
 from sync_pipelines.gateway.webhooks.router import router as webhooks
@@ -18,6 +28,7 @@ ROUTERS = (
     metrics.router,
     session.router,
     pages.router,
+    oidc.router,
     reference.router,
     me.router,
     tokens.router,
@@ -46,6 +57,8 @@ def create_app(doors: Doors) -> FastAPI:
     )
     app.state.doors = doors
     app.state.meter, app.state.probes = meter, health.Probes()
+    has_provider = doors.settings.oidc_issuer is not None
+    app.state.oidc = Provider(doors.settings) if has_provider else None
     app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app)
     for router in ROUTERS:

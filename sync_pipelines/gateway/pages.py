@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -58,9 +59,9 @@ Written = Annotated[str, Form(max_length=1000)]
 
 
 @router.get("/sign-in")
-def sign_in_page(next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
+def sign_in_page(doors: ItsDoors, next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
     """The form."""
-    return _sign_in_form(next=_safe(next))
+    return _sign_in_form(doors, next=safe_place(next))
 
 
 @router.post("/sign-in")
@@ -72,8 +73,8 @@ def sign_in_form(
     try:
         opened = sign_in(request, doors, email=email, password=password)
     except ProblemError as problem:
-        return _sign_in_form(next=_safe(next), email=email, problem=problem)
-    response = RedirectResponse(_safe(next), HTTPStatus.SEE_OTHER)
+        return _sign_in_form(doors, next=safe_place(next), email=email, problem=problem)
+    response = RedirectResponse(safe_place(next), HTTPStatus.SEE_OTHER)
     put_session(response, request, doors.settings, opened)
     return response
 
@@ -159,15 +160,23 @@ def _made(doors: Doors, key: str, email: str, kept: str) -> User | None:
     return user
 
 
-def _safe(wanted: str) -> str:
+def safe_place(wanted: str) -> str:
     """A path of this gateway; anything that leads elsewhere becomes the home."""
     plain = wanted.isprintable() and "\\" not in wanted
     return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else HOME
 
 
-def _sign_in_form(*, next: str, email: str = "", problem: ProblemError | None = None) -> Response:
+def _sign_in_form(
+    doors: Doors, *, next: str, email: str = "", problem: ProblemError | None = None
+) -> Response:
+    has_another_way = doors.settings.oidc_issuer is not None
     return _credentials(
-        "Sign in", action="/sign-in", hidden={"next": next}, email=email, problem=problem
+        "Sign in",
+        action="/sign-in",
+        hidden={"next": next},
+        email=email,
+        problem=problem,
+        elsewhere=f"/sign-in/oidc?next={quote(next)}" if has_another_way else None,
     )
 
 
@@ -202,6 +211,7 @@ def _credentials(
     email: str,
     problem: ProblemError | None,
     is_new: bool = False,
+    elsewhere: str | None = None,
 ) -> Response:
     return page(
         "credentials.html",
@@ -211,6 +221,7 @@ def _credentials(
         email=email,
         problem=problem and problem.detail,
         is_new=is_new,
+        elsewhere=elsewhere,
         shortest=SHORTEST_PASSWORD,
         button="Set password" if is_new else "Sign in",
         status=problem.status if problem else HTTPStatus.OK,
