@@ -11,8 +11,10 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import launches, orders, scheduling
+from benchmarks import api, launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.files import files
+from benchmarks.pages import pages
 from benchmarks.place import Place
 from benchmarks.processes import child, pipeline
 from benchmarks.task import Measure, Task, Work
@@ -208,6 +210,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "nothing": nothing,
     "duckdb": to_duckdb,
     "memory": memory,
+    "files": files,
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,
@@ -215,6 +218,8 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "queue": launches.queue,
     "rush": launches.rush,
     "webhooks": launches.webhooks,
+    "pages": pages,
+    "answers": api.answers,
 }
 
 

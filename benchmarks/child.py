@@ -46,9 +46,21 @@ def perform(task: Task) -> Measure:
         from benchmarks.webhooks import posted
 
         return posted(task)
-    from benchmarks.moving import copied, warm_up
+    if task.work is Work.PAGES:
+        from benchmarks import moving, paging
+
+        moving.warm_up(task)
+        paging.warm_up()
+        return measured(lambda: paging.copied(task))
+    if task.work is Work.ASK:
+        from benchmarks.asking import asked
+
+        return asked(task)
+    from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)
+    if task.work is Work.FILE:
+        return measured(lambda: file_copied(task))
     if task.work is Work.COPY:
         return measured(lambda: copied(task))
     if task.work is Work.PASS:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from uuid import uuid4
 
+from benchmarks.declared import source_config
 from benchmarks.orders import CURSOR, KEY, STREAM
-from benchmarks.task import Task
+from benchmarks.task import Task, Work
 from connectors import registry
 from connectors.contract import (
     Batch,
@@ -21,6 +22,7 @@ from connectors.contract import (
     Target,
     WriteMode,
 )
+from connectors.described import schema_of
 from sync_pipelines.engine.move import move_stream
 from sync_pipelines.engine.plan import StreamPlan
 from sync_pipelines.engine.progress import Progress
@@ -32,6 +34,10 @@ def warm_up(task: Task) -> None:
     to_duckdb = task.destination.startswith("duckdb:")
     if to_duckdb:
         modules.append("connectors.sql.duckdb.writer")
+    if task.work is Work.FILE:
+        modules += ["connectors.files.source", "connectors.files.local"]
+        modules += [f"connectors.files.formats.{name}" for name in ("csv", "jsonl", "parquet")]
+        modules += ["connectors.sql.postgres.encode", "connectors.sql.postgres.ingest"]
     if task.arrow or to_duckdb:
         modules += ["adbc_driver_manager.dbapi", "adbc_driver_postgresql"]
     for module in modules:
@@ -83,6 +89,17 @@ def copied(task: Task) -> int:
     destination = connector.open_destination({"url": task.destination})
     with closing(source), closing(destination):
         plan = planned(task, source.stream(STREAM))
+        return move_stream(source, destination, plan, Progress(), NoMirror()).counts.processed
+
+
+def file_copied(task: Task) -> int:
+    """One file into a new table, with the file's own columns; how many records arrived."""
+    source = registry.get("files").open_source(source_config(task.source))
+    destination = registry.get("database").open_destination({"url": task.destination})
+    with closing(source), closing(destination):
+        offered = source.stream(STREAM)
+        own = [one for one in offered.schema if not one.name.startswith("_")]
+        plan = planned(task, replace(offered, schema=schema_of(own)))
         return move_stream(source, destination, plan, Progress(), NoMirror()).counts.processed
 
 

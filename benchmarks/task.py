@@ -20,7 +20,9 @@ class Work(StrEnum):
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
     ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``webhooks``
     posts ``times`` webhooks while ``due`` other syncs go on; its samples are the seconds
-    until the row that each is about is committed at the destination.
+    until the row that each is about is committed at the destination. ``pages``
+    reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
+    asks the API of a catalog with ``due`` schedules.
     """
 
     COPY = "copy"
@@ -34,6 +36,9 @@ class Work(StrEnum):
     QUEUE = "queue"
     RUSH = "rush"
     WEBHOOKS = "webhooks"
+    PAGES = "pages"
+    FILE = "file"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,10 @@ class Settings(BaseSettings):
     comma-separated, whose word for who asks is taken. ``public_url`` is where people and
     programs reach the gateway, if that is another place than it listens on. With an
     ``oidc_issuer`` people may sign in there; of ``oidc_domains``, comma-separated, also
-    those who are no users yet.
+    those who are no users yet. ``smtp_url`` is the mail server; ``private_webhooks`` lets
+    notifications reach into this network. A tenant's connections may name files under
+    ``tenant_files``/TENANT only, and none where it is None; and hosts of private networks
+    only with ``allow_private_addresses``.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -44,6 +47,11 @@ class Settings(BaseSettings):
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = None
     oidc_domains: str = ""
+    smtp_url: SecretStr | None = None
+    mail_from: str = "Sync Pipelines <sync-pipelines@localhost>"
+    private_webhooks: bool = False
+    tenant_files: Path | None = None
+    allow_private_addresses: bool = False
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
 

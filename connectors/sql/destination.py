@@ -91,7 +91,7 @@ class SqlDestination:
         self._idle.append(store)
         name = store.table_name(dataset, table)
         with closing(open_source(self._config)) as source:
-            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS[self._config.dialect]))
+            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS.get(self._config.dialect, "")))
             selection = Selection(stream=stream, mode=SyncMode.FULL)
             batches = source.read(selection, None, Encoding.ARROW)
             tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
@@ -113,6 +113,10 @@ class SqlDestination:
             from connectors.sql.sqlite.writer import SqliteStore
 
             return SqliteStore(self._config)
+        if self._config.dialect is Dialect.MYSQL:
+            from connectors.sql.mysql.writer import MysqlStore
+
+            return MysqlStore(self._config)
         from connectors.sql.duckdb.writer import DuckdbStore
 
         return DuckdbStore(self._config)

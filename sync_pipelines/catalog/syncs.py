@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from connectors.errors import ConfigError
+from sync_pipelines.catalog import tokens_of_connections
 from sync_pipelines.catalog.codec import (
     breaker_from_json,
     breaker_to_json,
@@ -143,6 +144,7 @@ def rotate_secrets_for_all_tenants(db: Db, secrets: SecretBox) -> int:
         assert token is not None
         values = {"secrets": secrets.seal(secrets.open(token)), "secrets_key_id": secrets.key_id}
         db.execute(update(ConnectionRow).where(ConnectionRow.id == identity).values(values))
+    tokens_of_connections.rotate_for_all_tenants(db, secrets)
     return len(rows)
 
 

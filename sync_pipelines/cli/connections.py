@@ -2,15 +2,16 @@
 
 from contextlib import closing
 
-import pyarrow as pa
 import typer
 
 from connectors import registry
 from connectors.contract import Json, Stream
+from connectors.cursors import cursor_candidates
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.cli.doors import AsJson, ConnectionKey, session
 from sync_pipelines.cli.output import print_json, print_line, print_table, tell
+from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.model.sync import Connection
 
 app = typer.Typer(
@@ -26,10 +27,10 @@ def check(name: ConnectionKey, as_json: AsJson = False) -> None:
         connector = registry.get(connection.connector)
         found: dict[str, Json] = {}
         if connector.source is not None:
-            with closing(connector.open_source(connection.config)) as source:
+            with closing(open_source(opened.catalog, connection)) as source:
                 found["source"] = source.check()
         if connector.destination is not None:
-            with closing(connector.open_destination(connection.config)) as destination:
+            with closing(open_destination(opened.catalog, connection)) as destination:
                 found["destination"] = destination.check()
     if as_json:
         print_json({"connection": name, "connector": connector.name, "ok": True, **found})
@@ -43,7 +44,7 @@ def discover(name: ConnectionKey, as_json: AsJson = False) -> None:
     """The streams that can be read: key, cursor candidates, columns, and what to know."""
     with session() as opened:
         connection = _found(opened.catalog, name)
-        with closing(registry.get(connection.connector).open_source(connection.config)) as source:
+        with closing(open_source(opened.catalog, connection)) as source:
             streams = list(source.discover())
     if as_json:
         print_json([_json(stream) for stream in streams])
@@ -64,21 +65,6 @@ def discover(name: ConnectionKey, as_json: AsJson = False) -> None:
         empty="there are no streams; has the connection's user the right to see any?",
     )
     tell(f"{len(streams)} streams")
-
-
-def cursor_candidates(stream: Stream) -> tuple[str, ...]:
-    """Columns that may grow with every change: the source's own choice, then times, then the key.
-
-    A single whole-number key grows with new records, though not with changed ones.
-    """
-    found = [stream.cursor_field] if stream.cursor_field else []
-    found += [field.name for field in stream.schema if pa.types.is_timestamp(field.type)]
-    found += [
-        name
-        for name in stream.primary_key
-        if len(stream.primary_key) == 1 and pa.types.is_integer(stream.schema.field(name).type)
-    ]
-    return tuple(dict.fromkeys(found))
 
 
 def _json(stream: Stream) -> Json:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import structlog
 
-from connectors import registry
 from connectors.contract import Committed, Destination, Source
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import executions
@@ -35,6 +34,7 @@ from sync_pipelines.engine.plan import chosen_streams, plan_stream
 from sync_pipelines.engine.progress import Progress
 from sync_pipelines.engine.reporter import Reporter
 from sync_pipelines.engine.settle import settle
+from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import Sync, SyncStream
@@ -157,7 +157,7 @@ class Engine:
             return
         progress.streams_total = len(streams)
         with ExitStack() as opened:
-            ends = _Ends(sync, opened)
+            ends = _Ends(self.catalog, sync, opened)
             for stream in streams:
                 progress.stream = stream.name
                 mirror = _Mirror(self.catalog, execution, stream.name)
@@ -275,7 +275,8 @@ class _Mirror:
 class _Ends:
     """A sync's source and destination, opened when first needed, closed with the run."""
 
-    def __init__(self, sync: Sync, stack: ExitStack) -> None:
+    def __init__(self, catalog: Catalog, sync: Sync, stack: ExitStack) -> None:
+        self._catalog = catalog
         self._sync = sync
         self._stack = stack
         self._source: Source | None = None
@@ -284,15 +285,13 @@ class _Ends:
     @property
     def source(self) -> Source:
         if self._source is None:
-            connection = self._sync.source
-            source = registry.get(connection.connector).open_source(connection.config)
+            source = open_source(self._catalog, self._sync.source)
             self._source = self._stack.enter_context(closing(source))
         return self._source
 
     @property
     def destination(self) -> Destination:
         if self._destination is None:
-            connection = self._sync.destination
-            opened = registry.get(connection.connector).open_destination(connection.config)
+            opened = open_destination(self._catalog, self._sync.destination)
             self._destination = self._stack.enter_context(closing(opened))
         return self._destination

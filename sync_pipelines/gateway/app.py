@@ -15,7 +15,23 @@ from sync_pipelines.gateway import (
     reference,
     session,
 )
-from sync_pipelines.gateway.api import audit, me, tenants, tokens
+from sync_pipelines.gateway.api import (
+    audit,
+    conflicts,
+    connections,
+    connectors,
+    dead_letters,
+    executions,
+    me,
+    older,
+    reports,
+    schedules,
+    sync_jobs,
+    syncs,
+    tenants,
+    tokens,
+)
+from sync_pipelines.gateway.api.openapi import describe, operation_id
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.oidc_provider import Provider
@@ -36,6 +52,16 @@ ROUTERS = (
     audit.router,
     progress.router,
     dagster.router,
+    schedules.router,
+    syncs.router,
+    connections.router,
+    executions.router,
+    connectors.router,
+    dead_letters.router,
+    conflicts.router,
+    reports.router,
+    older.router,
+    sync_jobs.router,
     webhooks,
 )
 
@@ -49,6 +75,7 @@ def create_app(doors: Doors) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        generate_unique_id_function=operation_id,
         middleware=[
             Middleware(Logged, rng=doors.rng),
             Middleware(metrics.Counted, meter=meter),
@@ -63,4 +90,5 @@ def create_app(doors: Doors) -> FastAPI:
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)
+    describe(app)
     return app

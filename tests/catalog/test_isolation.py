@@ -40,6 +40,7 @@ def some_value(column):
         str: lambda: f"text {number}",
         int: lambda: number,
         bool: lambda: True,
+        float: lambda: float(number),
         bytes: lambda: b"bytes",
         datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC),
         date: lambda: date(2026, 1, 1),

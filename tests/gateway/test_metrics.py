@@ -239,6 +239,8 @@ def test_the_dashboard_asks_for_nothing_that_is_not_told(here, world):
     sync = world.sync()
     endpoint(world)
     run(world, sync, Status.COMPLETED)
+    trigger(world.catalog, sync, now=world.clock())
+    scraped(here)
     world.clock.advance(minutes=5)
     with world.catalog.begin() as db:
         heartbeats.beat(db, "watch", every_seconds=30, now=world.clock())

@@ -19,6 +19,14 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
+from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.notify import (
+    AffectedRow,
+    InboxRow,
+    OutboxRow,
+    PreferenceRow,
+    RuleRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -29,11 +37,14 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 
 __all__ = [
     "SCHEMA",
+    "AffectedRow",
     "AuditRow",
     "Base",
     "BreakerRow",
+    "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
+    "ConnectionTokenRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",
@@ -43,8 +54,12 @@ __all__ = [
     "FirstAdminLinkRow",
     "HeartbeatRow",
     "IdempotencyRow",
+    "InboxRow",
     "IncidentRow",
     "MembershipRow",
+    "OutboxRow",
+    "PreferenceRow",
+    "RuleRow",
     "ScheduleRow",
     "SessionRow",
     "SignInFailureRow",

@@ -1,0 +1,81 @@
+"""Files as a destination: each table is a directory of objects and a manifest that names them.
+
+Laws:
+
+* Readers who take the manifest's objects, and no others, see every record exactly once.
+* An append adds one object a commit. An upsert reads the table and writes it anew, and so
+  does a replace: for tables of modest size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from connectors.contract import Destination, Encoding, Target, WriteMode, Writer
+from connectors.errors import ConfigError, ContractError
+from connectors.files.config import FilesConfig
+from connectors.files.manifest import NAME, Manifest, directory
+from connectors.files.stores import Store, open_store
+from connectors.files.writer import FilesWriter, stored_parts
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_destination(config: FilesConfig, clock: Callable[[], datetime] = _now) -> Destination:
+    """A destination in that place; nothing is connected to yet."""
+    return FilesDestination(config=config, clock=clock)
+
+
+class FilesDestination:
+    """See `connectors.contract.Destination`."""
+
+    def __init__(self, *, config: FilesConfig, clock: Callable[[], datetime]) -> None:
+        self._config = config
+        self._clock = clock
+        self._store: Store | None = None
+
+    @property
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self._config)
+        return self._store
+
+    def check(self) -> str:
+        """Look at the root."""
+        return self._opened.check()
+
+    def encodings(self, target: Target) -> Sequence[Encoding]:
+        """Arrow."""
+        return (Encoding.ARROW,)
+
+    def open(self, target: Target, encoding: Encoding) -> Writer:
+        """Look at the manifest."""
+        if encoding is not Encoding.ARROW:
+            raise ContractError(f"files are written from Arrow, not from {encoding}")
+        if target.write_mode is WriteMode.UPSERT and not target.primary_key:
+            raise ConfigError(
+                f"{target.stream!r} has no primary key, so records cannot be upserted; "
+                "name key columns, or write with append or replace"
+            )
+        return FilesWriter(store=self._opened, target=target, clock=self._clock)
+
+    def read_table(self, dataset: str, table: str) -> pa.Table:
+        """All objects that the manifest names."""
+        place = directory(dataset, table)
+        held = self._opened.get(f"{place}/{NAME}")
+        if held is None:
+            raise ConfigError(f"there is no table {dataset}.{table} below {self._config.redacted}")
+        manifest = Manifest.parse(held.content, f"{place}/{NAME}")
+        tables = stored_parts(self._opened, place, manifest)
+        return pa.concat_tables([manifest.schema.empty_table(), *tables])
+
+    def close(self) -> None:
+        """Release connections."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None

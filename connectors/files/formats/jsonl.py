@@ -1,0 +1,275 @@
+"""JSON lines: blocks of lines decoded at once; where one does not fit, line by line.
+
+Law: what has no type of its own here, objects and lists, stays the very bytes it was; so
+do numbers with a fraction, which are decimals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any, BinaryIO
+
+import msgspec
+
+from connectors.arrow import Field
+from connectors.contract import Rejection
+from connectors.errors import ConfigError
+from connectors.files.formats import Options, Piece, Wanted
+from connectors.files.formats.texts import TextRecords
+from connectors.files.kinds import IN_STRINGS, Kind, Word, common, suggested
+from connectors.late import pa, pc
+
+BLOCK_BYTES = 2 * 1024 * 1024
+LONGEST_LINE_BYTES = 64 * 1024 * 1024
+_MOST_EXPONENT = 400
+
+_STRINGS = frozenset({Word.TEXT, Word.UUID, Word.DATE, Word.TIME, Word.TIMESTAMP, Word.INSTANT})
+_NATIVE: Mapping[Word, Any] = {
+    **dict.fromkeys(_STRINGS, str),
+    Word.INTEGER: int,
+    Word.FLOAT: float,
+    Word.BOOLEAN: bool,
+}
+_PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
+_NEGATIVE_ZERO = re.compile(rb"-0\s*[,}]")
+_STRING = msgspec.json.Decoder(str)
+_LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class JsonLines:
+    """See `Format`."""
+
+    def fields(self, sample: BinaryIO, options: Options) -> Mapping[str, Field | Kind | None]:
+        """Each field by the values that the sample has for it."""
+        values: dict[str, list[bytes]] = {}
+        for line in sample.read().split(b"\n"):
+            for name, raw in (_decoded(line) or {}).items():
+                values.setdefault(name, []).append(raw)
+        return {name: _kind_of(found) for name, found in values.items()}
+
+    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+        """The records, a block at a time; a line that is no JSON object is rejected."""
+        records = TextRecords(wanted, options.name)
+        shapes = (_Shape(wanted, raw=False), _Shape(wanted, raw=True))
+        line = 0
+        for block in _one_ahead(_blocks(file, options.name)):
+            pieces = (_fast(shape, block, records) for shape in shapes)
+            piece = next((one for one in pieces if one is not None), None)
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
+            yield piece or _slow(block, line, records, wanted, options)
+            line += lines
+
+
+class _Shape:
+    """A structure with all known fields: those that are not read stay raw, and are left.
+
+    Decimals are taken as texts, which is quicker, or ``raw``, which tells how each is spelled.
+    """
+
+    def __init__(self, wanted: Wanted, *, raw: bool) -> None:
+        self.raw = raw
+        names = list(wanted.known)
+        slots = {f"f{number}": name for number, name in enumerate(names)}
+        self.read = [
+            (attrgetter(slot), name) for slot, name in slots.items() if name in wanted.chosen
+        ]
+        self.kinds = wanted.kinds
+        fields = [(slot, self._type(name, wanted), None) for slot, name in slots.items()]
+        record = msgspec.defstruct(
+            "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
+        )
+        self.decoder: Any = msgspec.json.Decoder(record, float_hook=str)
+
+    def _type(self, name: str, wanted: Wanted) -> Any:
+        if name not in wanted.chosen:
+            return msgspec.Raw
+        word = wanted.kinds[name].word
+        if word is Word.DECIMAL and not self.raw:
+            return Any
+        native = _NATIVE.get(word)
+        return msgspec.Raw if native is None else native | None
+
+
+def _fast(shape: _Shape, block: bytes, records: TextRecords) -> Piece | None:
+    """Whole columns; None where something needs a closer look."""
+    try:
+        rows = shape.decoder.decode_lines(block)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if not rows:
+        return records.piece({}, 0)
+    texts: dict[str, Any] = {}
+    sure: dict[str, Any] = {}
+    try:
+        for values_of, name in shape.read:
+            kind = shape.kinds[name]
+            values = list(map(values_of, rows))
+            if kind.word in _NATIVE and kind.word not in _STRINGS:
+                sure[name] = pa.chunked_array([pa.array(values, kind.field("").type)])
+            elif kind.word in _STRINGS:
+                texts[name] = pa.chunked_array([pa.array(values, pa.string())])
+            elif kind.word is Word.JSON:
+                texts[name] = _raw_texts(values)
+            elif shape.raw:
+                texts[name] = _numbers(values)
+            else:
+                texts[name] = _plain_numbers(values, block)
+    except (OverflowError, pa.ArrowInvalid, TypeError, ValueError):
+        return None
+    return records.piece(texts, len(rows), sure=sure)
+
+
+def _raw_texts(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
+    """Values as they are spelled; null is no value."""
+    raw = pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    texts = raw.cast(pa.string())
+    nothing: Any = pa.scalar(None, pa.string())
+    null: Any = pa.scalar("null")
+    empty = pc.equal(texts, null)
+    if pc.any(empty).as_py():
+        texts = pc.if_else(empty, nothing, texts)
+    return pa.chunked_array([texts])
+
+
+def _plain_numbers(values: list[Any], block: bytes) -> Any:
+    """Numbers that are spelled plainly; raises where one is not, or may not have been."""
+    if any(type(value) is int for value in values):
+        if 0 in values and _NEGATIVE_ZERO.search(block):
+            raise ValueError("a zero may have a sign")
+        values = [str(value) if type(value) is int else value for value in values]
+    texts = pa.array(values, pa.string())
+    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is False:
+        raise ValueError("an exponent, or no number")
+    return pa.chunked_array([texts])
+
+
+def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
+    """Numbers as they are spelled; those with an exponent, in full."""
+    texts = _raw_texts(values)
+    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is not False:
+        return texts
+    spelled = [None if text is None else _spelled(text.encode()) for text in texts.to_pylist()]
+    return pa.chunked_array([pa.array(spelled, pa.binary()).cast(pa.string())])
+
+
+def _spelled(raw: bytes) -> bytes:
+    if raw[:1] == b'"':
+        return _text_of(raw).encode()
+    if raw[:1] not in b"-0123456789" or not {69, 101} & set(raw):
+        return raw
+    number = Decimal(raw.decode())
+    if abs(number.adjusted()) > _MOST_EXPONENT:
+        return raw
+    return format(number, "f").encode()
+
+
+def _text_of(raw: bytes) -> str:
+    return _STRING.decode(raw) if raw[:1] == b'"' else raw.decode()
+
+
+def _one_ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same; the next one is read, and unpacked, while its predecessor is decoded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="lines") as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
+
+
+def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """Whole lines, about `BLOCK_BYTES` of them at a time."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := file.read(BLOCK_BYTES):
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*parts, chunk[:end]))
+            parts, size = [chunk[end:]], len(chunk) - end
+            continue
+        parts.append(chunk)
+        size += len(chunk)
+        if size > LONGEST_LINE_BYTES:
+            raise ConfigError(
+                f"{name!r} has a line of more than {LONGEST_LINE_BYTES // 1024**2} MB; write one "
+                "JSON object a line"
+            )
+    rest = b"".join(parts)
+    if rest.strip():
+        yield rest
+
+
+def _decoded(line: bytes) -> Mapping[str, bytes] | None:
+    """The fields of one line, raw; None if it is no JSON object."""
+    try:
+        line.decode()
+        return {name: bytes(raw) for name, raw in _LINE.decode(line).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _slow(
+    block: bytes, before: int, records: TextRecords, wanted: Wanted, options: Options
+) -> Piece:
+    """Line by line, every value as its text."""
+    found: list[Mapping[str, bytes]] = []
+    rejected: list[Rejection] = []
+    for number, line in enumerate(block.split(b"\n"), start=before + 1):
+        if not line.strip():
+            continue
+        fields = _decoded(line)
+        if fields is None:
+            key = f"{options.name}:{number}"
+            rejected.append(Rejection(key=key, reason=f"line {number} is no JSON object"))
+        else:
+            found.append(fields)
+    names = dict.fromkeys(name for fields in found for name in fields if wanted.reads(name))
+    columns = {
+        name: _as_texts([fields.get(name) for fields in found], wanted.kinds.get(name))
+        for name in names
+    }
+    return records.piece(columns, len(found), tuple(rejected))
+
+
+def _as_texts(values: Sequence[bytes | None], kind: Kind | None) -> Any:
+    """Strings by what they say, everything else by how it is spelled."""
+    if kind is not None and kind.word is Word.JSON:
+        return _raw_texts(values)
+    if kind is not None and kind.word in (Word.DECIMAL, Word.INTEGER):
+        return _numbers(values)
+    texts = [None if value in (None, b"null") else _text_of(value or b"") for value in values]
+    return pa.chunked_array([pa.array(texts, pa.string())])
+
+
+def _kind_of(values: Sequence[bytes]) -> Kind | None:
+    """The type that holds every value; None if they are all null."""
+    found: Kind | None = None
+    strings: list[str] = []
+    for raw in values:
+        if raw[:1] == b'"':
+            strings.append(_text_of(raw))
+        elif raw != b"null":
+            found = _together(found, _kind_of_one(raw))
+    if not strings:
+        return found
+    said = suggested(pa.chunked_array([pa.array(strings, pa.string())]), IN_STRINGS)
+    return said if found is None else Kind(Word.JSON if found.word is Word.JSON else Word.TEXT)
+
+
+def _kind_of_one(raw: bytes) -> Kind:
+    if raw[:1] in b"{[":
+        return Kind(Word.JSON)
+    if raw in (b"true", b"false"):
+        return Kind(Word.BOOLEAN)
+    whole = raw.removeprefix(b"-").isdigit()
+    fits = whole and -(2**63) <= int(raw) < 2**63
+    return Kind(Word.INTEGER if fits else Word.DECIMAL)
+
+
+def _together(one: Kind | None, other: Kind) -> Kind:
+    if one is not None and Word.JSON in (one.word, other.word) and one != other:
+        return Kind(Word.JSON)
+    return common(one, other) or other

@@ -1,0 +1,222 @@
+"""Writes one stream's table: records are merged aside, put as an object, and then named.
+
+Laws:
+
+* A commit is the moment in which the manifest is replaced. Whoever dies before has changed
+  nothing but objects that nobody is told of; those are swept away a day later.
+* A retried commit of the same records writes the same object again, not a second one.
+* What an earlier manifest named stays for a day, for readers that are still at it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from connectors.contract import (
+    Batch,
+    Committed,
+    Counts,
+    Deletes,
+    Greatest,
+    PgCopy,
+    State,
+    Target,
+    WriteMode,
+)
+from connectors.described import arrow_schema
+from connectors.errors import ContractError, EmptySourceError, TransientError
+from connectors.files import parts
+from connectors.files.manifest import (
+    NAME,
+    Known,
+    Manifest,
+    Part,
+    names_of,
+    part_name,
+    table_of,
+)
+from connectors.files.scratch import Scratch
+from connectors.files.stores import Object, Store
+
+KEPT = timedelta(days=1)
+"""How long an object that is no longer named stays."""
+
+
+class FilesWriter:
+    """See `connectors.contract.Writer`."""
+
+    def __init__(self, *, store: Store, target: Target, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._target = target
+        self._clock = clock
+        self._place = table_of(target)
+        self._scratch: Scratch | None = None
+        self._usable = True
+        self._any_rows = False
+        held = store.get(f"{self._place}/{NAME}")
+        self._version = held.version if held else None
+        self._manifest = Manifest.parse(held.content, f"{self._place}/{NAME}") if held else None
+        known = self._manifest.of(target) if self._manifest else None
+        before = known.committed if known else Committed()
+        same = before.execution == target.execution
+        self._commits = known.commits if known and same else 0
+        self._committed = before.resumed_by(target.execution, restart=target.restart)
+
+    @property
+    def committed(self) -> Committed:
+        """What is durable, seen from this execution; refreshed by every commit."""
+        return self._committed
+
+    @property
+    def _once(self) -> bool:
+        """Whether one commit, the finishing one, must bring everything."""
+        appends = self._target.write_mode is WriteMode.APPEND
+        return self._target.write_mode is WriteMode.REPLACE or (
+            appends and not self._target.distinct
+        )
+
+    @property
+    def _deletes(self) -> bool:
+        upserts = self._target.write_mode is WriteMode.UPSERT
+        return upserts and self._target.complete and self._target.deletes is not Deletes.KEEP
+
+    def write(self, batch: Batch) -> None:
+        """Stage a batch: not visible to readers, not durable yet."""
+        self._check_usable()
+        if isinstance(batch.data, PgCopy):
+            raise ContractError("files are written from Arrow, and were given pgcopy")
+        self._any_rows = self._any_rows or batch.data.num_rows > 0
+        self._staging().write(batch)
+
+    def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
+        """Make all that was staged durable, with counts and state, by one manifest."""
+        self._check_usable()
+        if isinstance(state, Greatest):
+            raise ContractError("only a database can tell the greatest value that it has staged")
+        if self._once and not finished:
+            raise ContractError(
+                f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
+            )
+        self._usable = False
+        counts, manifest = self._merged(finished=finished)
+        committed = Committed(
+            state=self._committed.state if state is None else state,
+            execution=self._target.execution,
+            finished=finished,
+            counts=self._committed.counts + counts,
+            committed_at=self._clock(),
+        )
+        self._commits += 1
+        known = Known(committed=committed, commits=self._commits)
+        manifest = manifest.knowing(self._target, known)
+        path = f"{self._place}/{NAME}"
+        self._version = self._store.swap(path, manifest.text(), self._version)
+        self._manifest, self._committed = manifest, committed
+        if finished:
+            self._sweep()
+        self._usable = True
+        return committed
+
+    def close(self) -> None:
+        """Release; what was not committed is gone. Safe to call twice."""
+        self._usable = False
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
+
+    def _check_usable(self) -> None:
+        if not self._usable:
+            raise ContractError("this writer is closed, or a commit of it has failed; open another")
+
+    def _staging(self) -> Scratch:
+        if self._scratch is None:
+            self._scratch = Scratch(self._target, self._clock)
+            if self._manifest is not None:
+                self._scratch.load(self._manifest.schema, self._present(self._manifest))
+        return self._scratch
+
+    def _present(self, manifest: Manifest) -> Iterator[pa.Table]:
+        """What new records are compared with: nothing, where all of it is replaced or kept."""
+        if self._once:
+            return iter(())
+        return stored_parts(self._store, self._place, manifest)
+
+    def _merged(self, *, finished: bool) -> tuple[Counts, Manifest]:
+        """The table as it will be, its objects already put, and what that did."""
+        present = self._manifest
+        if finished:
+            self._refuse_emptying()
+        idle = self._scratch is None and not self._once and not self._deletes
+        if idle and present is not None:
+            return Counts(), present
+        if idle and not finished:
+            return Counts(), Manifest(schema=arrow_schema(self._target.schema))
+        scratch = self._staging()
+        counts = scratch.commit(finished=finished)
+        schema = scratch.schema()
+        base = replace(present, schema=schema) if present else Manifest(schema=schema)
+        appends = self._target.write_mode is WriteMode.APPEND
+        replaces = self._target.write_mode is WriteMode.REPLACE
+        if not replaces and not counts.created and not counts.updated and not counts.deleted:
+            return counts, base
+        loaded = 0 if self._once else base.rows
+        new = self._put(scratch.records(after=loaded if appends else 0), schema)
+        return counts, replace(base, parts=(*base.parts, *new) if appends else new)
+
+    def _refuse_emptying(self) -> None:
+        """A replace of which nothing came; deletes are refused where they are merged."""
+        replaces = self._target.write_mode is WriteMode.REPLACE
+        if not replaces or self._any_rows or self._target.allow_empty:
+            return
+        if self._manifest is not None and self._manifest.rows:
+            raise EmptySourceError(
+                f"{self._target.stream!r} came back empty, and writing that would empty "
+                f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
+            )
+
+    def _put(self, tables: Iterator[pa.Table], schema: pa.Schema) -> tuple[Part, ...]:
+        with tempfile.TemporaryDirectory(prefix="sync-files-") as home:
+            path = Path(home) / "part"
+            rows = parts.write(path, schema, tables)
+            if not rows:
+                return ()
+            digest = parts.digest_of(path)
+            name = part_name(self._target, self._commits, digest, parts.SUFFIX)
+            self._store.put(f"{self._place}/{name}", path)
+            return (Part(name=name, rows=rows, bytes=path.stat().st_size),)
+
+    def _sweep(self) -> None:
+        """Remove what nobody names any more; that it fails is no reason to fail."""
+        assert self._manifest is not None
+        named = names_of(self._manifest.parts)
+        before = self._clock() - KEPT
+        try:
+            for found in islice(self._store.list(f"{self._place}/data"), 10_000):
+                name = found.name.removeprefix(f"{self._place}/")
+                if name not in named and found.modified_at < before:
+                    self._store.delete(found.name)
+        except TransientError:
+            return
+
+
+def stored_parts(store: Store, place: str, manifest: Manifest) -> Iterator[pa.Table]:
+    """All records that a manifest names."""
+    if not manifest.parts:
+        return
+    there = {found.name: found for found in store.list(f"{place}/data")}
+    for part in manifest.parts:
+        found: Object | None = there.get(f"{place}/{part.name}")
+        if found is None:
+            raise TransientError(
+                f"{part.name!r} of {place!r} is named by its manifest, and not there"
+            )
+        with closing(store.open(found)) as file:
+            yield from parts.read(file, manifest.schema)

@@ -1,0 +1,69 @@
+"""Files as a destination keep the contract, in every kind of store that can be written to."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow.parquet as parquet
+import pytest
+
+from connectors import registry
+from connectors.contract import Destination
+from connectors.testing.destination_suite import DestinationContract
+from connectors.testing.features import Feature
+from tests.contract.places import Place, place_on
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+
+class FilesDestinationSystem:
+    """What a manifest names, looked at without the connector."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def open(self) -> Destination:
+        return registry.get("files").open_destination(self.place.config)
+
+    def records(self, dataset: str, table: str) -> list[Mapping[str, Any]] | None:
+        objects = self.place.objects()
+        folder = f"{dataset}/{table}"
+        if f"{folder}/_manifest.json" not in objects:
+            return None
+        manifest = json.loads(objects[f"{folder}/_manifest.json"])
+        found: list[Mapping[str, Any]] = []
+        for part in manifest["files"]:
+            read = parquet.read_table(io.BytesIO(objects[f"{folder}/{part['name']}"]))
+            assert read.num_rows == part["rows"]
+            empty = dict.fromkeys(manifest["columns"])
+            found += [{**empty, **record} for record in read.to_pylist()]
+        return found
+
+    def tables(self) -> list[str]:
+        ending = "/_manifest.json"
+        return sorted(
+            name.removesuffix(ending) for name in self.place.objects() if name.endswith(ending)
+        )
+
+    def drop(self, dataset: str, table: str) -> None:
+        self.place.remove(f"{dataset}/{table}/_manifest.json")
+
+
+class FilesDestinationContract(DestinationContract):
+    lacks: ClassVar = {Feature.ENDLESS_DECIMALS: "decimals of more than 38 digits are kept as text"}
+
+
+class TestAFilesDestinationOnThisMachine(FilesDestinationContract):
+    @pytest.fixture
+    def system(self, tmp_path: Path) -> FilesDestinationSystem:
+        place = Place(config={"url": tmp_path.as_uri()}, directory=tmp_path)
+        return FilesDestinationSystem(place)
+
+
+@pytest.mark.parametrize("server", ["s3_server", "azure_server", "sftp_server"])
+class TestAFilesDestinationInEachStore(FilesDestinationContract):
+    @pytest.fixture
+    def system(self, request: pytest.FixtureRequest, server: str) -> FilesDestinationSystem:
+        return FilesDestinationSystem(place_on(request.getfixturevalue(server)))

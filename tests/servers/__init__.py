@@ -1,0 +1,1 @@
+"""Real servers for tests, in an environment of their own: heavy or GPL code stays out of ours."""
