@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     Dagster is where `up` has left word of it. ``trusted_proxies`` are the addresses,
     comma-separated, whose word for who asks is taken. ``public_url`` is where people and
     programs reach the gateway, if that is another place than it listens on. ``smtp_url`` is
-    the mail server; ``private_webhooks`` lets notifications reach into this network.
+    the mail server; ``private_webhooks`` lets notifications reach into this network. A
+    tenant's connections may name files under ``tenant_files``/TENANT only, and none where it
+    is None; and hosts of private networks only with ``allow_private_addresses``.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -41,8 +43,11 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     mail_from: str = "Sync Pipelines <sync-pipelines@localhost>"
     private_webhooks: bool = False
+    tenant_files: Path | None = None
+    allow_private_addresses: bool = False
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
+    transform_modules: str = ""
 
     @property
     def retention(self) -> RetentionPolicy:
@@ -54,6 +59,11 @@ class Settings(BaseSettings):
             runs_for=runs_for,
             failed_runs_for=max(runs_for, usual.failed_runs_for),
         )
+
+    @property
+    def allowed_transforms(self) -> tuple[str, ...]:
+        """The modules that transforms may be taken from."""
+        return tuple(name.strip() for name in self.transform_modules.split(",") if name.strip())
 
     @property
     def home_path(self) -> Path:

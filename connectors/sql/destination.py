@@ -15,6 +15,7 @@ from connectors.contract import Destination, Encoding, Selection, SyncMode, Targ
 from connectors.described import Schema, arrow_schema
 from connectors.errors import ConfigError
 from connectors.late import pa
+from connectors.schema_policy import SchemaPolicy, variants
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName
 from connectors.sql.source import open_source
@@ -61,6 +62,8 @@ class SqlDestination:
         present = self._seen[name] = store.describe(name)
         if present is not None and not _same_types(present, target.schema):
             return (Encoding.ARROW,)
+        if present is not None and target.shapes and _is_shaped(present, target):
+            return (Encoding.ARROW,)
         return (Encoding.PGCOPY, Encoding.ARROW)
 
     def open(self, target: Target, encoding: Encoding) -> Writer:
@@ -91,7 +94,7 @@ class SqlDestination:
         self._idle.append(store)
         name = store.table_name(dataset, table)
         with closing(open_source(self._config)) as source:
-            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS[self._config.dialect]))
+            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS.get(self._config.dialect, "")))
             selection = Selection(stream=stream, mode=SyncMode.FULL)
             batches = source.read(selection, None, Encoding.ARROW)
             tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
@@ -113,6 +116,10 @@ class SqlDestination:
             from connectors.sql.sqlite.writer import SqliteStore
 
             return SqliteStore(self._config)
+        if self._config.dialect is Dialect.MYSQL:
+            from connectors.sql.mysql.writer import MysqlStore
+
+            return MysqlStore(self._config)
         from connectors.sql.duckdb.writer import DuckdbStore
 
         return DuckdbStore(self._config)
@@ -127,6 +134,14 @@ def _all_native(schema: Schema) -> bool:
         if logical_of(field) in (Logical.ENUM, Logical.USER):
             return False
     return True
+
+
+def _is_shaped(present: Table, target: Target) -> bool:
+    """Whether columns become others on the way, which nobody does to raw bytes."""
+    known = present.schema.names
+    new = any(name not in known for name in target.schema.names)
+    leaves_out = new and target.schema_policy is SchemaPolicy.IGNORE_NEW
+    return leaves_out or any(variants(name, known) for name in target.schema.names)
 
 
 def _same_types(present: Table, schema: Schema) -> bool:

@@ -22,6 +22,7 @@ from sync_pipelines.cli import (
     housekeeping,
     incidents,
     notifications,
+    rejected,
     reloading,
     running,
     secrets,
@@ -94,6 +95,7 @@ app.command()(conflicts.conflicts)
 app.add_typer(notifications.app, name="notifications")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(events.app, name="events")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(housekeeping.housekeeping)

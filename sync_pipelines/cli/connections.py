@@ -2,11 +2,11 @@
 
 from contextlib import closing
 
-import pyarrow as pa
 import typer
 
 from connectors import registry
 from connectors.contract import Json, Stream
+from connectors.cursors import cursor_candidates
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.cli.doors import AsJson, ConnectionKey, session
@@ -65,21 +65,6 @@ def discover(name: ConnectionKey, as_json: AsJson = False) -> None:
         empty="there are no streams; has the connection's user the right to see any?",
     )
     tell(f"{len(streams)} streams")
-
-
-def cursor_candidates(stream: Stream) -> tuple[str, ...]:
-    """Columns that may grow with every change: the source's own choice, then times, then the key.
-
-    A single whole-number key grows with new records, though not with changed ones.
-    """
-    found = [stream.cursor_field] if stream.cursor_field else []
-    found += [field.name for field in stream.schema if pa.types.is_timestamp(field.type)]
-    found += [
-        name
-        for name in stream.primary_key
-        if len(stream.primary_key) == 1 and pa.types.is_integer(stream.schema.field(name).type)
-    ]
-    return tuple(dict.fromkeys(found))
 
 
 def _json(stream: Stream) -> Json:
