@@ -265,7 +265,7 @@ def _kind_of_one(raw: bytes) -> Kind:
     if raw in (b"true", b"false"):
         return Kind(Word.BOOLEAN)
     whole = raw.removeprefix(b"-").isdigit()
-    fits = whole and -(2**63) <= int(raw) < 2**63
+    fits = whole and len(raw) <= 20 and -(2**63) <= int(raw) < 2**63
     return Kind(Word.INTEGER if fits else Word.DECIMAL)
 
 
