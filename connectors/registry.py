@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "sync_pipelines.connectors"
 BUILT_IN = {
     "database": "connectors.sql.connector:CONNECTOR",
     "files": "connectors.files.connector:CONNECTOR",
+    "quickbooks": "connectors.providers.quickbooks.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
 }
 
