@@ -77,15 +77,15 @@ def tokens() -> MemoryTokens:
 
 
 @pytest.fixture
-def source(
-    books: QuickBooks, clock: FakeClock, tokens: MemoryTokens
-) -> Iterator[QuickBooksSource]:
+def source(books: QuickBooks, clock: FakeClock, tokens: MemoryTokens) -> Iterator[QuickBooksSource]:
     with closing(opened(books, clock, tokens)) as source:
         yield source
 
 
 def opened(books: QuickBooks, clock: FakeClock, tokens: MemoryTokens, **more) -> QuickBooksSource:
-    outside = Outside(now=clock, chance=lambda: 0.0, sleep=lambda s: clock.advance(seconds=s))
+    outside = Outside(
+        now=clock, chance=lambda: 0.0, sleep=lambda s: clock.advance(seconds=s) and None
+    )
     config = QuickBooksConfig(**books.config(**more))
     source = QuickBooksSource(config=config, outside=outside)
     source.surround(Surroundings(tokens=tokens))
@@ -282,9 +282,11 @@ def test_a_grant_that_is_over_asks_to_authorize_again(
 def test_the_company_comes_with_the_authorization(
     books: QuickBooks, clock: FakeClock, tokens: MemoryTokens
 ) -> None:
-    with closing(opened(books, clock, tokens, realm_id=None)) as source:
-        with pytest.raises(ConfigError, match="connections authorize"):
-            source.check()
+    with (
+        closing(opened(books, clock, tokens, realm_id=None)) as source,
+        pytest.raises(ConfigError, match="connections authorize"),
+    ):
+        source.check()
 
 
 def test_the_connector_is_known_and_hides_its_secrets(books: QuickBooks) -> None:

@@ -5,9 +5,9 @@ that is the stricter way.
 """
 
 import json
-import re
 from base64 import b64decode, urlsafe_b64encode
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,18 +17,22 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from connectors.testing.fake_api import FakeApi, Reply, Request, Route
+from tests.providers.quickbooks_query import (
+    QUERY,
+    RefusedError,
+    at,
+    comparable,
+    conditions,
+    fault,
+    fits,
+    refuse,
+)
 
 CLIENT, SECRET = "client-7", "app-secret-7"
 REALM = "9130347"
 NAMES = ("Customer", "Item", "Invoice", "SalesReceipt", "Payment", "Bill", "Account")
 NUMBERED = ("Invoice", "SalesReceipt")
 LISTS = ("Customer", "Item", "Account")
-
-
-def fault(code: str, message: str, detail: str = "", *, status: int = 400, kind="ValidationFault"):
-    """A fault as Intuit spells it."""
-    error = {"Message": message, "Detail": detail or message, "code": code, "element": ""}
-    return Reply.json({"Fault": {"Error": [error], "type": kind}, "time": "now"}, status=status)
 
 
 THROTTLED = fault("3001", "ThrottleExceeded", "errorCode=003001", status=429, kind="THROTTLE")
@@ -49,48 +53,11 @@ def fault_with_200(request: Request, route: Route) -> Reply:
     return fault("10000", "An application error has occurred", status=200, kind="SystemFault")
 
 
-class Refused(Exception):
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
-
-
-def refuse(code: str, message: str, detail: str = "", **more: Any) -> Refused:
-    return Refused(fault(code, message, detail, **more))
-
-
-CONDITION = re.compile(
-    r"\s*([A-Za-z.]+)\s*(>=|<=|=|<|>|LIKE|IN)\s*"
-    r"('(?:[^'\\]|\\.)*'|\d+(?:\.\d+)?|true|false|\((?:[^()']|'(?:[^'\\]|\\.)*')*\))\s*(?:AND\s|$)"
-)
-QUERY = re.compile(
-    r"SELECT (?:\*|count\(\*\)) FROM (?P<entity>\w+)(?: WHERE (?P<where>.+?))?"
-    r"(?: ORDERBY (?P<by>[A-Za-z.]+)(?: (?P<way>ASC|DESC))?)?"
-    r"(?: STARTPOSITION (?P<start>\d+))?(?: MAXRESULTS (?P<most>\d+))?$",
-    re.DOTALL,
-)
-VALUE = re.compile(r"'((?:[^'\\]|\\.)*)'|([^,\s]+)")
-
-
-def at(record: Any, path: str) -> Any:
-    for name in path.split("."):
-        record = record.get(name) if isinstance(record, dict) else None
-    return record
-
-
-def comparable(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC).isoformat()
-    except (TypeError, ValueError):
-        return str(value)
-
-
 @dataclass
 class QuickBooks:
     """One company, and Intuit's token server."""
 
-    clock: Any
+    clock: Callable[[], datetime]
     api: FakeApi = field(init=False)
     objects: dict[str, dict[str, dict]] = field(init=False)
     deleted: list[tuple[str, dict]] = field(default_factory=list)
@@ -175,7 +142,7 @@ class QuickBooks:
                 self._count(request)
                 with self.lock:
                     return answer(request)
-            except Refused as refused:
+            except RefusedError as refused:
                 return refused.reply
             finally:
                 with self.lock:
@@ -196,7 +163,7 @@ class QuickBooks:
             while self.calls and self.calls[0] <= now - timedelta(seconds=60):
                 self.calls.popleft()
             if len(self.calls) >= self.most_a_minute:
-                raise Refused(THROTTLED)
+                raise RefusedError(THROTTLED)
             self.calls.append(now)
 
     # Reading
@@ -412,37 +379,6 @@ class QuickBooks:
                 "token_type": "bearer",
             }
         )
-
-
-def conditions(where: str | None) -> list[tuple[str, str, list[str]]]:
-    found, place = [], 0
-    text = where or ""
-    while place < len(text):
-        match = CONDITION.match(text, place)
-        if match is None or (text[match.end() :].strip() == "" and text.rstrip().endswith("AND")):
-            raise refuse("4000", "Error parsing query", f"near {text[place : place + 20]!r}")
-        values = [
-            re.sub(r"\\(.)", r"\1", one[0]) if one[0] or not one[1] else one[1]
-            for one in VALUE.findall(match[3].strip("()") if match[3][0] == "(" else match[3])
-        ]
-        found.append((match[1], match[2], values))
-        place = match.end()
-    return found
-
-
-def fits(record: dict, wanted: list[tuple[str, str, list[str]]]) -> bool:
-    for name, operator, values in wanted:
-        held = comparable(at(record, name))
-        one = comparable(values[0])
-        if operator in ("=", "IN") and held not in [comparable(value) for value in values]:
-            return False
-        if operator == ">=" and not held >= one or operator == "<=" and not held <= one:
-            return False
-        if operator == ">" and not held > one or operator == "<" and not held < one:
-            return False
-        if operator == "LIKE" and not re.fullmatch(re.escape(one).replace("%", ".*"), held):
-            return False
-    return True
 
 
 def totalled(document: dict) -> dict:

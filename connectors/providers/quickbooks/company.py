@@ -90,7 +90,7 @@ class Company:
         return find(body, f"QueryResponse.{entity}") or ()
 
     def read(self, entity: str, identity: str) -> Record:
-        """One object as it is now; `Fault` if there is none."""
+        """One object as it is now; `FaultError` if there is none."""
         return self._object(Call(path=f"{entity.lower()}/{identity}"), entity)
 
     def write(

@@ -41,7 +41,7 @@ class QuickBooksConfig(BaseModel):
     sandbox: bool = False
     base_url: str | None = None
     authorize_url: str = "https://appcenter.intuit.com/connect/oauth2"
-    token_url: str = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"  # noqa: S105
+    token_url: str = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
     minor_version: int = Field(default=75, ge=75)
     allow_private_addresses: bool = False
     ledger: SecretStr | None = None

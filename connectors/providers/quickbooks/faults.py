@@ -7,7 +7,7 @@
     120, 3100, 3200, 3202          AuthError
     6190, 6210                     ConfigError: the subscription, a closed period
     any fault of a query           ConfigError
-    any other                      Fault, a DataError: one record's business
+    any other                      FaultError, a DataError: one record's business
 
 Source: Intuit's "Handling common errors".
 """
@@ -49,7 +49,7 @@ _THROTTLED = frozenset({"3001", "003001"})
 _SAID = re.compile(r"\(code (\w+)\)$")
 
 
-class Fault(DataError):
+class FaultError(DataError):
     """QuickBooks refused one record, in its own words.
 
     The client makes errors anew from their text to hide secrets, so the text carries the
@@ -81,7 +81,7 @@ def judge(answer: Answer) -> ConnectorError | None:
         return TransientError(f"QuickBooks failed for now: {said}")
     if code in _COMPANY or answer.url.endswith(("/query", "/cdc")):
         return ConfigError(f"QuickBooks refused the request: {said}")
-    return Fault(f"QuickBooks refused it: {said}")
+    return FaultError(f"QuickBooks refused it: {said}")
 
 
 def _slow_down() -> RateLimitedError:

@@ -191,7 +191,6 @@ def _spelled(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-
 def _unknown(entity: str, start: datetime, end: datetime, reason: str) -> Rejection:
     since, until = (_spelled(moment) for moment in (start, end))
     return Rejection(
