@@ -137,7 +137,7 @@ def _note_authorized(catalog: Catalog, connection: Connection) -> None:
             at=system_clock(),
             actor=actor(),
             action="connection.authorized",
-            subject=f"connection {connection.tenant}/{connection.name}",
+            subject=connection.name,
             tenant_id=find_tenant_id(db, connection.tenant),
         )
 
