@@ -93,11 +93,7 @@ class Asking:
                 return
             for page in walk.pages(call):
                 yield self._part(spec, page, rises=False)
-        raise TransientError(
-            f"stream {spec.name!r} changed while its pages were read, so records may have "
-            "slipped between them; it is read again later. A list that always changes needs "
-            "pages by cursor or key, or an order by its cursor field"
-        )
+        raise _restless(spec)
 
     def _can_advance(self, spec: StreamSpec) -> bool:
         asks = spec.incremental is not None and spec.incremental.param is not None
@@ -111,24 +107,35 @@ class Asking:
         """
         mark = self.since
         met: dict[int, Any] = {}
+        passes = 1
         while True:
+            self._check_order(spec, page)
+            after = spec.pages.next(page)
+            reached = self.marks.last(spec, page.records)
+            moves = reached is not None and (mark is None or reached.order > mark.order)
+            if (moves or after is None) and not walk.is_steady():
+                # Pages of one cursor value are places in a list again.
+                passes += 1
+                if passes > PASSES:
+                    raise _restless(spec)
+                walk = Walk(self.client, spec)
+                page = walk.first(self._call(spec, mark))
+                continue
             cursors = self.marks.values(spec, page.records)
             marked = [hash(encoded(record)) for record in page.records]
-            fresh = [one for one, m in zip(page.records, marked, strict=True) if m not in met]
-            self._check_order(spec, page)
-            yield Part(fresh, rises=True)
-            after = spec.pages.next(page)
+            yield Part(
+                [one for one, m in zip(page.records, marked, strict=True) if m not in met], True
+            )
             if after is None:
                 return
             met.update(zip(marked, cursors, strict=True))
-            reached = self.marks.last(spec, page.records)
-            if reached is not None and (mark is None or reached.order > mark.order):
-                mark = reached
+            if moves and reached is not None:
+                mark, passes = reached, 1
                 met = {one: at for one, at in met.items() if at is None or at >= edge(spec, mark)}
                 walk = Walk(self.client, spec)
                 page = walk.first(self._call(spec, mark))
             else:
-                page = walk.page(after)
+                page = walk.following(after)
 
     def _part(self, spec: StreamSpec, page: Page, *, rises: bool) -> Part:
         if rises:
@@ -183,7 +190,15 @@ class Asking:
             records = [{**one, **copied} for page in walk.pages(call) for one in page.records]
             if walk.is_steady():
                 return records
-        raise TransientError(f"stream {spec.name!r} kept changing while its pages were read")
+        raise _restless(spec)
+
+
+def _restless(spec: StreamSpec) -> TransientError:
+    return TransientError(
+        f"stream {spec.name!r} changed while its pages were read, so records may have "
+        "slipped between them; it is read again later. A list that always changes needs "
+        "pages by cursor or key, or an order by its cursor field"
+    )
 
 
 def filled(path: str, record: Record) -> str:

@@ -92,10 +92,14 @@ class Walk:
         # What was added meanwhile, or all of it where nothing was known.
         after = self.spec.pages.next(self._last or first)
         while after is not None:
-            self._note(after)
-            self._last = self.page(after)
-            yield self._last
-            after = self.spec.pages.next(self._last)
+            yield (last := self.following(after))
+            after = self.spec.pages.next(last)
+
+    def following(self, call: Call) -> Page:
+        """A page after the first one."""
+        self._note(call)
+        self._last = self.page(call)
+        return self._last
 
     def pages(self, call: Call) -> Iterator[Page]:
         """All pages of the list that ``call`` asks for."""

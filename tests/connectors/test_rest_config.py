@@ -5,6 +5,7 @@ import pytest
 from connectors import registry
 from connectors.errors import ConfigError
 from connectors.http.oauth import App
+from connectors.rest.config import RestApiConfig
 from connectors.rest.connector import CONNECTOR, api_of
 from connectors.surroundings import Surrounded
 from sync_pipelines.apply.secret_fields import split_config
@@ -48,12 +49,12 @@ def test_credentials_are_kept_apart_from_what_may_be_shown():
 
     assert "auth" in hidden
     assert "hush" not in str(shown)
-    assert "hush" not in repr(api_of(CONNECTOR.config.model_validate(whole)))
+    assert "hush" not in repr(api_of(RestApiConfig.model_validate(whole)))
 
 
 @pytest.mark.parametrize("pages", PAGES)
 def test_every_way_of_paging_can_be_configured(pages):
-    parsed = CONNECTOR.config.model_validate(config(URL, orders(pages=PAGES[pages])))
+    parsed = RestApiConfig.model_validate(config(URL, orders(pages=PAGES[pages])))
 
     assert api_of(parsed).streams[0].pages
 

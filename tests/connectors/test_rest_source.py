@@ -126,7 +126,7 @@ def test_a_list_that_is_not_in_the_order_it_promised_is_refused(api):
 def test_the_watermark_does_not_pass_the_time_at_which_the_read_began(api):
     """A change on a page that was read already must not hide behind a later one."""
     system = RestSystem(api, orders(pages=PAGES["cursor"], incremental=UNORDERED))
-    system.put([row(1), row(2, seconds=1)])
+    system.put([row(1), row(2, seconds=1), row(3, seconds=2)])
     api.clock = lambda: row(0, seconds=5).changed_at
     api.at(2, first(lambda: system.put([row(1, seconds=20), row(9, seconds=30)])))
     source = system.open()

@@ -204,7 +204,7 @@ def test_changes_faults_and_crashes_lose_nothing_in_memory(api, pages, asked):
         in_memory,
         spec,
         mode=SyncMode.INCREMENTAL,
-        examples=25,
+        examples=60,
         exclusive=asked == "exclusive",
     )
 
@@ -220,4 +220,4 @@ def test_changes_faults_and_crashes_lose_nothing_in_sqlite(api, pages):
 def test_a_full_read_after_changes_deletes_faults_and_crashes_is_the_source(api, pages):
     spec = orders(pages=PAGES[pages])
 
-    prove(api, in_memory, spec, mode=SyncMode.FULL, examples=15)
+    prove(api, in_memory, spec, mode=SyncMode.FULL, examples=25)

@@ -1,5 +1,7 @@
 """Runs and ends executions in the catalog, as an engine would, without moving anything."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -30,7 +32,9 @@ def finish(
             started = found.started(world.clock(), None)
             executions.save(db, found, started)
             found = started
-        counts = executions.count_columns(Counts(processed=changes, updated=changes))
+        counts: Mapping[str, Any] = executions.count_columns(
+            Counts(processed=changes, updated=changes)
+        )
         assert executions.save(db, found, found.ended(status, world.clock()), **counts)
 
 

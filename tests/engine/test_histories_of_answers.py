@@ -24,7 +24,7 @@ from sync_pipelines.engine import steering
 from sync_pipelines.engine.aftermath import LEFT_BEHIND, follow_up, follow_up_left_behind
 from sync_pipelines.engine.dispatch import ready
 from sync_pipelines.engine.events import process
-from sync_pipelines.model.cadence import Adaptive
+from sync_pipelines.model.cadence import Adaptive, Every
 from sync_pipelines.model.event import Event, EventStatus
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.kinds import EventTrigger
@@ -147,6 +147,7 @@ class Answers(History):
                 continue
             assert one.version.learns is not None
             cadence, anchor = present(one.version.learns, row)
+            assert isinstance(cadence, Every)
             assert one.version.learns.least <= cadence.minutes <= one.version.learns.most
             one.close(self.clock(), before[one.name]["decided_until"])
             one.become(replace(one.version, cadence=cadence, anchor=anchor), self.clock())

@@ -46,7 +46,7 @@ def world(empty_postgres_url, secret_key):
 @pytest.fixture
 def serve(empty_postgres_url, secret_key, tmp_path):
     """Starts a gateway at a port; when it answers, gives its process."""
-    started = []
+    started: list[subprocess.Popen[bytes]] = []
 
     def serve(port):
         said = tmp_path / f"gateway-{len(started)}.log"  # a pipe that nobody reads fills up
