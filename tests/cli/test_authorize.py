@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from sync_pipelines.catalog.store import Catalog
 from tests.cli.conftest import Cli
-from tests.providers.quickbooks import REALM, SECRET, QuickBooks
+from tests.providers.intuit import REALM, SECRET
+from tests.providers.quickbooks import QuickBooks
 
 
 @pytest.fixture

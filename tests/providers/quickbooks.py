@@ -5,18 +5,14 @@ that is the stricter way.
 """
 
 import json
-from base64 import b64decode, urlsafe_b64encode
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from hashlib import sha256
-from threading import RLock
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from connectors.testing.fake_api import FakeApi, Reply, Request, Route
+from tests.providers.intuit import CLIENT, REALM, SECRET, Intuit
 from tests.providers.quickbooks_query import (
     QUERY,
     RefusedError,
@@ -28,8 +24,6 @@ from tests.providers.quickbooks_query import (
     refuse,
 )
 
-CLIENT, SECRET = "client-7", "app-secret-7"
-REALM = "9130347"
 NAMES = ("Customer", "Item", "Invoice", "SalesReceipt", "Payment", "Bill", "Account")
 NUMBERED = ("Invoice", "SalesReceipt")
 LISTS = ("Customer", "Item", "Account")
@@ -54,26 +48,20 @@ def fault_with_200(request: Request, route: Route) -> Reply:
 
 
 @dataclass
-class QuickBooks:
+class QuickBooks(Intuit):
     """One company, and Intuit's token server."""
 
-    clock: Callable[[], datetime]
     api: FakeApi = field(init=False)
     objects: dict[str, dict[str, dict]] = field(init=False)
     deleted: list[tuple[str, dict]] = field(default_factory=list)
     replays: dict[str, Reply] = field(default_factory=dict)
-    codes: dict[str, dict] = field(default_factory=dict)
-    access: dict[str, datetime] = field(default_factory=dict)
-    refresh: set[str] = field(default_factory=lambda: {"refresh-0"})
     calls: deque = field(default_factory=deque)
     most_a_minute: int = 500
     largest: int = 1000
     unique_numbers: bool = True
     in_flight: int = 0
     most_in_flight: int = 0
-    granted: int = 0
     number: int = 0
-    lock: Any = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
         self.objects = {name: {} for name in NAMES}
@@ -337,49 +325,6 @@ class QuickBooks:
     def _now(self) -> str:
         return self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    # OAuth 2
-
-    def _consent(self, request: Request) -> Reply:
-        """Somebody says yes."""
-        asked = request.params
-        if asked["client_id"] != CLIENT or asked["response_type"] != "code":
-            return Reply(status=400, body=b"unknown app")
-        code = f"code-{len(self.codes)}"
-        self.codes[code] = dict(asked)
-        back = urlencode({"code": code, "state": asked["state"], "realmId": REALM})
-        return Reply(status=302, headers={"Location": f"{asked['redirect_uri']}?{back}"})
-
-    def _tokens(self, request: Request) -> Reply:
-        given = b64decode(request.headers.get("authorization", "").removeprefix("Basic "))
-        if given.decode() != f"{CLIENT}:{SECRET}":
-            return Reply.json({"error": "invalid_client"}, status=401)
-        form = dict(parse_qsl(request.body.decode()))
-        with self.lock:
-            if form["grant_type"] == "refresh_token":
-                if form["refresh_token"] not in self.refresh:
-                    return Reply.json({"error": "invalid_grant"}, status=400)
-                self.refresh.discard(form["refresh_token"])
-            else:
-                asked = self.codes.pop(form["code"], None)
-                hashed = sha256(form["code_verifier"].encode()).digest()
-                challenge = urlsafe_b64encode(hashed).rstrip(b"=").decode()
-                same = asked and asked["redirect_uri"] == form["redirect_uri"]
-                if not same or asked["code_challenge"] != challenge:
-                    return Reply.json({"error": "invalid_grant"}, status=400)
-            self.granted += 1
-            access, refresh = f"access-{self.granted}", f"refresh-{self.granted}"
-            self.access[access] = self.clock() + timedelta(hours=1)
-            self.refresh.add(refresh)
-        return Reply.json(
-            {
-                "access_token": access,
-                "refresh_token": refresh,
-                "expires_in": 3600,
-                "x_refresh_token_expires_in": 8726400,
-                "token_type": "bearer",
-            }
-        )
-
 
 def totalled(document: dict) -> dict:
     """With the line that QuickBooks adds, its sum, and what is still to be paid."""
@@ -399,4 +344,4 @@ def voided(document: dict) -> dict:
         if line["DetailType"] == "SalesItemLineDetail"
     ]
     note = f"Voided {document.get('PrivateNote', '')}".strip()
-    return {**document, "Line": lines, "PrivateNote": note}
+    return {**document, "Line": lines, "PrivateNote": note, "TxnTaxDetail": {"TotalTax": 0}}
