@@ -49,7 +49,8 @@ def consents(url: str) -> None:
 def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+        port: int = taken.getsockname()[1]
+        return port
 
 
 def authorize(cli: Cli, *options: str, fails: int = 0):

@@ -1,6 +1,6 @@
 """A company, and a stream that is written to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors.contract import Batch, Encoding, State, Target, WriteMode, Writer
+from connectors.contract import Batch, Encoding, Refusing, State, Target, WriteMode, Writer
 from connectors.http.bearer import MemoryTokens
 from connectors.http.outside import Outside
 from connectors.providers.quickbooks.config import QuickBooksConfig
@@ -16,6 +16,15 @@ from connectors.providers.quickbooks.destination import QuickBooksDestination
 from connectors.surroundings import Surroundings
 from tests.providers.quickbooks import QuickBooks
 from tests.world import FakeClock
+
+
+def passing(clock: FakeClock) -> Callable[[float], None]:
+    """Sleep that takes no time but the clock's."""
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds=seconds)
+
+    return sleep
 
 
 @dataclass
@@ -39,7 +48,7 @@ class Books:
             outside=Outside(
                 now=self.clock,
                 chance=lambda: 0.0,
-                sleep=lambda seconds: self.clock.advance(seconds=seconds) and None,
+                sleep=passing(self.clock),
             ),
         )
         destination.surround(Surroundings(tokens=self.tokens))
@@ -62,6 +71,7 @@ class Books:
             writer.write(Batch(data=data))
             state = State(version=1, value={"watermark": mark})
             done = writer.commit(state, finished=True)
+            assert isinstance(writer, Refusing)
             return done, [f"{one.key}: {one.reason}" for one in writer.refused]
 
 

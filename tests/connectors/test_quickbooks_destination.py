@@ -134,14 +134,14 @@ def test_a_call_whose_answer_was_lost_is_done_once(
 
 @pytest.mark.parametrize("forgets", [False, True], ids=["replays", "has forgotten the requestid"])
 @pytest.mark.parametrize("unique", [True, False], ids=["numbers unique", "numbers may repeat"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_breaks_off_each_record_is_there_once(
     company: QuickBooks, books: Books, seed: int, unique: bool, forgets: bool
 ) -> None:
     """R56, R64: crashes between a call and its note; then a state after the last one."""
     rng = Random(seed)
     company.unique_numbers = unique
-    records = [invoice(number, note=f"for {number}") for number in range(40)]
+    records = [invoice(number, note=f"for {number}") for number in range(30)]
 
     def die(request, route):
         route(request)
@@ -160,7 +160,7 @@ def test_whatever_breaks_off_each_record_is_there_once(
     _, refused = books.send("invoices", *records, execution="last")
 
     there = company.all("Invoice")
-    assert sorted(one["DocNumber"] for one in there) == sorted(f"W{n}" for n in range(40))
+    assert sorted(one["DocNumber"] for one in there) == sorted(f"W{n}" for n in range(30))
     assert {one["TotalAmt"] for one in there} == {9.99}
     assert refused == []
     (changed,) = [one for one in there if one["DocNumber"] == "W7"]
@@ -208,6 +208,26 @@ def test_a_commit_that_broke_off_is_counted_by_the_one_that_ends_it(
 
 
 # The contract
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite", "duckdb"])
+def test_every_database_of_ours_keeps_a_ledger(
+    company: QuickBooks, books: Books, postgres_url: str, tmp_path: Path, kind: str
+) -> None:
+    books.ledger = postgres_url if kind == "postgresql" else f"{kind}:///{tmp_path}/books.{kind}"
+
+    first, _ = books.send("customers", customer(1, "O'Hara"), customer(2, "Bo"), mark="one")
+    second, _ = books.send("customers", customer(1, "O'Hara"), execution="second", mark="two")
+    again, _ = books.send("customers", customer(2, "Bo", notes="x"), execution="second")
+
+    done = [first.counts, second.counts, again.counts]
+    assert [(one.processed, one.created, one.updated) for one in done] == [
+        (2, 2, 0),
+        (1, 0, 0),
+        (2, 0, 1),
+    ]
+    assert second.state.watermark == "two"
+    assert len(company.all("Customer")) == 2
 
 
 def test_the_state_is_known_to_the_next_execution_and_to_no_other_stream(books: Books) -> None:

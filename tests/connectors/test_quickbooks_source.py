@@ -20,6 +20,7 @@ from connectors.surroundings import Surroundings
 from connectors.testing.fake_api import cut_off, html_page, unauthorized
 from connectors.testing.rows import Row
 from connectors.testing.source_suite import SourceContract
+from tests.connectors.quickbooks_world import passing
 from tests.providers.quickbooks import QuickBooks, fault_with_200, throttled
 from tests.world import FakeClock
 
@@ -83,9 +84,7 @@ def source(books: QuickBooks, clock: FakeClock, tokens: MemoryTokens) -> Iterato
 
 
 def opened(books: QuickBooks, clock: FakeClock, tokens: MemoryTokens, **more) -> QuickBooksSource:
-    outside = Outside(
-        now=clock, chance=lambda: 0.0, sleep=lambda s: clock.advance(seconds=s) and None
-    )
+    outside = Outside(now=clock, chance=lambda: 0.0, sleep=passing(clock))
     config = QuickBooksConfig(**books.config(**more))
     source = QuickBooksSource(config=config, outside=outside)
     source.surround(Surroundings(tokens=tokens))

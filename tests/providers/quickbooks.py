@@ -117,7 +117,7 @@ class QuickBooks(Intuit):
 
     # Guards
 
-    def _guarded(self, answer):
+    def _guarded(self, answer: Route) -> Route:
         def guarded(request: Request) -> Reply:
             with self.lock:
                 self.in_flight += 1
