@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 
-from benchmarks import launches, orders, scheduling
+from benchmarks import api, launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
 from benchmarks.files import files
 from benchmarks.pages import pages
@@ -218,6 +218,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "queue": launches.queue,
     "rush": launches.rush,
     "pages": pages,
+    "answers": api.answers,
 }
 
 

@@ -43,11 +43,15 @@ def perform(task: Task) -> Measure:
 
         return launched(task)
     if task.work is Work.PAGES:
-        from benchmarks import moving, pages
+        from benchmarks import moving, paging
 
         moving.warm_up(task)
-        pages.warm_up()
-        return measured(lambda: pages.copied(task))
+        paging.warm_up()
+        return measured(lambda: paging.copied(task))
+    if task.work is Work.ASK:
+        from benchmarks.asking import asked
+
+        return asked(task)
     from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)

@@ -22,20 +22,6 @@ from connectors.described import arrow_schema
 
 PEER = "zcat_psql"
 
-TYPES: Mapping[str, str] = {
-    "id": "integer",
-    "customer_id": "integer",
-    "quantity": "integer",
-    "status": "text",
-    "currency": "text",
-    "total": "decimal(12,2)",
-    "note": "text",
-    "meta": "json",
-    "created_at": "instant",
-    "updated_at": "instant",
-}
-"""What a tenant declares; Parquet needs none of it."""
-
 NAMES = {"csv": "orders.csv.gz", "jsonl": "orders.jsonl.gz", "parquet": "orders.parquet"}
 
 
@@ -85,17 +71,6 @@ def _task(place: Place, made: Path, name: str) -> Task:
         destination=place.target,
         dataset=f"of_{name}",
     )
-
-
-def source_config(path: str) -> Mapping[str, object]:
-    """The connection that reads one file."""
-    file = Path(path)
-    stream = {"path": file.name, "columns": {} if file.suffix == ".parquet" else TYPES}
-    return {
-        "url": file.parent.as_uri(),
-        "settle_seconds": 0,
-        "streams": {orders.STREAM: {**stream, "primary_key": [orders.KEY]}},
-    }
 
 
 def _write(place: Place, made: Path) -> None:

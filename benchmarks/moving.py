@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from uuid import uuid4
 
+from benchmarks.declared import source_config
 from benchmarks.orders import CURSOR, KEY, STREAM
 from benchmarks.task import Task, Work
 from connectors import registry
@@ -93,8 +94,6 @@ def copied(task: Task) -> int:
 
 def file_copied(task: Task) -> int:
     """One file into a new table, with the file's own columns; how many records arrived."""
-    from benchmarks.files import source_config
-
     source = registry.get("files").open_source(source_config(task.source))
     destination = registry.get("database").open_destination({"url": task.destination})
     with closing(source), closing(destination):

@@ -7,9 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from functools import partial
-from importlib import import_module
 from time import sleep
 from typing import Any
 
@@ -18,33 +16,15 @@ import psycopg
 
 from benchmarks import orders
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
-from benchmarks.moving import NoMirror, planned
+from benchmarks.paging import AT_ONCE, PAGE
 from benchmarks.place import Place
 from benchmarks.processes import child
 from benchmarks.task import Measure, Task, Work
-from connectors import registry
 from connectors.testing.fake_api import FakeApi, Reply, Request
-from sync_pipelines.engine.move import move_stream
-from sync_pipelines.engine.progress import Progress
 
-PAGE = 250
-AT_ONCE = 16
 DELAYS = (0, 50)
 RECORDS = 100_000
 """Of a whole benchmark; a smaller one takes as many as it has rows."""
-
-COLUMNS: Mapping[str, str] = {
-    "id": "integer",
-    "customer_id": "integer",
-    "quantity": "integer",
-    "status": "text",
-    "currency": "text",
-    "total": "decimal",
-    "note": "text",
-    "meta": "json",
-    "created_at": "timestamp",
-    "updated_at": "timestamp",
-}
 
 
 def record(number: int) -> Mapping[str, Any]:
@@ -62,36 +42,6 @@ def record(number: int) -> Mapping[str, Any]:
         "created_at": at,
         "updated_at": at,
     }
-
-
-def copied(task: Task) -> int:
-    """Read all pages, and write them; how many records arrived."""
-    configured = {
-        "base_url": task.source,
-        "allow_private_addresses": True,
-        "concurrency": AT_ONCE,
-        "streams": [
-            {
-                "name": orders.STREAM,
-                "path": "/orders",
-                "records": "data",
-                "primary_key": [orders.KEY],
-                "columns": COLUMNS,
-                "pages": {"kind": "number", "size": PAGE, "total_path": "total"},
-                "incremental": {"field": orders.CURSOR, "param": "since"},
-            }
-        ],
-    }
-    source = registry.get("rest_api").open_source(configured)
-    destination = registry.get("database").open_destination({"url": task.destination})
-    with closing(source), closing(destination):
-        plan = planned(task, source.stream(orders.STREAM))
-        return move_stream(source, destination, plan, Progress(), NoMirror()).counts.processed
-
-
-def warm_up() -> None:
-    """Import what the work will need, as a warm process has."""
-    import_module("connectors.rest.source")
 
 
 def pages(place: Place, size: Size) -> Case:

@@ -19,7 +19,8 @@ class Work(StrEnum):
     schedules of ten times as many; its samples are how late each was. ``runs`` launches
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
     ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``pages``
-    reads a REST API whose URL is the source, ``file`` one file into a new table.
+    reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
+    asks the API of a catalog with ``due`` schedules.
     """
 
     COPY = "copy"
@@ -34,6 +35,7 @@ class Work(StrEnum):
     RUSH = "rush"
     PAGES = "pages"
     FILE = "file"
+    ASK = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ need it. A module that takes ``pa`` from here may be imported by anyone.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from connectors.apart import apart
+
 __all__ = ["late", "pa", "pc"]
 
 
@@ -17,7 +19,10 @@ class _Late:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(import_module(self._module), name)
+        module = import_module(self._module)
+        if self._module.startswith("pyarrow"):
+            apart()
+        found = getattr(module, name)
         setattr(self, name, found)
         return found
 

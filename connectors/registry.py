@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from connectors.contract import Destination, Source
 from connectors.errors import ConfigError, ContractError
+from connectors.reach import Reach, reach_of_urls
 
 if TYPE_CHECKING:
     from connectors.http.oauth import App
@@ -25,6 +26,7 @@ ENTRY_POINT_GROUP = "sync_pipelines.connectors"
 BUILT_IN = {
     "database": "connectors.sql.connector:CONNECTOR",
     "files": "connectors.files.connector:CONNECTOR",
+    "mongodb": "connectors.mongodb.connector:CONNECTOR",
     "quickbooks": "connectors.providers.quickbooks.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
 }
@@ -40,8 +42,9 @@ class Connector:
 
     ``most_at_once`` says how many executions the system behind a configuration bears at
     a time; None is no limit. ``place`` names that system without any credential: two
-    configurations of the same name lead to the same place. Both take a valid
-    configuration, and open nothing.
+    configurations of the same name lead to the same place. ``reach`` says which hosts and
+    local files one leads to; where it is None, that is every URL within. All three take a
+    valid configuration, and open nothing.
 
     ``oauth`` is how a connection is authorized by the person who owns the account: an
     `connectors.http.oauth.App`, or None where this configuration needs no person.
@@ -56,6 +59,7 @@ class Connector:
     most_at_once: Callable[[Any], int | None] | None = None
     place: Callable[[Any], str] | None = None
     oauth: Callable[[Any], "App | None"] | None = None
+    reach: Callable[[Any], Reach] | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -73,6 +77,11 @@ class Connector:
             known = ", ".join(self.config.model_fields)
             hint = f"; {self.name} takes: {known}" if first["type"] == "extra_forbidden" else ""
             raise ConfigError(f"{where}: {first['msg']}{hint}") from None
+
+    def reached(self, config: Mapping[str, object]) -> Reach:
+        """Where a configuration leads; `ConfigError` if it is not valid."""
+        parsed = self.parse(config)
+        return self.reach(parsed) if self.reach else reach_of_urls(parsed)
 
     def open_source(self, config: Mapping[str, object]) -> Source:
         """A source on this configuration."""

@@ -17,7 +17,10 @@ class Settings(BaseSettings):
     ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
     Dagster is where `up` has left word of it. ``trusted_proxies`` are the addresses,
     comma-separated, whose word for who asks is taken. ``public_url`` is where people and
-    programs reach the gateway, if that is another place than it listens on.
+    programs reach the gateway, if that is another place than it listens on. ``smtp_url`` is
+    the mail server; ``private_webhooks`` lets notifications reach into this network. A
+    tenant's connections may name files under ``tenant_files``/TENANT only, and none where it
+    is None; and hosts of private networks only with ``allow_private_addresses``.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -37,6 +40,11 @@ class Settings(BaseSettings):
     token_requests_per_second: int = Field(default=20, ge=1)
     tenant_requests_per_second: int = Field(default=100, ge=1)
     manual_triggers_per_hour: int = Field(default=600, ge=1)
+    smtp_url: SecretStr | None = None
+    mail_from: str = "Sync Pipelines <sync-pipelines@localhost>"
+    private_webhooks: bool = False
+    tenant_files: Path | None = None
+    allow_private_addresses: bool = False
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
 

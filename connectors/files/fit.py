@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from connectors.arrow import DataType
 from connectors.files.kinds import PATTERNS, Kind, Texts, Word, matches
+from connectors.late import pa, pc
 
 _DECLARED = {
     Word.INTEGER: r"^[+-]?[0-9]+$",

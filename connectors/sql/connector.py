@@ -1,10 +1,11 @@
-"""The connector ``database``: PostgreSQL, SQLite and DuckDB, told apart by the URL."""
+"""The connector ``database``: PostgreSQL, MySQL, SQLite and DuckDB, told apart by the URL."""
 
 from pathlib import Path
 
 from connectors.contract import Destination, Source
 from connectors.registry import Connector
-from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.config import FILES, DatabaseConfig, Dialect
+from connectors.sql.reach import reach
 
 POSTGRES_PORT = "5432"
 THIS_MACHINE = frozenset({"127.0.0.1", "::1"})
@@ -24,12 +25,16 @@ def _destination(config: DatabaseConfig) -> Destination:
 
 def _most_at_once(config: DatabaseConfig) -> int | None:
     """A file has one writer at a time; a second one would only wait or fail."""
-    return None if config.dialect is Dialect.POSTGRESQL else 1
+    return 1 if config.dialect in FILES else None
 
 
 def _place(config: DatabaseConfig) -> str:
     """Where the database is, however its URL is written: server and name, or file."""
-    if config.dialect is not Dialect.POSTGRESQL:
+    if config.dialect is Dialect.MYSQL:
+        at = config.address
+        named = "localhost" if at.host in THIS_MACHINE else at.host
+        return f"mysql://{named}:{at.port}/{at.database}"
+    if config.dialect in FILES:
         return f"{config.dialect}:///{Path(config.path).resolve()}"
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -47,10 +52,11 @@ def _place(config: DatabaseConfig) -> str:
 CONNECTOR = Connector(
     name="database",
     collection="tables",
-    title="Database (PostgreSQL, SQLite, DuckDB)",
+    title="Database (PostgreSQL, MySQL, MariaDB, SQLite, DuckDB)",
     config=DatabaseConfig,
     source=_source,
     destination=_destination,
     most_at_once=_most_at_once,
     place=_place,
+    reach=reach,
 )

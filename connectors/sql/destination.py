@@ -91,7 +91,7 @@ class SqlDestination:
         self._idle.append(store)
         name = store.table_name(dataset, table)
         with closing(open_source(self._config)) as source:
-            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS[self._config.dialect]))
+            stream = source.stream(name.spelled(_DEFAULT_SCHEMAS.get(self._config.dialect, "")))
             selection = Selection(stream=stream, mode=SyncMode.FULL)
             batches = source.read(selection, None, Encoding.ARROW)
             tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
@@ -116,6 +116,10 @@ def open_store(config: DatabaseConfig) -> Store:
         from connectors.sql.sqlite.writer import SqliteStore
 
         return SqliteStore(config)
+    if config.dialect is Dialect.MYSQL:
+        from connectors.sql.mysql.writer import MysqlStore
+
+        return MysqlStore(config)
     from connectors.sql.duckdb.writer import DuckdbStore
 
     return DuckdbStore(config)

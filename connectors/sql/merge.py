@@ -10,7 +10,7 @@ nor lets an older version overwrite a newer one.
 from collections.abc import Sequence
 
 from connectors.errors import ConfigError
-from connectors.sql.names import TableName, listed, literal, quoted
+from connectors.sql.names import TableName, listed, quoted
 from connectors.sql.store import DELETED_AT, Match, Plan, Spelling, Staging, chosen
 
 # Names of our own beside a tenant's columns: no column is likely to be called like these.
@@ -48,7 +48,7 @@ def drop_older(
     spelling: Spelling, staging: Staging, same: Sequence[str], *, cursor: str | None
 ) -> str:
     """Keeps one staged row of each that agree in ``same``: the newest, then the last to arrive."""
-    newest = f"{quoted(cursor)} DESC NULLS LAST, " if cursor else ""
+    newest = f"{quoted(cursor)} DESC{spelling.nulls_last}, " if cursor else ""
     identity = _identity(spelling, chosen(staging.plan, same))
     arrival = _arrival(spelling, staging)
     ranked = (
@@ -178,17 +178,18 @@ def remember_keys(seen: TableName, rows: TableName, key: Sequence[str]) -> str:
     return f"INSERT INTO {seen.sql} ({listed(key)}) SELECT {listed(key)} FROM {rows.sql}"
 
 
-def delete_unseen(name: TableName, seen: TableName | None, key: Sequence[str]) -> str:
+def delete_unseen(
+    spelling: Spelling, name: TableName, seen: TableName | None, key: Sequence[str]
+) -> str:
     """Deletes target rows whose key was not seen; all of them when nothing was."""
-    return f"DELETE FROM {name.sql} AS t WHERE {_unseen(seen, key)}"
+    return f"{spelling.delete_aliased} {name.sql} AS t WHERE {_unseen(seen, key)}"
 
 
 def mark_unseen(name: TableName, seen: TableName | None, key: Sequence[str], *, at: str) -> str:
-    """Marks target rows whose key was not seen, and that have no mark yet."""
+    """Marks target rows whose key was not seen, and that have no mark yet; ``at`` is SQL."""
     mark = quoted(DELETED_AT)
     return (
-        f"UPDATE {name.sql} AS t SET {mark} = {literal(at)} "
-        f"WHERE t.{mark} IS NULL AND {_unseen(seen, key)}"
+        f"UPDATE {name.sql} AS t SET {mark} = {at} WHERE t.{mark} IS NULL AND {_unseen(seen, key)}"
     )
 
 

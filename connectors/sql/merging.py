@@ -208,10 +208,10 @@ class Merger:
             return Counts()
         seen = self._seen or staged
         if self._manner.soft:
-            at = now.at.isoformat(sep=" ", timespec="microseconds")
+            at = self._store.spelling.instant(now.at)
             statement = merge.mark_unseen(self._name, seen, key, at=at)
         else:
-            statement = merge.delete_unseen(self._name, seen, key)
+            statement = merge.delete_unseen(self._store.spelling, self._name, seen, key)
         return Counts(deleted=self._store.execute(statement))
 
     def _remember(self, now: Situation, staged: TableName) -> None:

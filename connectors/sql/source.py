@@ -55,6 +55,11 @@ def open_source(config: DatabaseConfig) -> Source:
         from connectors.sql.sqlite.session import SqliteSession
 
         return SqlSource(reader=SqliteReader(SqliteSession(config, read_only=True)))
+    if config.dialect is Dialect.MYSQL:
+        from connectors.sql.mysql.reader import MysqlReader
+        from connectors.sql.mysql.session import MysqlSession
+
+        return SqlSource(reader=MysqlReader(MysqlSession(config, read_only=True)))
     from connectors.sql.duckdb.reader import DuckdbReader
     from connectors.sql.duckdb.session import DuckdbSession
 

@@ -80,9 +80,8 @@ class StateTable:
 
     def read(self) -> Stored | None:
         """The row, as this connection sees it now."""
-        columns = ", ".join(
-            "CAST(committed_at AS VARCHAR)" if name == "committed_at" else name for name in _READ
-        )
+        moment = self.store.spelling.instant_text("committed_at")
+        columns = ", ".join(moment if name == "committed_at" else name for name in _READ)
         rows = self.store.rows(f"SELECT {columns} FROM {self.name.sql} WHERE {self._mine()}")
         return _stored(rows[0]) if rows else None
 
@@ -109,7 +108,7 @@ class StateTable:
             "NULL" if state is None else str(state.version),
             "NULL" if state is None else literal(json.dumps(dict(state.value))),
             literal(json.dumps({one.name: getattr(committed.counts, one.name) for one in _COUNTS})),
-            literal(at.isoformat(sep=" ", timespec="microseconds")),
+            self.store.spelling.instant(at),
             literal(stored.token),
         )
         updates = ", ".join(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from connectors.contract import Counts, Greatest, PgCopy, State
 from connectors.described import AnyField, DescribedSchema, Schema, same, schema_of
 from connectors.errors import ConfigError
 from connectors.late import pa
-from connectors.sql.names import TableName
+from connectors.sql.names import TableName, literal
 from connectors.sql.tables import Table
 
 DELETED_AT = "_deleted_at"
@@ -77,6 +78,10 @@ class Merged:
     updated: int = 0
 
 
+def _iso(moment: datetime) -> str:
+    return literal(moment.isoformat(sep=" ", timespec="microseconds"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spelling:
     """What our SQL cannot say alike in every dialect.
@@ -86,12 +91,18 @@ class Spelling:
     columns of two aliases so that NULL equals NULL and nothing else is taken for equal.
     ``identity`` is a column as something that can be grouped by. ``counted`` are types
     whose different values it counts in half the time that it takes to group them.
+    ``nulls_last`` follows DESC, ``delete_aliased`` begins a DELETE whose table is ``t``,
+    ``instant`` spells a moment, and ``instant_text`` a column of moments with its zone.
     """
 
     arrivals: tuple[str, ...]
     differs: Callable[[Sequence[str], str, str], str]
     identity: Callable[[Planned], str]
     counted: frozenset[str] = frozenset()
+    nulls_last: str = " NULLS LAST"
+    delete_aliased: str = "DELETE FROM"
+    instant: Callable[[datetime], str] = _iso
+    instant_text: Callable[[str], str] = "CAST({} AS VARCHAR)".format
 
 
 class Store(Protocol):

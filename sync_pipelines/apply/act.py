@@ -5,9 +5,10 @@ lock, so it is still true when it is done. A change that fails, or that brings a
 a certain conflict, undoes all of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
@@ -19,7 +20,7 @@ from sync_pipelines.apply.current import Current, read_current
 from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.plan import make_plan
-from sync_pipelines.apply.problems import ManifestError
+from sync_pipelines.apply.problems import ClashError
 from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
@@ -32,12 +33,15 @@ from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
 from sync_pipelines.timing.clashes import Severity
 
+Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
+"""What is wanted of a tenant; or what says so, of what there is."""
+
 
 def preview(catalog: Catalog, parsed: Parsed, *, now: datetime) -> Plan:
     """What `apply` would do, done and taken back; changes nothing. Raises as `apply` does."""
     with catalog.begin() as db:
         trial = db.begin_nested()
-        plan = _carried_out(catalog, db, parsed, now=now, actor=None)
+        plan = _carried_out(catalog, db, parsed.manifest.tenant, parsed, now=now, actor=None)
         trial.rollback()
     return plan
 
@@ -48,15 +52,24 @@ def apply(catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str) -> Pla
     `ManifestError` if the file is wrong, or would bring schedules into a certain
     conflict. ``actor`` is who asked, for the audit.
     """
+    return change(catalog, parsed.manifest.tenant, parsed, now=now, actor=actor)
+
+
+def change(catalog: Catalog, tenant: str, wanted: Wanted, *, now: datetime, actor: str) -> Plan:
+    """As `apply`; a function is asked what is wanted of what there is, held meanwhile.
+
+    It may refuse, by any error: then nothing has happened.
+    """
     with catalog.begin() as db:
-        return _carried_out(catalog, db, parsed, now=now, actor=actor)
+        return _carried_out(catalog, db, tenant, wanted, now=now, actor=actor)
 
 
 def _carried_out(
-    catalog: Catalog, db: Db, parsed: Parsed, *, now: datetime, actor: str | None
+    catalog: Catalog, db: Db, tenant: str, wanted: Wanted, *, now: datetime, actor: str | None
 ) -> Plan:
     """The plan once it is done; without an actor, nothing is audited."""
-    current = read_current(db, catalog.secrets, parsed.manifest.tenant, lock=True)
+    current = read_current(db, catalog.secrets, tenant, lock=True)
+    parsed = wanted if isinstance(wanted, Parsed) else wanted(db, current)
     plan = make_plan(parsed, current, now=now)
     if plan.changes:
         decide_before_change(db, list(_schedules_changed(plan)), now)
@@ -70,7 +83,7 @@ def _carried_out(
         brought = brought_about(examined, _before(catalog, plan, now))
         if brought:
             problems = conflict_problems(parsed.manifest, plan, brought)
-            raise ManifestError(parsed.manifest.file, problems)
+            raise ClashError(parsed.manifest.file, problems)
     return replace(plan, conflicts=examined.conflicts)
 
 

@@ -56,6 +56,7 @@ def described_sync(sync: Sync | WantedSync, description: str | None) -> Describe
 def described_schedule(schedule: Schedule) -> Described:
     """A schedule, without what it has come to by itself."""
     return {
+        "description": schedule.description,
         "cadence": plain_json(to_mapping(schedule.cadence)),
         "timezone": schedule.timezone,
         "clock_change": {

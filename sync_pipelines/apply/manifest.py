@@ -33,6 +33,7 @@ class WantedSchedule:
 
     name: str
     line: int
+    description: str | None = None
     cadence: Cadence
     timezone: str = "UTC"
     clock_change: ClockChange = field(default_factory=ClockChange)

@@ -79,10 +79,15 @@ def parse_manifest(text: str, *, file: str, environment: Mapping[str, str]) -> P
     root = parse_document(text, environment=environment, problems=problems)
     manifest = Manifest(file=file, tenant="")
     if isinstance(root, Table):
-        manifest = _Reader(problems).read(root, file)
+        manifest = read_manifest(root, file=file, problems=problems)
     elif root is not None and not is_broken(root):
         problems.add(root.line, "the file must be a mapping; it takes tenant, connections, syncs")
     return Parsed(manifest=manifest, problems=tuple(problems.found))
+
+
+def read_manifest(root: Table, *, file: str, problems: Problems) -> Manifest:
+    """Read a file's root; what is wrong with it is added to ``problems``."""
+    return _Reader(problems).read(root, file)
 
 
 class _Reader:

@@ -220,6 +220,7 @@ def _as_wanted(wanted: WantedSchedule, old: Schedule | None, now: datetime) -> S
     )
     return replace(
         base,
+        description=wanted.description,
         cadence=wanted.cadence,
         timezone=wanted.timezone,
         clock_change=wanted.clock_change,

@@ -26,6 +26,10 @@ class ManifestError(ConfigError):
         super().__init__("\n".join(lines))
 
 
+class ClashError(ManifestError):
+    """Nothing is wrong with the file itself, but it would bring about a certain conflict."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Collects mistakes while a file is read, so that reading may go on."""

@@ -39,7 +39,7 @@ POLICIES = (
     "pause",
     "priority",
 )
-SCHEDULE = (*CADENCE, "timezone", "clock_change", *POLICIES, "is_active")
+SCHEDULE = (*CADENCE, "timezone", "clock_change", *POLICIES, "is_active", "description")
 
 
 def read_schedule(name: str, node: Node, *, line: int, problems: Problems) -> WantedSchedule | None:
@@ -57,11 +57,13 @@ def read_schedule(name: str, node: Node, *, line: int, problems: Problems) -> Wa
     rules = _rules(fields, problems)
     policies = _policies(fields, problems)
     active = fields.flag("is_active")
+    description = fields.text("description")
     if cadence is None or len(problems.found) > before or is_broken(node):
         return None
     return WantedSchedule(
         name=name,
         line=line,
+        description=description,
         cadence=cadence,
         timezone=zone,
         clock_change=rules,

@@ -102,6 +102,23 @@ def find_for_all_tenants(db: Db, letter_ids: Iterable[UUID]) -> list[DeadLetter]
     return _listed(db, Which(), _among(DeadLetterRow.id, letter_ids), limit=None)
 
 
+def find(db: Db, letter_id: UUID, *, tenant_id: UUID) -> DeadLetter | None:
+    """One letter of a tenant, or None."""
+    query = selected().where(DeadLetterRow.tenant_id == tenant_id, DeadLetterRow.id == letter_id)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else letter_from_row(row)
+
+
+def open_of_execution(db: Db, execution_id: UUID, *, tenant_id: UUID) -> UUID | None:
+    """The open letter of an execution, if it has one."""
+    query = select(DeadLetterRow.id).where(
+        DeadLetterRow.tenant_id == tenant_id,
+        DeadLetterRow.execution_id == execution_id,
+        DeadLetterRow.status == LetterStatus.OPEN,
+    )
+    return db.scalar(query)
+
+
 def lock_open(db: Db, letter_ids: Iterable[UUID], *, tenant_id: UUID) -> list[DeadLetter]:
     """Those of a tenant's letters that are open, locked until the transaction ends.
 
@@ -166,7 +183,8 @@ def give_back(db: Db, letters: Iterable[DeadLetter], *, tenant_id: UUID) -> set[
     return set(db.scalars(statement))
 
 
-def _selected() -> Select[Any]:
+def selected() -> Select[Any]:
+    """Letters with the names of their syncs; `letter_from_row` reads what it brings."""
     return (
         select(
             DeadLetterRow.__table__,
@@ -186,13 +204,13 @@ def _listed(
         SyncRow.name: which.sync,
     }
     query = (
-        _selected()
+        selected()
         .where(*conditions)
         .where(*(column == value for column, value in wanted.items() if value is not None))
         .order_by(DeadLetterRow.created_at.desc(), DeadLetterRow.id)
         .limit(limit)
     )
-    return [_letter(row) for row in db.execute(query).mappings()]
+    return [letter_from_row(row) for row in db.execute(query).mappings()]
 
 
 def _locked(db: Db, *conditions: ColumnElement[bool]) -> list[DeadLetter]:
@@ -204,11 +222,11 @@ def _locked(db: Db, *conditions: ColumnElement[bool]) -> list[DeadLetter]:
     )
     ids = list(db.scalars(held))
     query = (
-        _selected()
+        selected()
         .where(_among(DeadLetterRow.id, ids))
         .order_by(DeadLetterRow.created_at, DeadLetterRow.id)
     )
-    return [_letter(row) for row in db.execute(query).mappings()] if ids else []
+    return [letter_from_row(row) for row in db.execute(query).mappings()] if ids else []
 
 
 def _among(column: InstrumentedAttribute[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
@@ -228,7 +246,8 @@ def _of_event(event: Event) -> dict[str, Any]:
     }
 
 
-def _letter(row: RowMapping) -> DeadLetter:
+def letter_from_row(row: RowMapping) -> DeadLetter:
+    """A row that `selected` brought."""
     return DeadLetter(
         id=row["id"],
         tenant_id=row["tenant_id"],

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Update,
+    and_,
     bindparam,
     exists,
     func,
@@ -24,10 +25,12 @@ from sqlalchemy.orm import aliased
 
 from sync_pipelines.catalog.executions import from_row, selected
 from sync_pipelines.catalog.tables import (
+    AffectedRow,
     BreakerRow,
     DeadLetterRow,
     EventRow,
     ExecutionRow,
+    RuleRow,
     ScheduleRow,
     StateRow,
     SyncRow,
@@ -36,6 +39,7 @@ from sync_pipelines.catalog.tables import (
 from sync_pipelines.model.cadence import ScheduleType
 from sync_pipelines.model.dead_letter import LetterStatus
 from sync_pipelines.model.execution import Execution, Status
+from sync_pipelines.model.notification import Topic
 
 _UNFOLLOWED = (ExecutionRow.completed_at.is_not(None), ExecutionRow.followed_up_at.is_(None))
 
@@ -92,7 +96,8 @@ def mark_uneventful_for_all_tenants(db: Db, execution_id: UUID, *, now: datetime
 
     False, and nothing is held by it, where there may be: a schedule that fires after its
     sync or learns from it, a breaker that remembers failures, an open letter, an event that
-    waits for its answer, or an end before it that was not followed up.
+    waits for its answer, an incident that is over now, somebody who wants to be told, or an
+    end before it that was not followed up.
     """
     statement = _marking_uneventful()
     return db.execute(statement, {"ended": execution_id, "now": now}).rowcount == 1
@@ -107,6 +112,10 @@ def _marking_uneventful() -> Update:
     # Spelled out: the index of open letters serves no parameter.
     is_open: ColumnElement[str] = literal_column(f"'{LetterStatus.OPEN}'")
     names = (SyncRow.name, func.concat(TenantRow.name, "/", SyncRow.name))
+    wants_to_know = or_(
+        RuleRow.events.contains([Topic.SUCCESS]),
+        and_(ended.records_rejected > 0, RuleRow.events.contains([Topic.WARNING])),
+    )
     is_eventful = or_(
         exists().where(
             earlier.sync_id == ended.sync_id,
@@ -117,6 +126,8 @@ def _marking_uneventful() -> Update:
         exists().where(BreakerRow.sync_id == ended.sync_id),
         exists().where(DeadLetterRow.sync_id == ended.sync_id, DeadLetterRow.status == is_open),
         exists().where(EventRow.execution_id == ended.id),
+        exists().where(AffectedRow.sync_id == ended.sync_id),
+        exists().where(RuleRow.tenant_id == ended.tenant_id, RuleRow.is_active, wants_to_know),
         exists().where(
             ScheduleRow.sync_id == ended.sync_id, ScheduleRow.schedule_type == ScheduleType.ADAPTIVE
         ),

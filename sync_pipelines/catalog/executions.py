@@ -82,13 +82,18 @@ def create(
     status: Status = Status.PENDING,
     request: Request | None = None,
     metadata: Mapping[str, Any] | None = None,
+    schedule_id: UUID | None = None,
 ) -> UUID:
-    """A new execution that no schedule asked for; its id."""
+    """A new execution that no schedule was due for; its id.
+
+    ``schedule_id`` is the one in whose history it stands, if a person named one.
+    """
     statement = (
         insert(ExecutionRow)
         .values(
             tenant_id=tenant_id,
             sync_id=sync_id,
+            schedule_id=schedule_id,
             trigger=trigger,
             status=status,
             priority=PRIORITY[trigger],

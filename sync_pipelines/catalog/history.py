@@ -47,7 +47,7 @@ def history(
     if before is not None:
         query = query.where(ExecutionRow.created_at < before)
     query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
-    return [_entry(row) for row in db.execute(query).mappings()]
+    return [entry_from_row(row) for row in db.execute(query).mappings()]
 
 
 def timeline(db: Db, sync_id: UUID, *, tenant_id: UUID, limit: int = 20) -> list[Happening]:
@@ -107,7 +107,7 @@ def unscheduled(
         or_(ExecutionRow.completed_at.is_(None), ExecutionRow.completed_at >= since),
     )
     query = query.order_by(ExecutionRow.created_at.desc(), ExecutionRow.id).limit(limit)
-    return [_entry(row) for row in db.execute(query).mappings()]
+    return [entry_from_row(row) for row in db.execute(query).mappings()]
 
 
 def find(db: Db, execution_id: UUID, *, tenant_id: UUID) -> HistoryEntry | None:
@@ -116,10 +116,11 @@ def find(db: Db, execution_id: UUID, *, tenant_id: UUID) -> HistoryEntry | None:
         ExecutionRow.id == execution_id, ExecutionRow.tenant_id == tenant_id
     )  # fmt: skip
     row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _entry(row)
+    return None if row is None else entry_from_row(row)
 
 
-def _entry(row: RowMapping) -> HistoryEntry:
+def entry_from_row(row: RowMapping) -> HistoryEntry:
+    """A row that `executions.selected` brought."""
     milliseconds = row["duration_ms"]
     return HistoryEntry(
         execution=from_row(row),

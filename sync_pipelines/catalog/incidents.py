@@ -12,10 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, Select, or_, select, text, update
+from sqlalchemy import RowMapping, Select, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sync_pipelines.catalog.tables import IncidentRow
+from sync_pipelines.catalog.tables import AffectedRow, IncidentRow, SyncRow
+from sync_pipelines.model.notification import Severity
 
 AT_ONCE = 1000
 """Rows of one statement: a parameter's number has 16 bits."""
@@ -32,6 +33,9 @@ class Kind(StrEnum):
     STUCK_EXECUTION = "stuck_execution"
     SILENT_WEBHOOK = "silent_webhook"
     REFUSED_WEBHOOKS = "refused_webhooks"
+    FAILING = "failing"
+    THRESHOLD = "threshold"
+    STALE_DATA = "stale_data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class Alarm:
     remedy: str
     details: Mapping[str, Any] = field(default_factory=dict)
     tenant_id: UUID | None = None
+    severity: Severity = Severity.WARNING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +61,19 @@ class Incident:
     opened_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
+    acknowledged_at: datetime | None = None
 
 
 def raise_incident(db: Db, alarm: Alarm, *, now: datetime) -> bool:
     """Open an incident, or note that an open one was seen again; whether it is new."""
+    return record(db, alarm, now=now).seen == 1
+
+
+def record(db: Db, alarm: Alarm, *, now: datetime) -> Incident:
+    """The same; the incident as it is then, its row held."""
     values = _values(alarm, now)
     seen_again = {
-        name: values[name] for name in ("message", "remedy", "details", "last_seen_at")
+        name: values[name] for name in ("message", "remedy", "details", "severity", "last_seen_at")
     } | {"seen": IncidentRow.seen + 1}
     statement = (
         insert(IncidentRow)
@@ -70,9 +81,9 @@ def raise_incident(db: Db, alarm: Alarm, *, now: datetime) -> bool:
         .on_conflict_do_update(
             index_elements=["kind", "subject"], index_where=_OPEN, set_=seen_again
         )
-        .returning(IncidentRow.seen)
+        .returning(IncidentRow.__table__)
     )
-    return db.execute(statement).scalar_one() == 1
+    return _incident(db.execute(statement).mappings().one())
 
 
 def note_mended(db: Db, alarms: Sequence[Alarm], *, now: datetime) -> None:
@@ -96,6 +107,76 @@ def open_subjects_for_all_tenants(db: Db, kind: Kind) -> Collection[str]:
     """With what something of this kind is wrong. For all tenants, because the watch is."""
     query = select(IncidentRow.subject).where(IncidentRow.kind == kind, _OPEN)
     return set(db.scalars(query))
+
+
+# --- whom a cause keeps from succeeding ----------------------------------------------
+
+
+def affect(db: Db, incident: Incident, sync_id: UUID, *, tenant_id: UUID, now: datetime) -> None:
+    """Note that an incident's cause keeps a sync from succeeding."""
+    values = {"incident_id": incident.id, "sync_id": sync_id, "tenant_id": tenant_id}
+    statement = insert(AffectedRow).values(**values, failed_at=now)
+    db.execute(statement.on_conflict_do_nothing(index_elements=["incident_id", "sync_id"]))
+
+
+def open_of_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Incident]:
+    """The open incidents that keep a sync from succeeding, held in the order of all others."""
+    query = (
+        select(IncidentRow.__table__)
+        .join(AffectedRow, AffectedRow.incident_id == IncidentRow.id)
+        .where(AffectedRow.sync_id == sync_id, AffectedRow.tenant_id == tenant_id, _OPEN)
+        .order_by(IncidentRow.id)
+        .with_for_update(of=IncidentRow)
+    )
+    return [_incident(row) for row in db.execute(query).mappings()]
+
+
+def release(db: Db, incident: Incident, sync_id: UUID, *, tenant_id: UUID) -> int:
+    """A sync has succeeded again; how many others the incident still affects."""
+    of_incident = AffectedRow.incident_id == incident.id
+    mine = (of_incident, AffectedRow.sync_id == sync_id, AffectedRow.tenant_id == tenant_id)
+    db.execute(delete(AffectedRow).where(*mine))
+    return db.scalar(select(func.count()).where(of_incident)) or 0
+
+
+def affected(db: Db, incident_id: UUID, *, tenant_id: UUID) -> list[str]:
+    """The names of the syncs that an incident affects, those first that failed first."""
+    query = (
+        select(SyncRow.name)
+        .join(AffectedRow, AffectedRow.sync_id == SyncRow.id)
+        .where(AffectedRow.incident_id == incident_id, AffectedRow.tenant_id == tenant_id)
+        .order_by(AffectedRow.failed_at, SyncRow.name)
+    )
+    return list(db.scalars(query))
+
+
+def unaffecting_for_all_tenants(db: Db) -> list[Incident]:
+    """Open incidents of failing syncs that affect none any more: those were removed.
+
+    For all tenants, because whoever tidies up does so for all.
+    """
+    others = exists().where(AffectedRow.incident_id == IncidentRow.id)
+    query = select(IncidentRow.__table__).where(IncidentRow.kind == Kind.FAILING, _OPEN, ~others)
+    return [_incident(row) for row in db.execute(query).mappings()]
+
+
+def acknowledge(db: Db, incident_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
+    """Somebody minds it: no more reminders. False if a tenant has no such open incident."""
+    mine = (IncidentRow.id == incident_id, IncidentRow.tenant_id == tenant_id, _OPEN)
+    return db.execute(update(IncidentRow).where(*mine).values(acknowledged_at=now)).rowcount == 1
+
+
+def open_for_all_tenants(
+    db: Db, *, kinds: Collection[Kind], since: datetime | None = None
+) -> list[Incident]:
+    """Open incidents of some kinds, opened ``since`` then, oldest first.
+
+    For all tenants, because the watch tells each of its own.
+    """
+    query = select(IncidentRow.__table__).where(IncidentRow.kind.in_(kinds), _OPEN)
+    if since is not None:
+        query = query.where(IncidentRow.opened_at >= since)
+    return [_incident(row) for row in db.execute(query.order_by(IncidentRow.opened_at)).mappings()]
 
 
 def list_incidents(
@@ -127,6 +208,7 @@ def _values(alarm: Alarm, now: datetime) -> dict[str, Any]:
         "subject": alarm.subject,
         "message": alarm.message,
         "remedy": alarm.remedy,
+        "severity": alarm.severity,
         "details": dict(alarm.details),
         "opened_at": now,
         "last_seen_at": now,
@@ -143,9 +225,11 @@ def _incident(row: RowMapping) -> Incident:
             remedy=row["remedy"],
             details=row["details"],
             tenant_id=row["tenant_id"],
+            severity=Severity(row["severity"]),
         ),
         seen=row["seen"],
         opened_at=row["opened_at"],
         last_seen_at=row["last_seen_at"],
         resolved_at=row["resolved_at"],
+        acknowledged_at=row["acknowledged_at"],
     )

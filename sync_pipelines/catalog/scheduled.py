@@ -63,15 +63,19 @@ def seen_syncs(db: Db, tenant: str) -> list[SyncSeen]:
 
 def scheduled_of_tenant(db: Db, tenant: str) -> list[Scheduled]:
     """A tenant's schedules by sync and name; `NotFoundError` when there is no such tenant."""
-    query = _select().where(ScheduleRow.tenant_id == find_tenant_id(db, tenant))
+    query = select_scheduled().where(ScheduleRow.tenant_id == find_tenant_id(db, tenant))
     rows = db.execute(query.order_by(SyncRow.name, ScheduleRow.name)).mappings()
-    return [_scheduled(row) for row in rows]
+    return [scheduled_from_row(row) for row in rows]
 
 
 def scheduled_of_sync(db: Db, sync: SyncSeen) -> list[Scheduled]:
     """A sync's schedules by name."""
-    query = _select().where(ScheduleRow.sync_id == sync.id, ScheduleRow.tenant_id == sync.tenant_id)
-    return [_scheduled(row) for row in db.execute(query.order_by(ScheduleRow.name)).mappings()]
+    query = select_scheduled().where(
+        ScheduleRow.sync_id == sync.id, ScheduleRow.tenant_id == sync.tenant_id
+    )
+    return [
+        scheduled_from_row(row) for row in db.execute(query.order_by(ScheduleRow.name)).mappings()
+    ]
 
 
 def find_scheduled(db: Db, key: str) -> Scheduled:
@@ -94,7 +98,8 @@ _SYNC = (
 )
 
 
-def _select() -> Select[Any]:
+def select_scheduled() -> Select[Any]:
+    """Schedules with their syncs; `scheduled_from_row` reads what it brings."""
     return (
         select(ScheduleRow.__table__, *_SYNC)
         .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
@@ -102,7 +107,8 @@ def _select() -> Select[Any]:
     )
 
 
-def _scheduled(row: RowMapping) -> Scheduled:
+def scheduled_from_row(row: RowMapping) -> Scheduled:
+    """A row that `select_scheduled` brought."""
     return Scheduled(schedule=schedule_from_row(row), sync=_seen(row))
 
 

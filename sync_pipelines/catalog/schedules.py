@@ -59,6 +59,7 @@ def count_active(db: Db, *, tenant_id: UUID) -> int:
 def put_schedule(db: Db, schedule: Schedule, *, now: datetime) -> UUID:
     """Create or change a schedule by its name; ``id`` and ``created_at`` of an old one stay."""
     values = {
+        "description": schedule.description,
         "schedule_type": schedule.cadence.schedule_type,
         "cron_expression": schedule.cadence.cron_expression,
         "timezone": schedule.timezone,
@@ -109,6 +110,7 @@ def schedule_from_row(row: RowMapping) -> Schedule:
         tenant_id=row["tenant_id"],
         sync_id=row["sync_id"],
         name=row["name"],
+        description=row["description"],
         cadence=parse_cadence(config["cadence"]),
         timezone=row["timezone"],
         clock_change=parse_clock_change(config.get("clock_change", {})),

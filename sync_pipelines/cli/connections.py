@@ -5,11 +5,11 @@ import webbrowser
 from contextlib import closing
 from typing import Annotated
 
-import pyarrow as pa
 import typer
 
 from connectors import registry
 from connectors.contract import Json, Stream
+from connectors.cursors import cursor_candidates
 from connectors.errors import ConfigError
 from connectors.http.oauth import App, Pkce, TokenEndpoint, authorization_url
 from sync_pipelines.catalog import audit
@@ -140,21 +140,6 @@ def _note_authorized(catalog: Catalog, connection: Connection) -> None:
             subject=connection.name,
             tenant_id=find_tenant_id(db, connection.tenant),
         )
-
-
-def cursor_candidates(stream: Stream) -> tuple[str, ...]:
-    """Columns that may grow with every change: the source's own choice, then times, then the key.
-
-    A single whole-number key grows with new records, though not with changed ones.
-    """
-    found = [stream.cursor_field] if stream.cursor_field else []
-    found += [field.name for field in stream.schema if pa.types.is_timestamp(field.type)]
-    found += [
-        name
-        for name in stream.primary_key
-        if len(stream.primary_key) == 1 and pa.types.is_integer(stream.schema.field(name).type)
-    ]
-    return tuple(dict.fromkeys(found))
 
 
 def _json(stream: Stream) -> Json:

@@ -1,7 +1,8 @@
 """``serve``: the gateway alone, for as long as it is wanted."""
 
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Annotated
 from uuid import UUID
@@ -16,6 +17,8 @@ from sync_pipelines.clock import system_clock
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.logs import configure_logging
+from sync_pipelines.notify.delivery import Deliverer
+from sync_pipelines.notify.senders import senders_of
 from sync_pipelines.runtime.errors import StartError
 from sync_pipelines.runtime.launching import HandedOver, hand_over
 from sync_pipelines.runtime.session import Session, open_session
@@ -52,8 +55,21 @@ def serve(host: Host = None, port: Port = None) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         tell(f"the gateway is on {_url(where)}")
-        with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and passes it on
+        # uvicorn has ended in order when Ctrl-C is passed on.
+        with suppress(KeyboardInterrupt), delivering(opened, _url(where)):
             uvicorn.Server(config).run(sockets=[where])
+
+
+@contextmanager
+def delivering(opened: Session, url: str) -> Iterator[None]:
+    """Notifications are delivered meanwhile; by each gateway, if there are several."""
+    with senders_of(opened.settings, clock=system_clock, base_url=url) as senders:
+        deliverer = Deliverer(opened.catalog, senders, clock=system_clock, rng=Random())
+        deliverer.start()
+        try:
+            yield
+        finally:
+            deliverer.stop()
 
 
 def doors_of(opened: Session) -> Doors:

@@ -11,7 +11,7 @@ Laws:
   counts against a success that came after it.
 * Most successes bring nothing about. These are marked by one statement that holds nothing
   and looks at everything, after the end was settled. It misses nothing: what an end may
-  concern (a letter, a breaker's memory, an event to answer) was durable before it was
+  concern (a letter, a breaker's memory, an event to answer, a rule) was durable before it was
   settled, or comes from an earlier end. That is followed up, which is seen whole, or is
   not yet, which is seen too, and sends this one the long way, to wait for it.
 """
@@ -35,6 +35,7 @@ from sync_pipelines.engine.learning import learn
 from sync_pipelines.engine.steering import pause_sync
 from sync_pipelines.model.breaker import Breaker
 from sync_pipelines.model.execution import Execution, Status, Trigger
+from sync_pipelines.notify.emitting import tell_of
 
 log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ def follow_up_held(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
                 learn(db, one, now)
                 fire_followers(db, one, now)
                 conclude(db, one, now)
+                tell_of(db, one, now)
 
 
 def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:

@@ -142,10 +142,12 @@ def trigger(
     reason: Trigger = Trigger.MANUAL,
     request: Request | None = None,
     queued: bool = False,
+    schedule_id: UUID | None = None,
 ) -> UUID:
     """Ask for an execution now. A paused sync runs too when a person asks (trap T10).
 
-    ``queued`` is for a caller who runs it at once: no dispatcher will.
+    ``queued`` is for a caller who runs it at once: no dispatcher will. ``schedule_id`` is
+    the schedule that the person named, in whose history it will stand.
     `LimitReachedError` when the tenant has had its executions of this hour.
     """
     with catalog.begin() as db:
@@ -158,6 +160,7 @@ def trigger(
             status=Status.QUEUED if queued else Status.PENDING,
             now=now,
             request=request,
+            schedule_id=schedule_id,
         )
 
 

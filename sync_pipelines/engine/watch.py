@@ -33,6 +33,7 @@ from sync_pipelines.engine.webhooks import note_health
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.policy import LONGEST_SPREAD
 from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.notify.emitting import tell_of_watched
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ def watch(catalog: Catalog, now: datetime) -> Found:
         alarms += note_health(db, catalog.secrets, now)
         detail = {"cursor": str(cursor) if cursor else None, "since": since.isoformat()}
         heartbeats.beat(db, WATCH, every_seconds=EVERY_SECONDS, now=now, detail=detail)
+        tell_of_watched(db, now)
     return Found(looked_at=len(looked), rearmed=mended, alarms=alarms)
 
 

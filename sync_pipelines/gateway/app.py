@@ -6,7 +6,23 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from sync_pipelines.gateway import health, pages, session
-from sync_pipelines.gateway.api import audit, me, tenants, tokens
+from sync_pipelines.gateway.api import (
+    audit,
+    conflicts,
+    connections,
+    connectors,
+    dead_letters,
+    executions,
+    me,
+    older,
+    reports,
+    schedules,
+    sync_jobs,
+    syncs,
+    tenants,
+    tokens,
+)
+from sync_pipelines.gateway.api.openapi import describe, operation_id
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.problems import install_problems
@@ -21,6 +37,16 @@ ROUTERS = (
     tokens.router,
     tenants.router,
     audit.router,
+    schedules.router,
+    syncs.router,
+    connections.router,
+    executions.router,
+    connectors.router,
+    dead_letters.router,
+    conflicts.router,
+    reports.router,
+    older.router,
+    sync_jobs.router,
     webhooks,
 )
 
@@ -33,6 +59,7 @@ def create_app(doors: Doors) -> FastAPI:
         docs_url="/api/docs",
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        generate_unique_id_function=operation_id,
         middleware=[
             Middleware(Logged, rng=doors.rng),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),
@@ -43,4 +70,5 @@ def create_app(doors: Doors) -> FastAPI:
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)
+    describe(app)
     return app

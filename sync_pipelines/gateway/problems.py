@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from connectors.errors import ConfigError, TransientError
+from sync_pipelines.apply.body import BodyError
 from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.catalog.syncs import NotFoundError
 from sync_pipelines.engine.dispatch import LimitReachedError
@@ -142,6 +143,16 @@ def _translated(error: Exception) -> ProblemError:
     match error:
         case NotFoundError():
             return ProblemError(HTTPStatus.NOT_FOUND, text)
+        case BodyError():
+            status = HTTPStatus.CONFLICT if error.is_clash else HTTPStatus.UNPROCESSABLE_ENTITY
+            errors = [
+                FieldError(field=f"body.{one.field}".rstrip("."), message=one.message)
+                for one in error.wrong
+            ]
+            return ProblemError(status, text, errors=errors)
+        case CadenceError():
+            errors = [FieldError(field=f"body.{error.field}", message=text)]
+            return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, text, errors=errors)
         case ManifestError():
             errors = [FieldError(field="", message=one.message) for one in error.problems]
             return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, text, errors=errors)

@@ -30,6 +30,7 @@ class Schedule:
     tenant_id: UUID
     sync_id: UUID
     name: str
+    description: str | None = None
     cadence: Cadence
     timezone: str = "UTC"
     clock_change: ClockChange = field(default_factory=ClockChange)

@@ -34,7 +34,7 @@ from dagster_postgres.utils import set_pg_statement_timeout
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from sync_pipelines.engine.run_tags import LAUNCH
@@ -85,7 +85,11 @@ class _OnOnePool:
     def optimize_for_webserver(
         self, statement_timeout: int, pool_recycle: int, max_overflow: int
     ) -> None:
-        """Bound the time of every statement, in milliseconds; the pool is as it should be."""
+        """Bound the time of every statement, in milliseconds, and look at every connection.
+
+        A page that breaks costs a person more than a ping costs the server.
+        """
+        event.listen(self._engine, "checkout", _refuse_a_dead_connection)
         event.listen(
             self._engine,
             "connect",
@@ -263,7 +267,7 @@ def _pooled_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _remember_process)
     event.listen(engine, "checkin", _remember_use)
     event.listen(engine, "checkout", _refuse_anothers_connection)
-    event.listen(engine, "checkout", _refuse_a_dead_connection)
+    event.listen(engine, "checkout", _refuse_one_lost_while_idle)
     return engine
 
 
@@ -284,21 +288,26 @@ def _remember_use(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> Non
     record.info["used_at"] = monotonic()
 
 
-def _refuse_a_dead_connection(
-    connection: DBAPIConnection, record: ConnectionPoolEntry, _: PoolProxiedConnection
+def _refuse_one_lost_while_idle(
+    connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
 ) -> None:
     """Ask one that was idle for a while whether it is alive, before it is needed.
 
-    The pool's own pre-ping asks each time, which was as many statements again as a run sends.
+    Asking each time was as many statements again as a run sends.
     """
-    if monotonic() - record.info.get("used_at", monotonic()) < IDLE_SECONDS:
-        return
+    if monotonic() - record.info.get("used_at", monotonic()) >= IDLE_SECONDS:
+        _refuse_a_dead_connection(connection, record, proxy)
+
+
+def _refuse_a_dead_connection(
+    connection: DBAPIConnection, _: ConnectionPoolEntry, __: PoolProxiedConnection
+) -> None:
     try:
         cursor = connection.cursor()
-        cursor.execute(";")
+        cursor.execute("SELECT 1")
         cursor.close()
     except psycopg2.Error as error:
-        raise DisconnectionError("the connection was lost while it was idle") from error
+        raise InvalidatePoolError("the connection was lost, and so may the others be") from error
 
 
 def _text(url: URL) -> str:

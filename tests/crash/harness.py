@@ -26,6 +26,7 @@ from sync_pipelines.engine.settle import settle_lost
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import Sync
+from tests.contract.mysql_system import Mariadb
 from tests.contract.systems import Duckdb, Postgres, Sqlite
 from tests.crash.child import Order
 from tests.crash.children import Children, End
@@ -72,6 +73,7 @@ class Harness:
     catalog: Catalog
     key: str
     mutant: bool = False
+    mariadb: str = ""
     kills: Counter[str] = field(default_factory=Counter)
     _usual_steps: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -99,7 +101,9 @@ class Harness:
 
 
 @contextmanager
-def harness(server: str, directory: Path, *, mutant: bool = False) -> Iterator[Harness]:
+def harness(
+    server: str, directory: Path, *, mutant: bool = False, mariadb: str = ""
+) -> Iterator[Harness]:
     """A harness on an empty database, which will hold catalog, sources and warehouse."""
     key = new_key()
     catalog = open_catalog(server, SecretBox((key,)))
@@ -112,6 +116,7 @@ def harness(server: str, directory: Path, *, mutant: bool = False) -> Iterator[H
             catalog=catalog,
             key=key,
             mutant=mutant,
+            mariadb=mariadb,
         )
     finally:
         children.close()
@@ -151,6 +156,7 @@ class _Case:
                 "postgresql": lambda: Postgres(self.harness.server, fresh=False),
                 "sqlite": lambda: Sqlite(home),
                 "duckdb": lambda: Duckdb(home),
+                "mariadb": lambda: Mariadb(self.harness.mariadb),
             }
             self._there = systems[self.combination.destination]()
         return self._there

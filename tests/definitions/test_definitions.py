@@ -1,6 +1,18 @@
 import dagster as dg
 
+from connectors import registry
 from sync_pipelines.definitions import defs
+
+SOURCES = {
+    "database": "database/tables",
+    "files": "files/files",
+    "rest_api": "rest_api/streams",
+}
+"""Each connector that can be read from, and its asset."""
+
+
+def test_every_source_is_in_the_table():
+    assert {name for name in registry.BUILT_IN if registry.get(name).source} == set(SOURCES)
 
 
 def test_the_resolved_definitions_are_exactly_these():
@@ -35,17 +47,26 @@ def test_the_resolved_definitions_are_exactly_these():
 
     running = dg.DefaultSensorStatus.RUNNING
     assert found == {
-        "assets": {"database/tables": [], "daily_delay_by_carrier": ["database/tables"]},
-        "partitions": {"database/tables": "database_syncs"},
-        "jobs": ["housekeeping", "sync_database", "upkeep"],
+        "assets": {
+            **{asset: [] for asset in SOURCES.values()},
+            "daily_delay_by_carrier": ["database/tables"],
+        },
+        "partitions": {asset: f"{source}_syncs" for source, asset in SOURCES.items()},
+        "jobs": sorted(
+            ["housekeeping", "notices", "upkeep", *(f"sync_{source}" for source in SOURCES)]
+        ),
         "schedules": {
-            "due_database_syncs": (
-                "sync_database",
-                "* * * * *",
-                dg.DefaultScheduleStatus.RUNNING,
-            ),
+            **{
+                f"due_{source}_syncs": (
+                    f"sync_{source}",
+                    "* * * * *",
+                    dg.DefaultScheduleStatus.RUNNING,
+                )
+                for source in SOURCES
+            },
             "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
             "hourly_upkeep": ("housekeeping", "43 * * * *", dg.DefaultScheduleStatus.RUNNING),
+            "tell_notices": ("notices", "*/5 * * * *", dg.DefaultScheduleStatus.RUNNING),
         },
         "sensors": {
             "dispatch_events": (5, running),

@@ -363,6 +363,23 @@ def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
     assert found == 0
 
 
+def test_a_connection_that_was_idle_and_lives_is_used_again(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sync_pipelines.runtime.storage.IDLE_SECONDS", 0.0)
+    before = backend(instance)
+
+    assert backend(instance) == before
+
+
+def backend(instance: DagsterInstance) -> int:
+    """The server's process behind the connection that is used next."""
+    storage = instance.run_storage
+    assert isinstance(storage, OneRunStorage)
+    with storage.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
 def test_an_event_is_stored_without_telling_those_who_do_not_listen(
     instance: DagsterInstance, empty_postgres_url: str
 ):

@@ -67,6 +67,22 @@ def npm_command(name: str, package: str) -> Path:
     return program
 
 
+@cache
+def debian_command(name: str, package: str) -> Path:
+    """A program of a Debian package; skips the test that asks where it cannot be installed."""
+    where = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    with _alone():
+        if shutil.which(name, path=where) is None:
+            apt = shutil.which("apt-get")
+            if apt is None or os.getuid() != 0:
+                pytest.skip(f"{name} is not installed; as root, apt-get install {package}")
+            _run([apt, "install", "-y", "--no-install-recommends", package], f"apt-get {package}")
+    found = shutil.which(name, path=where)
+    if found is None:
+        pytest.skip(f"{package} is installed, but has no {name}")
+    return Path(found)
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """One process at a time; the others find what it has made."""
@@ -77,7 +93,11 @@ def _alone() -> Iterator[None]:
 
 
 def _run(command: Sequence[str], what: str) -> None:
-    environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0"}
+    environment = {
+        **os.environ,
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "DEBIAN_FRONTEND": "noninteractive",
+    }
     try:
         subprocess.run(
             command,

@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Literal
 
-import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from connectors.arrow import Field
@@ -16,6 +15,7 @@ from connectors.errors import ConfigError
 from connectors.files.formats import SAMPLE_BYTES, Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import Kind, suggested
+from connectors.late import pa
 
 BLOCK_BYTES = 1024 * 1024
 

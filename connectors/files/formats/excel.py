@@ -11,13 +11,13 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 import openpyxl
-import pyarrow as pa
 
 from connectors.arrow import Field
 from connectors.errors import ConfigError, TransientError
 from connectors.files.formats import Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import Kind, Word, common
+from connectors.late import pa
 
 BATCH_ROWS = 5_000
 SAMPLE_ROWS = 1_000

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.parquet as arrow_parquet
 
 from connectors.arrow import Field, widened
 from connectors.errors import ConfigError, TransientError
 from connectors.files.formats import Options, Piece, Wanted
+from connectors.files.formats.texts import numbered
 from connectors.files.kinds import Kind
+from connectors.late import pa
 
 BATCH_ROWS = 20_000
 _BUFFER_BYTES = 1024 * 1024
@@ -37,9 +38,11 @@ class Parquet:
             batches = opened.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
             for batch in batches:
                 rows = batch.num_rows
-                numbers: Any = pa.array(range(number, number + rows), pa.int64())
+                numbers = numbered(number, rows)
                 number += rows
-                yield Piece(data=_shaped(pa.table(batch), wanted, rows), numbers=numbers)
+                yield Piece(
+                    data=_shaped(pa.Table.from_batches([batch]), wanted, rows), numbers=numbers
+                )
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(options) from error
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from connectors.contract import Rejection
 from connectors.errors import ConfigError
 from connectors.files.config import Misfits
 from connectors.files.fit import fitted
 from connectors.files.formats import Piece, Wanted
 from connectors.files.kinds import Kind, Texts, Word, suggested
+from connectors.late import pa, pc
 
 VARIANT_SUFFIX = "__text"
+
+
+def numbered(first: int, count: int) -> Any:
+    """So many numbers, from the first."""
+    made: Any = pa  # its stubs do not know `arange` yet
+    return made.arange(first, first + count)
 
 
 class TextRecords:
@@ -40,7 +44,7 @@ class TextRecords:
     ) -> Piece:
         """The next records; ``sure`` are columns that are in their type already."""
         arrays, misfits = self._typed(columns, sure or {}, rows)
-        numbers: Any = pa.array(range(self._read + 1, self._read + rows + 1), pa.int64())
+        numbers = numbered(self._read + 1, rows)
         self._read += rows
         data = pa.table(arrays)
         if misfits:

@@ -6,10 +6,12 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from connectors.sql.config import DatabaseConfig
+from connectors.sql.config import DatabaseConfig, Dialect
 
 PRODUCTION = "https://quickbooks.api.intuit.com"
 SANDBOX = "https://sandbox-quickbooks.api.intuit.com"
+
+LEDGERS = (Dialect.POSTGRESQL, Dialect.SQLITE, Dialect.DUCKDB)
 
 
 class OrdersAs(StrEnum):
@@ -51,8 +53,8 @@ class QuickBooksConfig(BaseModel):
     @field_validator("ledger")
     @classmethod
     def _a_database(cls, ledger: SecretStr | None) -> SecretStr | None:
-        if ledger is not None:
-            DatabaseConfig(url=ledger)
+        if ledger is not None and DatabaseConfig(url=ledger).dialect not in LEDGERS:
+            raise ValueError(f"a ledger is kept in {', '.join(LEDGERS)}, not in this database")
         return ledger
 
     @property

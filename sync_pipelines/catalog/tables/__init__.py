@@ -20,6 +20,13 @@ from sync_pipelines.catalog.tables.identity import (
     UserRow,
 )
 from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.notify import (
+    AffectedRow,
+    InboxRow,
+    OutboxRow,
+    PreferenceRow,
+    RuleRow,
+)
 from sync_pipelines.catalog.tables.reasons import (
     BreakerRow,
     ConflictRow,
@@ -30,6 +37,7 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 
 __all__ = [
     "SCHEMA",
+    "AffectedRow",
     "AuditRow",
     "Base",
     "BreakerRow",
@@ -46,8 +54,12 @@ __all__ = [
     "FirstAdminLinkRow",
     "HeartbeatRow",
     "IdempotencyRow",
+    "InboxRow",
     "IncidentRow",
     "MembershipRow",
+    "OutboxRow",
+    "PreferenceRow",
+    "RuleRow",
     "ScheduleRow",
     "SessionRow",
     "SignInFailureRow",

@@ -118,6 +118,14 @@ class ScheduleRow(Base):
         Index(None, "tenant_id"),
         Index(None, "is_active", "next_run_at"),
         Index(None, "schedule_type"),
+        Index("sync_schedules_by_name_idx", "tenant_id", "name", "id"),
+        Index("sync_schedules_by_created_at_idx", "tenant_id", "created_at", "id"),
+        Index(
+            "sync_schedules_by_coming_idx",
+            "tenant_id",
+            text("coalesce(next_run_at, '9999-12-31 00:00:00+00'::timestamptz)"),
+            "id",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)

@@ -58,7 +58,7 @@ class ExecutionRow(Base):
               postgresql_where=text(FAILED)),
         Index(None, "tenant_id", "created_at"),
         Index(None, "sync_id", "created_at"),
-        Index(None, "schedule_id"),
+        Index(None, "schedule_id", "created_at"),
         Index(None, "status"),
         Index(None, "created_at"),
         Index(None, "run_id"),

@@ -24,7 +24,7 @@ class IncidentRow(Base):
     """Something is wrong with ``subject``; one open row for each kind and subject.
 
     ``tenant_id`` None: it concerns the installation. ``seen`` counts how often it was
-    found while open.
+    found while open. Who acknowledges it wants no more reminders.
     """
 
     __tablename__ = "incidents"
@@ -42,8 +42,10 @@ class IncidentRow(Base):
     subject: Mapped[str]
     message: Mapped[str]
     remedy: Mapped[str]
+    severity: Mapped[str] = mapped_column(server_default=text("'warning'"))
     details: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     seen: Mapped[int] = mapped_column(server_default=text("1"))
     opened_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+    acknowledged_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]

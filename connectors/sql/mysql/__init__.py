@@ -1,0 +1,1 @@
+"""MySQL and MariaDB: catalog, reading as a stream of exact texts, writing."""

@@ -1,0 +1,73 @@
+"""A client of the gateway's API for Python programs.
+
+::
+
+    with Client("https://sync.example.com", token="sync_…") as sync:
+        schedule = sync.schedules.create(sync="orders", name="nightly",
+                                         cadence={"type": "daily", "at": "02:00"})
+        started = sync.schedules.trigger(schedule.id)
+        done = sync.executions.wait(started.execution_id)
+
+Errors, by what to do next::
+
+    SyncError
+    ├── ApiError               the gateway refused; ``status``, ``detail``, ``errors``
+    │   ├── NotFoundError      404
+    │   ├── ConflictError      409: it cannot stand beside what there is
+    │   └── ChangedError       412: somebody changed it since; look again
+    └── UnreachableError       no answer, also after trying again
+
+Laws:
+
+* What is tried again was refused before it was done (429, 503), or may safely be done
+  twice: each POST has an idempotency key of its own.
+* Nothing of the engine is imported: only httpx.
+"""
+
+from sync_pipelines.client.client import Client
+from sync_pipelines.client.errors import (
+    ApiError,
+    ChangedError,
+    ConflictError,
+    FieldError,
+    NotFoundError,
+    SyncError,
+    UnreachableError,
+)
+from sync_pipelines.client.shapes import (
+    Connection,
+    DeadLetter,
+    Execution,
+    Firing,
+    LogLine,
+    Preview,
+    Redriven,
+    Report,
+    Schedule,
+    Sync,
+    Totals,
+    Triggered,
+)
+
+__all__ = [
+    "ApiError",
+    "ChangedError",
+    "Client",
+    "ConflictError",
+    "Connection",
+    "DeadLetter",
+    "Execution",
+    "FieldError",
+    "Firing",
+    "LogLine",
+    "NotFoundError",
+    "Preview",
+    "Redriven",
+    "Report",
+    "Schedule",
+    "Sync",
+    "SyncError",
+    "Totals",
+    "Triggered",
+    "UnreachableError",
+]

@@ -1,0 +1,272 @@
+"""Tells of outcomes and of incidents: decides what there is to tell, and to which rules.
+
+Laws:
+
+* Of an outcome once: in the transaction that notes its execution as followed up.
+* Only outcomes are failures. An attempt that is tried again is none (R102).
+* Failures of one connection and one class of error have one cause: one incident. People
+  hear of it once, when it begins, and once, when it is over; programs of each outcome.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection as Db
+
+from sync_pipelines.catalog import breakers, history, inbox, incidents, reporting
+from sync_pipelines.catalog.history import HistoryEntry
+from sync_pipelines.catalog.incidents import Alarm, Incident, Kind
+from sync_pipelines.catalog.notifications import subscriptions, subscriptions_for_all_tenants
+from sync_pipelines.model.execution import Execution, Status
+from sync_pipelines.model.notification import Notice, Severity, Subscription, Topic
+from sync_pipelines.notify.payloads import envelope, of_execution, of_incident
+from sync_pipelines.notify.posting import Addressed, post
+from sync_pipelines.notify.remedies import remedy
+
+WATCHED = {
+    Kind.DEAD_DAEMON: Topic.LATE,
+    Kind.STALLED_DISPATCHER: Topic.LATE,
+    Kind.SILENT_SCHEDULE: Topic.LATE,
+    Kind.SILENT_WEBHOOK: Topic.STALE,
+    Kind.REFUSED_WEBHOOKS: Topic.WARNING,
+    Kind.THRESHOLD: Topic.ALERT,
+    Kind.STALE_DATA: Topic.STALE,
+}
+"""What is told of an incident that the watch opens."""
+
+TOLD_WITHIN = timedelta(hours=1)
+"""An incident that is older, and of which a new rule was told nothing, is left alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What there is to tell a rule: people by ``cause``, programs by the outcome."""
+
+    topic: Topic
+    severity: Severity
+    cause: str | None = None
+    incident: Incident | None = None
+    seen: int | None = None
+
+
+def tell_of(db: Db, ended: Execution, now: datetime) -> None:
+    """Tell of an execution's outcome whoever wants to know, and keep the incidents of causes.
+
+    To be called once for each outcome. Who moved data into another place to look at it
+    first, or stopped it, knows by themselves.
+    """
+    if ended.request.into is not None or ended.status is Status.CANCELLED:
+        return
+    entry = history.find(db, ended.id, tenant_id=ended.tenant_id)
+    assert entry is not None
+    if ended.status is Status.COMPLETED:
+        said = _of_success(db, entry, now)
+    else:
+        said = _of_failure(db, entry, now)
+    rules = subscriptions(
+        db, tenant_id=ended.tenant_id, sync_id=ended.sync_id, schedule_id=ended.schedule_id
+    )
+    chosen = [(rule, one) for one in said for rule in rules if _wants(rule, one)]
+    if chosen:
+        post(db, _addressed(db, entry, chosen), now=now)
+
+
+def tell_of_watched(db: Db, now: datetime) -> None:
+    """Tell of incidents that the watch has open, and remind of those that nobody minds.
+
+    May be called as often as one likes: nobody is told twice.
+    """
+    _forget_unaffecting(db, now)
+    found = incidents.open_for_all_tenants(db, kinds=WATCHED, since=now - TOLD_WITHIN)
+    addressed = []
+    for incident in found:
+        topic = WATCHED[incident.alarm.kind]
+        for rule in _concerned(db, incident, topic):
+            addressed.append(_about(db, rule, incident, topic, f"incident:{incident.id}:{topic}"))
+    for incident in incidents.open_for_all_tenants(db, kinds=(Kind.FAILING, *WATCHED)):
+        if incident.acknowledged_at is None and now - incident.opened_at >= timedelta(hours=1):
+            addressed += _reminders(db, incident, now)
+    if addressed:
+        post(db, addressed, now=now)
+
+
+def tell_over(db: Db, incident: Incident, now: datetime) -> None:
+    """Tell that an incident of `WATCHED` is over, which the caller has just noted."""
+    event_id = f"incident:{incident.id}:{Topic.RECOVERED}"
+    rules = _concerned(db, incident, Topic.RECOVERED)
+    post(
+        db,
+        [_about(db, rule, incident, Topic.RECOVERED, event_id) for rule in rules],
+        now=now,
+    )
+
+
+def cause_of(ended: Execution, error_class: str) -> str:
+    """What failures with one cause share: the connection and the class of error."""
+    tenant, _, _ = ended.sync_key.partition("/")
+    return f"{tenant}/{ended.connection}: {error_class}"
+
+
+def _of_failure(db: Db, entry: HistoryEntry, now: datetime) -> Sequence[_Said]:
+    ended = entry.execution
+    failed = ended.status is Status.FAILED
+    severity = Severity.CRITICAL if failed else Severity.WARNING
+    incident = incidents.record(db, _alarm(entry, severity), now=now)
+    incidents.affect(db, incident, ended.sync_id, tenant_id=ended.tenant_id, now=now)
+    topic = Topic.FAILURE if failed else Topic.WARNING
+    about = f"incident:{incident.id}"
+    said = [
+        _Said(topic=topic, severity=severity, cause=f"{about}:{topic}", incident=incident),
+        _Said(
+            topic=Topic.ESCALATED,
+            severity=Severity.CRITICAL,
+            cause=f"{about}:{Topic.ESCALATED}",
+            incident=incident,
+            seen=incident.seen,
+        ),
+    ]
+    breaker = breakers.find(db, ended.sync_id, tenant_id=ended.tenant_id)
+    if failed and breaker.failures == 1:
+        said.append(_Said(topic=Topic.FIRST_FAILURE, severity=severity, incident=incident))
+    if failed and breaker.opened_at == now:
+        said.append(_Said(topic=Topic.PAUSED, severity=severity, incident=incident))
+    return said
+
+
+def _of_success(db: Db, entry: HistoryEntry, now: datetime) -> Sequence[_Said]:
+    ended = entry.execution
+    said = [_Said(topic=Topic.SUCCESS, severity=Severity.INFO)]
+    if entry.counts.rejected:
+        day = f"rejected:{ended.sync_id}:{now:%Y-%m-%d}"
+        said.append(_Said(topic=Topic.WARNING, severity=Severity.WARNING, cause=day))
+    for incident in incidents.open_of_sync(db, ended.sync_id, tenant_id=ended.tenant_id):
+        left = incidents.release(db, incident, ended.sync_id, tenant_id=ended.tenant_id)
+        about = f"incident:{incident.id}:{Topic.RECOVERED}"
+        if left == 0:
+            incidents.resolve(db, incident.alarm.kind, incident.alarm.subject, now=now)
+            inbox.resolve_incident(db, incident.id, now=now)
+        said.append(
+            _Said(
+                topic=Topic.RECOVERED,
+                severity=Severity.INFO,
+                cause=about if left == 0 else f"{about}:{ended.sync_id}",
+                incident=incident,
+                seen=left,
+            )
+        )
+    return said
+
+
+def _wants(rule: Subscription, said: _Said) -> bool:
+    if said.topic not in rule.topics:
+        return False
+    if said.topic is Topic.ESCALATED:
+        return said.seen is not None and said.seen >= rule.escalate_after
+    if said.topic is Topic.RECOVERED and rule.is_wide and rule.channel.is_for_people:
+        return said.seen == 0
+    return True
+
+
+def _addressed(
+    db: Db, entry: HistoryEntry, chosen: Sequence[tuple[Subscription, _Said]]
+) -> Iterator[Addressed]:
+    ended = entry.execution
+    assert ended.completed_at is not None
+    facts = of_execution(
+        entry,
+        reporting.around(
+            db, ended.sync_id, tenant_id=ended.tenant_id, before=ended.completed_at
+        ),
+    )  # fmt: skip
+    tenant, _, _ = ended.sync_key.partition("/")
+    for rule, said in chosen:
+        by_cause = rule.channel.is_for_people and said.cause is not None
+        event_id = said.cause if by_cause else f"execution:{ended.id}:{said.topic}"
+        assert event_id is not None
+        about = {} if said.incident is None else {"incident": of_incident(said.incident)}
+        payload = envelope(
+            event_id=event_id,
+            topic=said.topic,
+            severity=said.severity,
+            at=ended.completed_at,
+            tenant=tenant,
+        )
+        notice = Notice(
+            event_id=event_id,
+            topic=said.topic,
+            severity=said.severity,
+            at=ended.completed_at,
+            payload={**payload, **facts, **about},
+        )
+        yield Addressed(to=rule, notice=notice, incident_id=_id(said.incident))
+
+
+def _alarm(entry: HistoryEntry, severity: Severity) -> Alarm:
+    ended = entry.execution
+    error_class = str((entry.error_details or {}).get("error_class", "unexpected"))
+    message = entry.error_message or "it failed without a word"
+    return Alarm(
+        kind=Kind.FAILING,
+        subject=cause_of(ended, error_class),
+        message=message,
+        remedy=remedy(error_class, message),
+        tenant_id=ended.tenant_id,
+        severity=severity,
+        details={"connection": ended.connection, "error_class": error_class},
+    )
+
+
+def _concerned(db: Db, incident: Incident, topic: Topic) -> Sequence[Subscription]:
+    """The rules that tell of an incident: its tenant's; everybody's, of the installation's."""
+    tenant_id = incident.alarm.tenant_id
+    if tenant_id is None:
+        rules = subscriptions_for_all_tenants(db, topic)
+    else:
+        sync_id = incident.alarm.details.get("sync_id")
+        about = UUID(sync_id) if sync_id else None
+        rules = subscriptions(db, tenant_id=tenant_id, sync_id=about)
+    is_everybodys = tenant_id is None
+    return [rule for rule in rules if topic in rule.topics and (rule.is_wide or not is_everybodys)]
+
+
+def _about(
+    db: Db, rule: Subscription, incident: Incident, topic: Topic, event_id: str
+) -> Addressed:
+    severity = incident.alarm.severity
+    payload = envelope(
+        event_id=event_id,
+        topic=topic,
+        severity=severity,
+        at=incident.opened_at,
+        tenant=reporting.tenant_name(db, rule.tenant_id),
+    )
+    notice = Notice(
+        event_id=event_id,
+        topic=topic,
+        severity=severity,
+        at=incident.opened_at,
+        payload={**payload, "incident": of_incident(incident), "path": "/incidents"},
+    )
+    return Addressed(to=rule, notice=notice, incident_id=incident.id)
+
+
+def _reminders(db: Db, incident: Incident, now: datetime) -> Iterator[Addressed]:
+    """One for each span that has gone by since it began; the last of them only."""
+    for rule in _concerned(db, incident, Topic.REMINDER):
+        spans = (now - incident.opened_at) // rule.remind_after
+        if spans:
+            event_id = f"incident:{incident.id}:{Topic.REMINDER}:{spans}"
+            yield _about(db, rule, incident, Topic.REMINDER, event_id)
+
+
+def _forget_unaffecting(db: Db, now: datetime) -> None:
+    """Close incidents whose syncs are all gone: nothing will ever succeed again there."""
+    for incident in incidents.unaffecting_for_all_tenants(db):
+        incidents.resolve(db, incident.alarm.kind, incident.alarm.subject, now=now)
+        inbox.resolve_incident(db, incident.id, now=now)
+
+
+def _id(incident: Incident | None) -> UUID | None:
+    return None if incident is None else incident.id

@@ -1,0 +1,283 @@
+"""Who has no business there: every route of the API, by every wrong caller, and bad bodies.
+
+Law: the routes are the application's own; one that is new and not described here fails.
+"""
+
+import re
+from uuid import uuid4
+
+import pytest
+from fastapi.routing import APIRoute
+
+from sync_pipelines.gateway.app import ROUTERS
+from sync_pipelines.model.roles import Role
+from tests.engine.settling import run
+from tests.gateway.people import token
+
+VIEWER, OPERATOR, ADMIN = Role
+DAILY = {"type": "daily", "at": "02:00"}
+
+LOOKED_AT = {
+    "GET /api/v2/audit": ADMIN,
+    "GET /api/v2/tokens": ADMIN,
+    "GET /api/v2/connections/{connection_id}/discover": OPERATOR,
+    "POST /api/v2/sync-schedules/preview": VIEWER,
+}
+"""Reads that not every viewer may do, and a POST that only looks."""
+
+OPERATED = re.compile(
+    r"/(trigger|pause|resume|cancel|retry|redrive|discard|check|toggle|enable|disable|run)$"
+)
+
+NOT_OF_A_TENANT = ("/api/v2/session", "/api/v2/me", "/api/v2/tenants")
+
+IDS = {
+    "schedule_id": "schedule",
+    "job_id": "schedule",
+    "sync_id": "sync",
+    "connection_id": "connection",
+    "execution_id": "execution",
+    "letter_id": "letter",
+    "token_id": "token",
+}
+
+
+def routes():
+    found = []
+    for router in ROUTERS:
+        for route in router.routes:
+            is_ours = isinstance(route, APIRoute) and route.path.startswith("/api/")
+            if is_ours and not route.path.startswith(NOT_OF_A_TENANT):
+                found += [f"{method} {route.path}" for method in sorted(route.methods)]
+    return sorted(found)
+
+
+def needed(route):
+    """The least role for a route, by the rules that the guide tells people."""
+    method, path = route.split(" ")
+    if route in LOOKED_AT:
+        return LOOKED_AT[route]
+    if method == "GET":
+        return VIEWER
+    return OPERATOR if OPERATED.search(path) else ADMIN
+
+
+@pytest.fixture
+def theirs(world):
+    """A rival with one of everything; ids by kind."""
+    sync = world.sync("rival/orders")
+    schedule = world.schedule(sync, DAILY)
+    run(world, sync)
+    headers = token(world, "rival", ADMIN)
+    return {
+        "schedule": schedule,
+        "sync": sync.id,
+        "connection": sync.source.id,
+        "headers": headers,
+    }
+
+
+@pytest.fixture
+def filled(client, theirs):
+    """The same, with the ids that only the API tells."""
+    headers = theirs["headers"]
+
+    def first(path):
+        return client.get(path, headers=headers).json()["items"][0]["id"]
+
+    return {
+        **theirs,
+        "execution": first("/api/v2/executions"),
+        "letter": first("/api/v2/dead-letters"),
+        "token": first("/api/v2/tokens"),
+    }
+
+
+def asked(client, route, ids, headers, *, workspace="acme", body=None):
+    method, path = route.split(" ")
+    path = path.replace("{workspace_id}", workspace).replace("{name}", "database")
+    for parameter, kind in IDS.items():
+        path = path.replace(f"{{{parameter}}}", str(ids.get(kind, uuid4())))
+    assert "{" not in path, f"this test does not know the parameters of {route}"
+    params = {"at": "2026-03-04T02:00:00Z"} if path.endswith("/explain") else {}
+    json = body if body is not None or method in ("GET", "DELETE") else bodies(route)
+    return client.request(method, path, headers=headers, params=params, json=json)
+
+
+def bodies(route):
+    """A body that the route takes, so that what is refused is refused for who asks."""
+    sync = {"source": "orders-source", "destination": "orders-destination", "streams": ["o"]}
+    schedule = {"cadence": {"type": "hourly"}}
+    ends = {"dataSourceId": str(uuid4()), "destinationDatabaseId": str(uuid4())}
+    older = {"credential_id": str(uuid4()), "platform": "database", "entity_type": "orders"}
+    letters = {"ids": [str(uuid4())]}
+    known = {
+        "POST /api/v2/sync-schedules": {**schedule, "sync": "orders", "name": "n"},
+        "POST /api/v2/sync-schedules/preview": schedule,
+        "PUT /api/v2/sync-schedules/{schedule_id}": schedule,
+        "POST /api/v2/syncs": {**sync, "name": "n"},
+        "PUT /api/v2/syncs/{sync_id}": sync,
+        "POST /api/v2/connections": {"name": "n", "connector": "database"},
+        "POST /api/v2/dead-letters/redrive": letters,
+        "POST /api/v2/dead-letters/discard": letters,
+        "POST /api/v2/tokens": {"name": "n"},
+        "POST /api/sync/schedules": {**older, "cron_expression": "0 * * * *"},
+        "POST /api/workspaces/{workspace_id}/sync-jobs": {
+            **ends,
+            "name": "n",
+            "schedule": {"cron": "0 * * * *"},
+        },
+    }
+    return known.get(route, {})
+
+
+@pytest.mark.parametrize("route", routes())
+def test_nobody_comes_in_without_saying_who_they_are(client, world, route):
+    """R128."""
+    assert asked(client, route, {}, {}).status_code == 401
+
+
+@pytest.mark.parametrize("route", routes())
+def test_a_role_that_is_not_enough_is_refused_and_one_that_is_comes_in(client, world, route):
+    """R129: wrong roles on every route."""
+    least = needed(route)
+    lower = [role for role in Role if not role.allows(least)]
+
+    refused = [asked(client, route, {}, token(world, "acme", role)) for role in lower]
+    let_in = asked(client, route, {}, token(world, "acme", least))
+
+    assert [one.status_code for one in refused] == [403] * len(lower)
+    assert let_in.status_code not in (401, 403) and let_in.status_code < 500, let_in.text
+
+
+@pytest.mark.parametrize("route", [one for one in routes() if re.search(r"{\w+_id}", one)])
+def test_what_is_anothers_is_not_there(client, world, filled, route):
+    """R127: the rival's own ids on every route that takes one."""
+    headers = token(world, "acme", ADMIN)
+    is_of_workspace = "_id}/sync-jobs" in route and "{job_id}" not in route
+
+    workspace = "rival" if is_of_workspace else "acme"
+    answer = asked(client, route, filled, headers, workspace=workspace)
+
+    assert answer.status_code == 404, answer.text
+    assert "rival" not in answer.text or is_of_workspace
+
+
+def test_no_list_shows_anothers(client, world, filled):
+    headers = token(world, "acme", ADMIN)
+    lists = [one for one in routes() if one.startswith("GET") and "{" not in one]
+
+    told = {one: asked(client, one, {}, headers).text for one in lists}
+
+    ids = [str(filled[kind]) for kind in ("schedule", "sync", "connection", "execution", "letter")]
+    assert [one for one, text in told.items() if any(found in text for found in ids)] == []
+    assert [one for one, text in told.items() if "rival" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(("reports:read",), 403), (("sync-schedules:read",), 403)]
+)
+def test_a_token_that_is_limited_to_other_things_triggers_nothing(client, world, scopes, status):
+    sync = world.sync("acme/orders")
+    schedule = world.schedule(sync, DAILY)
+    headers = token(world, "acme", ADMIN, scopes=scopes)
+
+    for path in (
+        f"/api/v2/sync-schedules/{schedule}/trigger",
+        f"/api/sync/schedules/{schedule}/trigger",
+        f"/api/workspaces/acme/sync-jobs/{schedule}/run",
+    ):
+        assert client.post(path, headers=headers).status_code == status
+
+
+BAD = [
+    b"",
+    b"null",
+    b"[]",
+    b'"x"',
+    b"{",
+    b"\xff\xfe\x00",
+    b'{"a": 1e999}',
+    b'{"config": NaN}',
+    b'{"name": "\\u0000", "sync": "\\ud800"}',
+    b'{"cadence": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    b'{"count": ' + b"9" * 5000 + b"}",
+]
+
+
+@pytest.mark.parametrize("route", [one for one in routes() if one[:3] in ("POS", "PUT", "PAT")])
+def test_a_malformed_body_is_refused_and_never_our_fault(client, world, route):
+    """R148."""
+    sync = world.sync("acme/orders")
+    ids = {"schedule": world.schedule(sync, DAILY), "sync": sync.id, "connection": sync.source.id}
+    headers = {**token(world, "acme", ADMIN), "Content-Type": "application/json"}
+    method, path = route.split(" ")
+    path = path.replace("{workspace_id}", "acme")
+    for parameter, kind in IDS.items():
+        path = path.replace(f"{{{parameter}}}", str(ids.get(kind, uuid4())))
+
+    answers = [client.request(method, path, headers=headers, content=body) for body in BAD]
+
+    assert [one.status_code for one in answers if one.status_code >= 500] == []
+    assert all(
+        one.headers["content-type"] == "application/problem+json"
+        for one in answers
+        if one.status_code >= 400
+    )
+
+
+INJECTED = ["' OR '1'='1", "'; DROP TABLE sync.syncs; --", "%", "\\", "a\x00b", "${env:HOME}", "‮"]
+
+
+@pytest.mark.parametrize("text", INJECTED)
+def test_sql_in_a_filter_or_a_name_finds_nothing(client, world, text):
+    world.schedule(world.sync("acme/orders"), DAILY)
+    headers = token(world, "acme", ADMIN)
+
+    answers = [
+        client.get("/api/v2/sync-schedules", params={"sync": text}, headers=headers),
+        client.get("/api/v2/syncs", params={"source": text}, headers=headers),
+        client.get("/api/v2/connections", params={"connector": text}, headers=headers),
+        client.get("/api/v2/executions", params={"sync": text}, headers=headers),
+        client.get("/api/v2/dead-letters", params={"cause": text}, headers=headers),
+        client.get("/api/v2/connectors/" + "x", headers=headers),
+    ]
+    made = client.post(
+        "/api/v2/sync-schedules",
+        json={"sync": text, "name": text, "cadence": DAILY},
+        headers=headers,
+    )
+
+    assert all(one.status_code in (200, 404, 422) for one in answers)
+    assert all(one.json()["items"] == [] for one in answers if one.status_code == 200)
+    assert made.status_code == 422
+    assert client.get("/api/v2/sync-schedules", headers=headers).json()["items"]
+
+
+@pytest.mark.parametrize("word", ["a\r\nX-Evil: 1", "a\nb", "ü", "x" * 201, ""])
+def test_a_header_cannot_be_put_into_an_answer(client, world, word):
+    schedule = world.schedule(world.sync("acme/orders"), DAILY)
+    headers = {
+        **token(world, "acme", ADMIN),
+        "Idempotency-Key": word.encode(),
+        "If-Match": word.encode(),
+    }
+
+    answers = [
+        client.post(f"/api/v2/sync-schedules/{schedule}/trigger", headers=headers),
+        client.patch(f"/api/v2/sync-schedules/{schedule}", json={}, headers=headers),
+    ]
+
+    assert [one.status_code for one in answers] == [422, 412]
+    assert all("x-evil" not in one.headers for one in answers)
+
+
+def test_nothing_of_the_environment_is_put_into_a_body(client, world, monkeypatch):
+    monkeypatch.setenv("SECRET", "hunter2")
+    world.sync("acme/orders")
+    headers = token(world, "acme", ADMIN)
+    body = {"sync": "orders", "name": "n", "cadence": DAILY, "description": "${env:SECRET}"}
+
+    made = client.post("/api/v2/sync-schedules", json=body, headers=headers)
+
+    assert made.json()["description"] == "${env:SECRET}"
