@@ -187,14 +187,15 @@ def storage(type: DataType) -> DataType:
 def evolved(present: Schema, arriving: Schema) -> Schema:
     """The schema that holds both: present columns first, widened; new ones after, nullable."""
     fields = [
-        _together(old, arriving.field(old.name)) if old.name in arriving.names else old
+        together(old, arriving.field(old.name)) if old.name in arriving.names else old
         for old in present
     ]
     added = [new.with_nullable(True) for new in arriving if new.name not in present.names]
     return schema_of([*fields, *added])
 
 
-def _together(present: AnyField, arriving: AnyField) -> AnyField:
+def together(present: AnyField, arriving: AnyField) -> AnyField:
+    """The column that holds both; `ConfigError` where none can, as for `widened`."""
     if isinstance(present, DescribedField) and same(present, arriving):
         return present.with_nullable(present.nullable or arriving.nullable)
     return widened(arrow_field(present), arrow_field(arriving))
@@ -210,7 +211,8 @@ def widened(present: Field, arriving: Field) -> Field:
         raise ConfigError(
             f"column {present.name!r} is {spelled(present)} at the destination and now "
             f"arrives as {spelled(arriving)}: no type holds both without altering values; "
-            "leave the column out, cast it in a view at the source, or write to a new table"
+            "leave the column out, cast it in a mapping, set on_conflict: variant, or write to "
+            "a new table"
         )
     return wide.with_nullable(present.nullable or arriving.nullable)
 

@@ -25,16 +25,20 @@ A writer that is closed, or dies, without a commit leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from connectors.described import Schema
+from connectors.durable import Committed as Committed
+from connectors.durable import Counts as Counts
+from connectors.durable import Greatest as Greatest
+from connectors.durable import Json as Json
+from connectors.durable import State as State
 from connectors.late import pa
-
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+from connectors.schema_policy import OnConflict, SchemaPolicy
 
 
 class SyncMode(StrEnum):
@@ -57,7 +61,7 @@ class WriteMode(StrEnum):
 
 
 class Deletes(StrEnum):
-    """What becomes of records that a full read no longer finds.
+    """What becomes of records that a full read no longer finds, or the source says are gone.
 
     ``soft`` sets ``_deleted_at`` (and clears it when the record comes back).
     """
@@ -83,7 +87,8 @@ class Stream:
     """One named flow of records, as the source offers it now.
 
     ``ordered`` says that the source can serve records in (cursor, key) order at no
-    great cost, so that a long read may be checkpointed on the way. ``note`` tells a
+    great cost, so that a long read may be checkpointed on the way. ``tells_deletes`` says
+    that its batches tell which records are gone. ``note`` tells a
     person what the stream cannot do, and why. A field of ``schema`` may carry the
     source's own type in its metadata, see `connectors.arrow`; `arrow_schema` makes a
     schema that is only described Arrow's own.
@@ -94,6 +99,7 @@ class Stream:
     primary_key: tuple[str, ...] = ()
     cursor_field: str | None = None
     ordered: bool = False
+    tells_deletes: bool = False
     modes: frozenset[SyncMode] = frozenset(SyncMode)
     note: str = ""
 
@@ -125,42 +131,16 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What a source needs in order to continue; only the source looks inside.
-
-    The entry ``watermark``, where there is one, is what people are shown.
-    """
-
-    version: int
-    value: Mapping[str, Json]
-
-    @property
-    def watermark(self) -> str | None:
-        """The position as a person reads it, if it can be read at all."""
-        mark = self.value.get("watermark")
-        return None if mark is None else str(mark)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Greatest:
-    """A state that only the destination can tell: the greatest ``column`` it has staged.
-
-    For encodings that nobody decodes on the way. It becomes
-    ``State(version, {"watermark": <text>})``, never less than what is committed and
-    never more than ``ceiling``, and changes nothing when no row was staged.
-    """
-
-    column: str
-    version: int
-    ceiling: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """One record that could not be used: its key, and why. Never its content."""
+    """One record that could not be used: its key, and why; neither tells its content.
+
+    ``payload`` is the record itself as JSON text, for the destination's eyes only, where
+    the source could still spell it; see `connectors.payload`.
+    """
 
     key: str
     reason: str
+    payload: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,60 +156,14 @@ class Batch:
     """Records to be written together, and what is true once they are durable.
 
     ``state`` None means: no checkpoint here. Arrow data may have columns that the
-    target lacks; the writer adds them.
+    target lacks; the writer adds them. ``deleted`` are keys of records that are gone since
+    what this batch and those before it have brought; a later batch may bring them back.
     """
 
     data: pa.Table | PgCopy
     state: State | Greatest | None = None
     rejected: tuple[Rejection, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What one execution has done to one stream so far, durably."""
-
-    processed: int = 0
-    created: int = 0
-    updated: int = 0
-    deleted: int = 0
-    rejected: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            processed=self.processed + other.processed,
-            created=self.created + other.created,
-            updated=self.updated + other.updated,
-            deleted=self.deleted + other.deleted,
-            rejected=self.rejected + other.rejected,
-            bytes=self.bytes + other.bytes,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """What a destination has made durable for one stream.
-
-    ``counts`` belong to ``execution``, and go on when the same execution returns;
-    ``finished`` says that this execution wrote all it had to.
-    """
-
-    state: State | None = None
-    execution: str | None = None
-    finished: bool = False
-    counts: Counts = field(default_factory=Counts)
-    committed_at: datetime | None = None
-
-    def resumed_by(self, execution: str, *, restart: bool = False) -> Committed:
-        """What ``execution`` continues from.
-
-        Counts are kept only if they are its own. With ``restart`` so is the state:
-        a re-sync begins at the beginning, but goes on where its own attempt ended.
-        """
-        if self.execution == execution:
-            return self
-        fresh = replace(self, execution=execution, finished=False, counts=Counts())
-        return replace(fresh, state=None) if restart else fresh
+    deleted: pa.Table | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +177,12 @@ class Target:
     comes again was read again, as in every incremental read: the same key and cursor
     are one record, and without a key a row is there as often as the source has it.
     ``cursor_field`` decides which of two records with one key is newer. ``restart``
-    begins at the beginning, whatever another execution has committed.
+    begins at the beginning, whatever another execution has committed. ``redriven`` are
+    ids of rows in ``_rejected`` whose records this execution brings again: they go with
+    its commit, and come back where a record is rejected again. ``schema_policy`` and
+    ``on_conflict`` say what other columns than the table's do; see `connectors.schema_policy`.
+    More than ``most_deleted_percent`` of the records are deleted only with
+    ``confirm_deletes``; see `connectors.deleting`.
     """
 
     owner: str
@@ -260,6 +199,27 @@ class Target:
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
     restart: bool = False
+    redriven: tuple[str, ...] = ()
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    on_conflict: OnConflict = OnConflict.FAIL
+    most_deleted_percent: int = 20
+    confirm_deletes: bool = False
+
+    @property
+    def shapes(self) -> bool:
+        """Whether arriving columns may become other ones than they are."""
+        usual = (SchemaPolicy.EVOLVE, OnConflict.FAIL)
+        return (self.schema_policy, self.on_conflict) != usual
+
+    @property
+    def heeds_deletes(self) -> bool:
+        """Whether what the source says is gone is deleted here."""
+        return self.write_mode is WriteMode.UPSERT and self.deletes is not Deletes.KEEP
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The columns that stay what they are: key and cursor."""
+        return (*self.primary_key, *((self.cursor_field,) if self.cursor_field else ()))
 
 
 class Source(Protocol):
@@ -322,8 +282,10 @@ class Writer(Protocol):
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Make all that was staged durable, with counts and state, in one transaction.
 
-        ``state`` None keeps the committed one. Raises `TransientError` when another
-        writer has moved this stream's state meanwhile: then nothing was committed.
+        So are the rejected records, in the dataset's table ``_rejected``: see
+        `connectors.rejected`. ``state`` None keeps the committed one. Raises
+        `TransientError` when another writer has moved this stream's state meanwhile:
+        then nothing was committed.
         Replacing writers accept one commit only, the finishing one.
         """
         ...

@@ -5,7 +5,8 @@
     ConnectorError
     ├── ConfigError            the tenant must act; never retried
     │   ├── AuthError          credentials are wrong, expired or not allowed to
-    │   └── EmptySourceError   the source is empty and would empty the destination
+    │   ├── EmptySourceError   the source is empty and would empty the destination
+    │   └── TooManyDeletesError  so many records are gone that somebody must confirm it
     ├── TransientError         try again later; may carry ``retry_after``
     │   └── RateLimitedError   the provider asked us to slow down
     ├── DataError              one record is unusable: reject it, count it, go on
@@ -32,6 +33,10 @@ class AuthError(ConfigError):
 
 class EmptySourceError(ConfigError):
     """A full read came back empty, and writing it would empty a filled destination."""
+
+
+class TooManyDeletesError(ConfigError):
+    """More of a dataset would be deleted at once than is likely to be meant."""
 
 
 class TransientError(ConnectorError):

@@ -29,6 +29,9 @@ BUILT_IN = {
     "mongodb": "connectors.mongodb.connector:CONNECTOR",
     "quickbooks": "connectors.providers.quickbooks.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
+    "stripe": "connectors.providers.stripe:CONNECTOR",
+    "supabase": "connectors.providers.supabase:CONNECTOR",
+    "woocommerce": "connectors.providers.woocommerce:CONNECTOR",
 }
 
 

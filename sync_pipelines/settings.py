@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     allow_private_addresses: bool = False
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
+    transform_modules: str = ""
 
     @property
     def retention(self) -> RetentionPolicy:
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
             runs_for=runs_for,
             failed_runs_for=max(runs_for, usual.failed_runs_for),
         )
+
+    @property
+    def allowed_transforms(self) -> tuple[str, ...]:
+        """The modules that transforms may be taken from."""
+        return tuple(name.strip() for name in self.transform_modules.split(",") if name.strip())
 
     @property
     def home_path(self) -> Path:

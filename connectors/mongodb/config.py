@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from connectors.mongodb.values import Kind
+from connectors.mongodb.kinds import Kind
 
 
 class Reading(StrEnum):

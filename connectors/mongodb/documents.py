@@ -13,7 +13,8 @@ from bson import Decimal128, ObjectId, encode
 
 from connectors.arrow import DataType, Field, Logical, digits_of, logical_of, native_of
 from connectors.errors import ConfigError
-from connectors.mongodb.values import DIALECT, Kind
+from connectors.mongodb.kinds import Kind
+from connectors.mongodb.values import DIALECT
 
 MOST_DIGITS = 34
 Document = dict[str, Any]

@@ -8,8 +8,8 @@ import pyarrow as pa
 from connectors.contract import Rejection, Selection
 from connectors.described import arrow_schema
 from connectors.mongodb import values
+from connectors.mongodb.kinds import Kind
 from connectors.mongodb.session import Document
-from connectors.mongodb.values import Kind
 
 CHANGED_AT = "_changed_at"
 """The column that says when a change stream told of a document; the server's own time."""

@@ -26,9 +26,9 @@ from connectors.errors import ConfigError, ContractError
 from connectors.mongodb import values
 from connectors.mongodb.changes import Changes
 from connectors.mongodb.config import MongoConfig, Reading
+from connectors.mongodb.kinds import Kind
 from connectors.mongodb.session import MongoSession, translated
 from connectors.mongodb.shape import CHANGED_AT, Shape
-from connectors.mongodb.values import Kind
 from connectors.sql import cursor as cursors
 from connectors.sql.cursor import Mark
 from connectors.sql.plan import USUAL_CURSORS

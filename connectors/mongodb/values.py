@@ -9,38 +9,16 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
+from bson import Binary, Decimal128, ObjectId, json_util
+from bson.datetime_ms import DatetimeMS
 
 from connectors.arrow import DataType, Field, Logical, Native, field
-from connectors.errors import ConfigError
-
-try:
-    from bson import Binary, Decimal128, ObjectId, json_util
-    from bson.datetime_ms import DatetimeMS
-except ImportError as error:  # an extra, because few need it
-    raise ConfigError(
-        "MongoDB needs the package pymongo; install sync-pipelines[mongodb]"
-    ) from error
+from connectors.mongodb.kinds import Kind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Kind(StrEnum):
-    """What a field holds."""
-
-    INTEGER = "integer"
-    NUMBER = "number"
-    DECIMAL = "decimal"
-    TEXT = "text"
-    BOOLEAN = "boolean"
-    INSTANT = "instant"
-    BYTES = "bytes"
-    UUID = "uuid"
-    OBJECT_ID = "object_id"
-    JSON = "json"
 
 
 _NUMBERS = frozenset({Kind.INTEGER, Kind.NUMBER, Kind.DECIMAL})

@@ -62,6 +62,13 @@ class Column:
         return field(self.name, _storage(self.kind), logical=logical)
 
 
+def declared(**names: str) -> tuple[Column, ...]:
+    """Columns by their kinds: ``declared(integer="id parent_id", text="status note")``."""
+    return tuple(
+        Column(name=name, kind=Kind(kind)) for kind, said in names.items() for name in said.split()
+    )
+
+
 def _storage(kind: Kind) -> Any:
     if kind in (Kind.TIMESTAMP, Kind.EPOCH, Kind.EPOCH_MS):
         return pa.timestamp("us", "UTC")

@@ -17,9 +17,13 @@ from connectors.sql.cursor import Mark
 
 
 class Spelling(StrEnum):
-    """How a bound is written; ``value`` is the cursor's own text, for numbers and words."""
+    """How a bound is written; ``value`` is the cursor's own text, for numbers and words.
+
+    ``iso_utc`` is UTC without saying so, for who would convert a zone to another one.
+    """
 
     ISO = "iso"
+    ISO_UTC = "iso_utc"
     EPOCH = "epoch"
     EPOCH_MS = "epoch_ms"
     DATE = "date"
@@ -34,9 +38,10 @@ class Incremental:
     lower bound; None: the provider cannot filter, and what is older is left out here.
     ``until_param`` takes the upper one, the time at which the read began.
     ``pattern`` is put around a bound (``gte.{}``). ``exclusive`` says that the provider
-    compares with ``>``: the bound is sent ``resolution`` earlier. ``ordered`` says that
-    with ``params`` the list rises by this field, so that a long read is checkpointed on
-    the way. ``lag`` is always gone back, beside what the tenant chose.
+    compares with ``>``: the bound is sent ``resolution`` earlier, the step in which its
+    clock counts. ``ordered`` says that with ``params`` the list rises by this field, so
+    that a long read is checkpointed on the way. ``lag`` is always gone back, beside what
+    the tenant chose.
     """
 
     field: str
@@ -73,6 +78,8 @@ class Incremental:
         moment = value if isinstance(value, datetime) else datetime(*value.timetuple()[:3])  # noqa: DTZ001
         if self.spelling is Spelling.ISO:
             return _iso(moment)
+        if self.spelling is Spelling.ISO_UTC:
+            return _iso(moment).removesuffix("Z")
         since_epoch = (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) / timedelta(
             seconds=1 if self.spelling is Spelling.EPOCH else 0.001
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -23,6 +23,7 @@ from connectors.sql.cursor import STATE_VERSION, TEMPORAL, Kind, Mark
 
 log = structlog.get_logger()
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BATCH_RECORDS = 2_000
 """Decoded records are large, so that fewer are kept than a batch may have."""
 
@@ -147,7 +148,12 @@ class Reading:
         """
         if self._kind is None or self._kind not in TEMPORAL:
             return None
-        return cursors.ceiling(self._kind, self.client.their_time(self._started_at))
+        moment = self.client.their_time(self._started_at)
+        for asked in (spec.incremental for spec in self._chain().values()):
+            if asked is not None and asked.exclusive:
+                # A clock of whole steps: within one, what is later looks as if it were earlier.
+                moment -= (moment - _EPOCH) % asked.resolution
+        return cursors.ceiling(self._kind, moment)
 
     # Records
 

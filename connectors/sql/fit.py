@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.contract import Rejection
 from connectors.late import pa, pc
+from connectors.payload import readable, rejection
 from connectors.sql.reader import Records
 
 _FIRST_INSTANT = -210_866_803_200_000_000
@@ -21,7 +21,6 @@ _LIMITS = {
     "date": (-2_440_588, _TOO_LATE_DAY),
     "time": (0, 86_399_999_999),
 }
-NO_KEY = "(a record without a key)"
 
 
 def sifted(data: pa.Table, key: tuple[str, ...], *, guard: str | None = None) -> Records:
@@ -46,11 +45,10 @@ def divided(data: pa.Table, key: tuple[str, ...], reasons: dict[int, str]) -> Re
     if not reasons:
         return Records(data=data)
     bad = pa.array(sorted(reasons), pa.int64())
-    shown = [name for name in key if name in data.column_names]
-    keys = data.select(shown).take(bad).to_pylist() if shown else [{} for _ in reasons]
+    records = readable(data.take(bad))
     rejected = tuple(
-        Rejection(key=", ".join(map(str, found.values())) or NO_KEY, reason=reasons[row])
-        for row, found in zip(sorted(reasons), keys, strict=True)
+        rejection(record, key, reasons[row])
+        for row, record in zip(sorted(reasons), records, strict=True)
     )
     rows = pa.array(range(data.num_rows), pa.int64())
     kept = pc.invert(pc.is_in(rows, value_set=bad))

@@ -193,16 +193,41 @@ def mark_unseen(name: TableName, seen: TableName | None, key: Sequence[str], *, 
     )
 
 
+def delete_gone(spelling: Spelling, name: TableName, gone: TableName, key: Sequence[str]) -> str:
+    """Deletes rows, of the target or staged, whose key the source says is gone."""
+    return f"{spelling.delete_aliased} {name.sql} AS t WHERE {_among(gone, key)}"
+
+
+def mark_gone(name: TableName, gone: TableName, key: Sequence[str], *, at: str) -> str:
+    """Marks target rows whose key the source says is gone, if unmarked; ``at`` is SQL."""
+    mark = quoted(DELETED_AT)
+    return (
+        f"UPDATE {name.sql} AS t SET {mark} = {at} WHERE t.{mark} IS NULL AND {_among(gone, key)}"
+    )
+
+
 def _unseen(seen: TableName | None, key: Sequence[str]) -> str:
     if seen is None:
         return "TRUE"
-    return f"NOT EXISTS (SELECT 1 FROM {seen.sql} AS s WHERE {same_key(key, 's', 't')})"
+    return f"NOT {_among(seen, key)}"
+
+
+def _among(keys: TableName, key: Sequence[str]) -> str:
+    return f"EXISTS (SELECT 1 FROM {keys.sql} AS s WHERE {same_key(key, 's', 't')})"
 
 
 def any_row(name: TableName, *, marked: bool) -> str:
     """Finds whether the target has rows, not counting those marked deleted."""
-    where = f" WHERE {quoted(DELETED_AT)} IS NULL" if marked else ""
-    return f"SELECT 1 FROM {name.sql}{where} LIMIT 1"
+    return f"SELECT 1 FROM {name.sql}{_unmarked(marked)} LIMIT 1"
+
+
+def count_rows(name: TableName, *, marked: bool) -> str:
+    """Counts the target's rows, without those marked deleted."""
+    return f"SELECT count(*) FROM {name.sql}{_unmarked(marked)}"
+
+
+def _unmarked(marked: bool) -> str:
+    return f" WHERE {quoted(DELETED_AT)} IS NULL" if marked else ""
 
 
 def create_table(name: TableName, plan: Plan, key: Sequence[str], *, prefix: str = "") -> str:

@@ -5,13 +5,16 @@ empties nothing unless the tenant has allowed it.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract import Counts, Deletes, Target, WriteMode
+from connectors import deleting
+from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import ConfigError, EmptySourceError
 from connectors.sql import merge
 from connectors.sql.names import TableName
+from connectors.sql.rejected import keyless as keyless_records
 from connectors.sql.store import (
     DELETED_AT,
     Kind,
@@ -54,7 +57,7 @@ class Manner:
         return cls(
             replaces=replaces,
             deletes=deletes,
-            soft=deletes and target.deletes is Deletes.SOFT,
+            soft=upserts and target.deletes is Deletes.SOFT,
             keyed=bool(target.primary_key) and not appends,
             once=replaces or (appends and not target.distinct),
         )
@@ -65,6 +68,8 @@ class Situation:
     """What a commit finds: what was staged, the table as it is, and its columns to be.
 
     ``any_staged`` looks back over the whole read, ``processed`` over this commit only.
+    ``gone`` has the keys that the source says are gone; ``deleted`` records of this
+    execution were deleted by earlier commits.
     """
 
     staging: Staging | None
@@ -73,6 +78,8 @@ class Situation:
     processed: int
     any_staged: bool
     at: datetime
+    gone: TableName | None = None
+    deleted: int = 0
 
 
 class Merger:
@@ -84,11 +91,14 @@ class Merger:
         self._manner = manner
         self._name = name
         self._seen: TableName | None = None
+        self.keyless: Sequence[Rejection] = ()
+        """Records of the last commit that had no key, as far as they are kept."""
 
     def apply(self, now: Situation, *, finished: bool) -> Counts:
         """Make the staged records the target's; what that created, updated, deleted, rejected."""
         staging = now.staging
-        if staging is None and not finished:
+        self.keyless = ()
+        if staging is None and now.gone is None and not finished:
             return Counts()
         if finished:
             self._refuse_emptying(now)
@@ -97,8 +107,9 @@ class Merger:
             if self._manner.replaces and now.present is not None:
                 self._store.execute(f"DELETE FROM {self._name.sql}")
             return self._delete(now, None, finished=finished)
+        gone = self._drop_gone(now, staging)
         keyless, repeated = self._fit(staging)
-        kept = now.processed - keyless
+        kept = now.processed - keyless - gone
         if staging.direct and self._store.loads_directly(now.present):
             replacing = now.present is not None
             self._store.adopt(staging, self._name, replacing=replacing)
@@ -132,7 +143,7 @@ class Merger:
             self._require_staged(key, staging)
             if self._has_key(staging):
                 return 0, 0
-            keyless = self._store.execute(merge.drop_keyless(staging, key))
+            keyless = self._drop_keyless(staging)
             older = merge.drop_older(self._store.spelling, staging, key, cursor=cursor)
             repeated = self._store.execute(older)
             if staging.direct:
@@ -146,6 +157,11 @@ class Merger:
             return 0, 0
         older = merge.drop_older(self._store.spelling, staging, same, cursor=None)
         return 0, self._store.execute(older)
+
+    def _drop_keyless(self, staging: Staging) -> int:
+        key = self._target.primary_key
+        self.keyless = keyless_records(self._store, staging, key)
+        return self._store.execute(merge.drop_keyless(staging, key)) if self.keyless else 0
 
     def _require_staged(self, key: tuple[str, ...], staging: Staging) -> None:
         for name in key:
@@ -197,22 +213,55 @@ class Merger:
             mostly_same=self._target.complete,
         )
 
+    def _drop_gone(self, now: Situation, staging: Staging) -> int:
+        """Take out what was staged before the source said that it is gone."""
+        if now.gone is None:
+            return 0
+        key = self._target.primary_key
+        spelling = self._store.spelling
+        return self._store.execute(merge.delete_gone(spelling, staging.name, now.gone, key))
+
     def _delete(self, now: Situation, staged: TableName | None, *, finished: bool) -> Counts:
-        """Remember which keys came; at the end, delete or mark all others."""
+        """Delete or mark what is gone, unless it is too much to be done unasked."""
+        deleted = self._delete_told(now, staged) + self._delete_unseen(now, staged, finished)
+        total = now.deleted + deleted
+        # Where nothing came at all, the tenant has allowed the source to be empty.
+        allowed = not now.any_staged and self._target.allow_empty
+        if deleted and not allowed and deleting.asks(self._target, total):
+            marked = any(column.name == DELETED_AT for column in now.plan)
+            left = self._store.rows(merge.count_rows(self._name, marked=marked))[0][0]
+            deleting.refuse_many(self._target, deleted=total, left=int(left))
+        return Counts(deleted=deleted)
+
+    def _delete_told(self, now: Situation, staged: TableName | None) -> int:
+        """Those that the source has told of."""
+        if now.gone is None or (now.present is None and staged is None):
+            return 0
+        key = self._target.primary_key
+        if self._manner.soft:
+            statement = merge.mark_gone(
+                self._name, now.gone, key, at=self._store.spelling.instant(now.at)
+            )
+        else:
+            statement = merge.delete_gone(self._store.spelling, self._name, now.gone, key)
+        return self._store.execute(statement)
+
+    def _delete_unseen(self, now: Situation, staged: TableName | None, finished: bool) -> int:
+        """Remember which keys came; at the end, those that did not."""
         key = self._target.primary_key
         if not self._manner.deletes:
-            return Counts()
+            return 0
         if staged is not None and (self._seen is not None or not finished):
             self._remember(now, staged)
         if not finished or now.present is None:
-            return Counts()
+            return 0
         seen = self._seen or staged
         if self._manner.soft:
             at = self._store.spelling.instant(now.at)
             statement = merge.mark_unseen(self._name, seen, key, at=at)
         else:
             statement = merge.delete_unseen(self._store.spelling, self._name, seen, key)
-        return Counts(deleted=self._store.execute(statement))
+        return self._store.execute(statement)
 
     def _remember(self, now: Situation, staged: TableName) -> None:
         key = self._target.primary_key

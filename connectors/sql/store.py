@@ -162,6 +162,10 @@ class Store(Protocol):
         """Create a table; ``key`` becomes what `upsert` and people rely on."""
         ...
 
+    def sound(self, staging: Staging, data: pa.Table) -> Any:
+        """Which records this dialect can hold, as a mask; None when it holds all of them."""
+        ...
+
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
         """Add records to a staging table: how many, how many bytes, and how many it cannot hold."""
         ...

@@ -12,7 +12,7 @@ Laws:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,16 +25,24 @@ from connectors.contract import (
     Counts,
     Greatest,
     PgCopy,
+    Rejection,
     State,
     Target,
 )
-from connectors.described import Schema, schema_of
+from connectors.described import DescribedSchema, Schema, schema_of
 from connectors.errors import ConfigError, ContractError, TransientError
+from connectors.late import pa, pc
+from connectors.payload import readable, rejection
+from connectors.rejected import MOST_KEPT, REJECTED_TABLE
+from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
+from connectors.sql.gone import Gone
 from connectors.sql.merging import Manner, Merger, Situation
 from connectors.sql.names import TableName
+from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
 from connectors.sql.store import (
+    DELETED_AT,
     STATE_TABLE,
     Kind,
     Plan,
@@ -67,14 +75,19 @@ class SqlWriter:
         self._states = StateTable(
             store=store, name=store.table_name(target.dataset, STATE_TABLE), target=target
         )
+        self._aside = RejectedTable(
+            store=store, name=store.table_name(target.dataset, REJECTED_TABLE), target=target
+        )
+        self._rejections: list[Rejection] = []
+        self._gone = Gone(target.primary_key)
         self._staging: Staging | None = None
         self._merger = Merger(store, target, self._manner, self._name)
         self._pending = Counts()
         self._usable = True
         self._any_staged = False
-        self._arrived = self._storable(plain_schema(target.schema))
         self._present = present
         self._looked = True
+        self._arrived = self._first_columns(self._storable(plain_schema(target.schema)))
         self._known: Stored | None = None
         self._committed = self._open()
 
@@ -98,24 +111,48 @@ class SqlWriter:
     def write(self, batch: Batch) -> None:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
-        self._pending += Counts(rejected=len(batch.rejected))
-        data = batch.data
+        self._reject(batch.rejected)
+        self._stage(batch.data)
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone.add(plain_table(batch.deleted))
+
+    def _stage(self, data: pa.Table | PgCopy) -> None:
         if isinstance(data, PgCopy):
             arriving = schema_of(self._target.schema.field(name) for name in data.columns)
         else:
             data = plain_table(data)
-            arriving = data.schema
             if not data.num_rows:
                 return
+            data = self._shape(data.schema).table(data) if self._target.shapes else data
+            arriving = data.schema
+            if self._gone:
+                self._gone.bring_back(data)
         self._store.begin(arrow=not isinstance(data, PgCopy))
         staging = self._staging_for(arriving)
         if isinstance(data, PgCopy):
             _refuse_casts(staging, arriving)
+        else:
+            data = self._sound(staging, data)
         self._usable = False
         staged = self._store.stage(staging, data)
         self._usable = True
         self._any_staged = self._any_staged or staged.processed > 0
         self._pending += staged
+
+    def _reject(self, rejected: Sequence[Rejection]) -> None:
+        self._pending += Counts(rejected=len(rejected))
+        self._rejections += rejected[: max(0, MOST_KEPT - len(self._rejections))]
+
+    def _sound(self, staging: Staging, data: pa.Table) -> pa.Table:
+        """The records that this database can hold; the others are rejected."""
+        mask = self._store.sound(staging, data)
+        if mask is None:
+            return data
+        key = self._target.primary_key
+        reason = "a number in it is NaN, which this destination cannot hold"
+        lost = readable(data.filter(pc.invert(mask)))
+        self._reject([rejection(record, key, reason) for record in lost])
+        return data.filter(mask)
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Make all that was staged durable, with counts and state, in one transaction."""
@@ -125,12 +162,14 @@ class SqlWriter:
                 f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
             )
         self._usable = False
+        gone = self._stage_gone()
         with transaction(self._store):
             self._store.lock([self._states.lock_name, self._name.sql])
             self._states.verify(self._known)
             self._recheck()
             position = self._resolve(state)
-            counts = self._pending + self._merger.apply(self._situation(), finished=finished)
+            counts = self._pending + self._merger.apply(self._situation(gone), finished=finished)
+            self._set_aside(counts, finished=finished)
             committed = Committed(
                 state=position,
                 execution=self._target.execution,
@@ -143,8 +182,20 @@ class SqlWriter:
         self._looked = False
         self._staging = None
         self._pending = Counts()
+        self._rejections = []
+        self._gone.clear()
         self._usable = True
         return committed
+
+    def _set_aside(self, counts: Counts, *, finished: bool) -> None:
+        """Write what this commit rejects where the tenant finds it."""
+        rejections = [*self._rejections, *self._merger.keyless]
+        self._aside.put(
+            rejections,
+            counts.rejected - len(rejections),
+            at=self._clock(),
+            complete=finished and self._target.complete,
+        )
 
     def close(self) -> None:
         """Release; what was not committed is gone. Safe to call twice."""
@@ -159,8 +210,7 @@ class SqlWriter:
 
     def _staging_for(self, schema: Schema) -> Staging:
         """The staging table, with room for every column seen so far."""
-        if not self._looked:
-            self._present, self._looked = self._store.describe(self._name), True
+        self._look()
         self._arrived = evolved(self._arrived, self._storable(schema))
         direct = self._staging.direct if self._staging else self._may_load_directly()
         whole = self._plan()
@@ -171,6 +221,36 @@ class SqlWriter:
             self._store.evolve(self._staging.name, self._staging.plan, plan)
             self._staging = replace(self._staging, plan=plan)
         return self._staging
+
+    def _stage_gone(self) -> TableName | None:
+        if not self._gone:
+            return None
+        self._look()
+        return self._gone.staged(self._store, self._plan())
+
+    def _look(self) -> None:
+        if not self._looked:
+            self._present, self._looked = self._store.describe(self._name), True
+
+    def _first_columns(self, described: Schema) -> Schema:
+        """The target's own columns, as the schema's policy lets them be."""
+        self._arrived = DescribedSchema(())
+        if not self._target.shapes:
+            return described
+        if self._present is not None and self._target.schema_policy is SchemaPolicy.FREEZE:
+            refuse_vanished(self._present.schema, described, ours=(DELETED_AT,))
+        return self._shape(described).schema(described)
+
+    def _shape(self, arriving: Schema) -> Shape:
+        self._look()
+        return shaped(
+            None if self._present is None else self._present.schema,
+            self._arrived,
+            self._storable(arriving),
+            policy=self._target.schema_policy,
+            on_conflict=self._target.on_conflict,
+            fixed=self._target.fixed,
+        )
 
     def _storable(self, schema: Schema) -> Schema:
         return schema_of(self._store.storable(field) for field in schema)
@@ -209,7 +289,7 @@ class SqlWriter:
                 "nothing of it was committed"
             )
 
-    def _situation(self) -> Situation:
+    def _situation(self, gone: TableName | None) -> Situation:
         return Situation(
             staging=self._staging,
             present=self._present,
@@ -217,6 +297,8 @@ class SqlWriter:
             processed=self._pending.processed,
             any_staged=self._any_staged,
             at=self._clock(),
+            gone=gone,
+            deleted=self._committed.counts.deleted,
         )
 
     def _resolve(self, state: State | Greatest | None) -> State | None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from connectors.arrow import evolved
+from connectors.arrow import described, evolved
 from connectors.contract import (
     Batch,
     Committed,
@@ -21,14 +21,24 @@ from connectors.contract import (
     Encoding,
     Greatest,
     PgCopy,
+    Rejection,
     State,
     Target,
     WriteMode,
 )
-from connectors.described import arrow_schema
+from connectors.described import Schema, arrow_field, arrow_schema
 from connectors.errors import ConfigError, ContractError, TransientError
+from connectors.rejected import (
+    COLUMNS,
+    MOST_KEPT,
+    REJECTED_TABLE,
+    RejectedRecord,
+    kept,
+    replaces,
+)
+from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.testing.faults import Point, Script
-from connectors.testing.memory_merge import DELETED_AT, merged
+from connectors.testing.memory_merge import DELETED_AT, Key, key_of, merged
 from connectors.testing.memory_source import Record, system_time
 
 Place: TypeAlias = tuple[str, str, str]
@@ -113,7 +123,8 @@ class MemoryWriter:
         held = self._known if self._known and self._table in self._store.tables else Committed()
         self._committed = held.resumed_by(target.execution, restart=target.restart)
         self._staged: list[pa.Table] = []
-        self._rejected = 0
+        self._rejected: list[Rejection] = []
+        self._gone: set[Key] = set()
 
     @property
     def committed(self) -> Committed:
@@ -126,7 +137,11 @@ class MemoryWriter:
         if isinstance(batch.data, PgCopy):
             raise ContractError("this writer was opened for Arrow and was given pgcopy")
         self._staged.append(batch.data)
-        self._rejected += len(batch.rejected)
+        self._rejected += batch.rejected
+        for record in batch.data.to_pylist() if self._gone else ():
+            self._gone.discard(key_of(record, self._target))
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone |= {key_of(one, self._target) for one in batch.deleted.to_pylist()}
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """See `Writer.commit`."""
@@ -139,7 +154,7 @@ class MemoryWriter:
                     f"another writer has moved the state of {self._target.stream!r}; "
                     "nothing of this one was committed"
                 )
-            table, done = self._merged(finished=finished)
+            table, done, rejections = self._merged(finished=finished)
             self._committed = Committed(
                 state=self._state(state),
                 execution=self._target.execution,
@@ -148,35 +163,88 @@ class MemoryWriter:
                 committed_at=self._clock(),
             )
             self._store.tables[self._table] = table
+            self._set_aside(rejections, complete=finished and self._target.complete)
             self._store.states[self._place] = self._known = self._committed
-        self._staged, self._rejected = [], 0
+        self._staged, self._rejected, self._gone = [], [], set()
         self._script.reach(Point.AFTER_COMMIT)
         return self._committed
 
     def close(self) -> None:
         """See `Writer.close`."""
-        self._staged, self._rejected = [], 0
+        self._staged, self._rejected = [], []
 
-    def _merged(self, *, finished: bool) -> tuple[MemoryTable, Counts]:
-        """The table as it will be, and what that does."""
-        held = self._store.tables.get(self._table) or MemoryTable(arrow_schema(self._target.schema))
-        schema = held.schema
-        for arriving in (*(batch.schema for batch in self._staged), self._target.schema):
-            schema = arrow_schema(evolved(schema, arriving))
+    def _set_aside(self, rejections: Sequence[Rejection], *, complete: bool) -> None:
+        """See `connectors.rejected`."""
+        place = (self._target.dataset, REJECTED_TABLE)
+        held = self._store.tables.get(place)
+        if held is None and not rejections:
+            return
+        new = kept(
+            rejections[:MOST_KEPT],
+            max(0, len(rejections) - MOST_KEPT),
+            target=self._target,
+            at=self._clock(),
+        )
+        stays = [old for old in _rows(held) if not self._is_done(old, complete=complete)]
+        stays = [old for old in stays if not any(replaces(one, old) for one in new)]
+        schema = pa.schema([arrow_field(described(*one)) for one in COLUMNS.items()])
+        records = tuple({name: getattr(row, name) for name in COLUMNS} for row in (*stays, *new))
+        self._store.tables[place] = MemoryTable(schema, records)
+
+    def _is_done(self, old: RejectedRecord, *, complete: bool) -> bool:
+        mine = (old.owner, old.stream) == (self._target.owner, self._target.stream)
+        past = complete and old.execution != self._target.execution
+        return mine and (past or old.id in self._target.redriven)
+
+    def _merged(self, *, finished: bool) -> tuple[MemoryTable, Counts, Sequence[Rejection]]:
+        """The table as it will be, what that does, and which records it does not hold."""
+        present = self._store.tables.get(self._table)
+        schema, batches = self._shaped(present)
+        held = present or MemoryTable(schema)
         if self._target.deletes is Deletes.SOFT:
             mark = pa.schema([pa.field(DELETED_AT, pa.timestamp("us", "UTC"))])
             schema = arrow_schema(evolved(schema, mark))
-        staged = [record for batch in self._staged for record in _records(batch, schema)]
+        staged = [record for batch in batches for record in _records(batch, schema)]
         merge = merged(
             self._target,
             _records(held.as_arrow(), schema),
             staged,
             complete=finished and self._target.complete,
             now=self._clock(),
+            gone=self._gone,
+            deleted_before=self._committed.counts.deleted,
         )
-        arrived = Counts(rejected=self._rejected, bytes=sum(batch.nbytes for batch in self._staged))
+        arrived = Counts(
+            rejected=len(self._rejected), bytes=sum(batch.nbytes for batch in self._staged)
+        )
         records = tuple({name: r.get(name) for name in schema.names} for r in merge.records)
-        return MemoryTable(schema, records), merge.counts + arrived
+        rejections = (*self._rejected, *merge.rejected)
+        return MemoryTable(schema, records), merge.counts + arrived, rejections
+
+    def _shaped(self, present: MemoryTable | None) -> tuple[pa.Schema, Sequence[pa.Table]]:
+        """The columns that the table will have, and the staged batches in those."""
+        held = None if present is None else present.schema
+        if held is not None and self._target.schema_policy is SchemaPolicy.FREEZE:
+            refuse_vanished(held, self._target.schema, ours=(DELETED_AT,))
+        arrived: Schema = pa.schema([])
+        batches = []
+        for data in (arrow_schema(self._target.schema).empty_table(), *self._staged):
+            shape = self._shape(held, arrived, data.schema)
+            arrived = evolved(arrived, shape.schema(data.schema))
+            batches.append(shape.table(data))
+        return arrow_schema(evolved(held or pa.schema([]), arrived)), batches
+
+    def _shape(self, held: pa.Schema | None, arrived: Schema, arriving: pa.Schema) -> Shape:
+        if not self._target.shapes:
+            return Shape()
+        return shaped(
+            held,
+            arrived,
+            arriving,
+            policy=self._target.schema_policy,
+            on_conflict=self._target.on_conflict,
+            fixed=self._target.fixed,
+        )
 
     def _state(self, state: State | Greatest | None) -> State | None:
         """What will be known; `Greatest` is looked up among the staged records."""
@@ -188,6 +256,10 @@ class MemoryWriter:
         if not marks:
             return self._committed.state
         return State(version=state.version, value={"watermark": str(max(marks))})
+
+
+def _rows(held: MemoryTable | None) -> Sequence[RejectedRecord]:
+    return [RejectedRecord(**row) for row in held.records] if held else ()
 
 
 def _records(data: pa.Table, schema: pa.Schema) -> Sequence[Record]:

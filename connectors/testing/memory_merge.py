@@ -5,15 +5,20 @@ and an integer is never a float; a column that the staged records lack is left a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeAlias
 
-from connectors.contract import Counts, Deletes, Target, WriteMode
+from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
+from connectors.deleting import refuse_many
 from connectors.errors import EmptySourceError
+from connectors.payload import rejection
 from connectors.testing.memory_source import Record
 
 DELETED_AT = "_deleted_at"
+
+Key: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,7 @@ class Merge:
 
     records: Sequence[Record]
     counts: Counts = field(default_factory=Counts)
+    rejected: Sequence[Rejection] = ()
 
 
 def merged(
@@ -31,12 +37,18 @@ def merged(
     *,
     complete: bool,
     now: datetime,
+    gone: Collection[Key] = (),
+    deleted_before: int = 0,
 ) -> Merge:
-    """Join them as the target says. ``complete``: every record there is has been staged."""
+    """Join them as the target says. ``complete``: every record there is has been staged.
+
+    ``gone`` are keys that the source says are deleted, after all that was staged of them.
+    """
+    came, staged = staged, [one for one in staged if key_of(one, target) not in gone]
     deletes = complete and target.deletes is not Deletes.KEEP
     _refuse_emptying(target, stored, staged, deletes=deletes)
     keyed = target.primary_key and target.write_mode is not WriteMode.APPEND
-    rejected = sum(_lacks_key(record, target) for record in staged) if keyed else 0
+    keyless = [record for record in staged if keyed and _lacks_key(record, target)]
     if target.write_mode is WriteMode.APPEND:
         new = _new(target, stored, staged) if target.distinct else list(staged)
         merge = Merge(records=[*stored, *new], counts=Counts(created=len(new)))
@@ -44,9 +56,17 @@ def merged(
         merge = _upserted(target, [], staged) if keyed else _all(staged)
     else:
         merge = _upserted(target, stored, staged)
-        merge = _without_missing(target, merge, staged, now) if deletes else merge
-    counts = replace(merge.counts, processed=len(staged) - rejected, rejected=rejected)
-    return Merge(records=merge.records, counts=counts)
+        merge = _without(target, merge, now, lambda key: key in gone) if gone else merge
+        if deletes:
+            found = {key_of(record, target) for record in staged}
+            merge = _without(target, merge, now, lambda key: key not in found)
+        if came or not target.allow_empty:
+            _refuse_many(target, merge, deleted_before)
+    lost = len(keyless)
+    counts = replace(merge.counts, processed=len(came) - lost, rejected=lost)
+    reason = f"its key ({', '.join(target.primary_key)}) is NULL"
+    rejected = [rejection(record, target.primary_key, reason) for record in keyless]
+    return Merge(records=merge.records, counts=counts, rejected=rejected)
 
 
 def _refuse_emptying(
@@ -63,6 +83,11 @@ def _refuse_emptying(
 
 def _same(record: Record, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(repr(record.get(name)) for name in names)
+
+
+def key_of(record: Record, target: Target) -> Key:
+    """What tells a record from others."""
+    return _same(record, target.primary_key)
 
 
 def _lacks_key(record: Record, target: Target) -> bool:
@@ -130,19 +155,22 @@ def _replaces(record: Record, held: Record, target: Target) -> bool:
     return not _is_older(record, held, target) and _same(record, record) != _same(held, record)
 
 
-def _without_missing(
-    target: Target, upserted: Merge, staged: Sequence[Record], now: datetime
-) -> Merge:
-    """What a complete read no longer brought is marked, or removed."""
-    found = {_same(record, target.primary_key) for record in staged}
+def _without(target: Target, merge: Merge, now: datetime, is_gone: Callable[[Key], bool]) -> Merge:
+    """Records that are gone are marked, or removed."""
     kept: list[Record] = []
     deleted = 0
-    for record in upserted.records:
-        missing = _same(record, target.primary_key) not in found
-        if not missing or record.get(DELETED_AT) is not None:
+    for record in merge.records:
+        if not is_gone(key_of(record, target)) or record.get(DELETED_AT) is not None:
             kept.append(record)
             continue
         deleted += 1
         if target.deletes is Deletes.SOFT:
             kept.append({**record, DELETED_AT: now})
-    return Merge(records=kept, counts=replace(upserted.counts, deleted=deleted))
+    counts = merge.counts + Counts(deleted=deleted)
+    return Merge(records=kept, counts=counts)
+
+
+def _refuse_many(target: Target, merge: Merge, before: int) -> None:
+    left = sum(record.get(DELETED_AT) is None for record in merge.records)
+    if merge.counts.deleted:
+        refuse_many(target, deleted=before + merge.counts.deleted, left=left)

@@ -1,7 +1,7 @@
 """A source on plain Python data: the contract's reading side in its smallest form."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, TypeAlias
@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import structlog
 
-from connectors.contract import Batch, Encoding, Rejection, Selection, State, Stream, SyncMode
-from connectors.described import arrow_schema
+from connectors.contract import Batch, Encoding, Selection, State, Stream, SyncMode
+from connectors.described import arrow_schema, schema_of
 from connectors.errors import ConfigError, ContractError
+from connectors.payload import rejection
 from connectors.testing.faults import Point, Script
 
 log = structlog.get_logger()
@@ -28,18 +29,29 @@ def system_time() -> datetime:
 
 @dataclass(slots=True)
 class MemoryStream:
-    """A stream and its records; change ``records`` as another program would."""
+    """A stream and its records; change ``records`` as another program would.
+
+    Where the stream tells deletes, ``gone`` are the keys of what is no more.
+    """
 
     stream: Stream
     records: list[Record] = field(default_factory=list)
+    gone: list[Record] = field(default_factory=list)
 
     def put(self, *records: Record) -> None:
         """Add records; one whose key is there already takes the old one's place."""
         key = self.stream.primary_key
         for record in records:
             if key:
-                self.records = [r for r in self.records if _values(r, key) != _values(record, key)]
+                self.records = _without(self.records, record, key)
+                self.gone = _without(self.gone, record, key)
             self.records.append(dict(record))
+
+    def delete(self, *keys: Record) -> None:
+        """Remove the records of these keys, and remember them."""
+        for one in keys:
+            self.records = _without(self.records, one, self.stream.primary_key)
+            self.gone.append(dict(one))
 
 
 @dataclass(slots=True)
@@ -76,8 +88,10 @@ class MemorySource:
         """See `Source.read`."""
         if encoding is not Encoding.ARROW:
             raise ContractError(f"memory speaks Arrow only, and was asked for {encoding}")
-        reading = _Reading.of(selection, state, now=self.clock())
-        found: list[Record] = [dict(record) for record in self._held(selection.stream.name).records]
+        held = self._held(selection.stream.name)
+        gone = tuple(held.gone) if held.stream.tells_deletes else ()
+        reading = replace(_Reading.of(selection, state, now=self.clock()), gone=gone)
+        found: list[Record] = [dict(record) for record in held.records]
         wanted = [record for record in found if reading.wants(record)]
         for batch in reading.batches(wanted):
             self.script.reach(Point.READ)
@@ -104,6 +118,7 @@ class _Reading:
     """The state's watermark, as a value; None without a state."""
     ceiling: Any
     """The greatest watermark to claim; None where the cursor is no time."""
+    gone: tuple[Record, ...] = ()
 
     @classmethod
     def of(cls, selection: Selection, state: State | None, *, now: datetime) -> "_Reading":
@@ -149,7 +164,14 @@ class _Reading:
             records = sorted(records, key=self._order)
         for start, end in self._pages(records, paged=paged):
             is_last = end == len(records)
-            yield self._batch(records[start:end], self._state(records[:end], is_last or paged))
+            batch = self._batch(records[start:end], self._state(records[:end], is_last or paged))
+            yield replace(batch, deleted=self._gone()) if is_last and self.gone else batch
+
+    def _gone(self) -> pa.Table:
+        key, schema = self.selection.stream.primary_key, self.selection.stream.schema
+        wanted = arrow_schema(schema_of(schema.field(name) for name in key))
+        keys = [{name: one[name] for name in key} for one in self.gone]
+        return pa.Table.from_pylist(keys, schema=wanted)
 
     def _pages(self, records: list[Record], *, paged: bool) -> Iterator[tuple[int, int]]:
         """Bounds of the batches, at least one. Without a key a page ends where a cursor ends."""
@@ -195,13 +217,16 @@ class _Reading:
             try:
                 pa.Table.from_pylist([chosen], schema=schema)
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-                name = ", ".join(str(value) for value in _values(record, key))
                 reason = f"a value does not fit its column ({type(error).__name__})"
-                rejected.append(Rejection(key=name, reason=reason))
+                rejected.append(rejection(chosen, key, reason))
             else:
                 fitting.append(chosen)
         data = pa.Table.from_pylist(fitting, schema=schema)
         return Batch(data=data, state=state, rejected=tuple(rejected))
+
+
+def _without(records: list[Record], one: Record, key: Sequence[str]) -> list[Record]:
+    return [record for record in records if _values(record, key) != _values(one, key)]
 
 
 def _values(record: Record, names: Sequence[str]) -> tuple[Any, ...]:

@@ -6,11 +6,13 @@ What only the catalog can tell (connections that the file does not define) is le
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from connectors import registry
 from connectors.contract import Deletes, SyncMode, WriteMode
 from connectors.errors import ConfigError
 from connectors.registry import Connector
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.apply.document import (
     Node,
     Scalar,
@@ -34,6 +36,7 @@ from sync_pipelines.apply.recovery import BREAKER, RETRY, read_breaker, read_ret
 from sync_pipelines.apply.secret_fields import split_config
 from sync_pipelines.apply.timetable import read_schedule
 from sync_pipelines.model.cadence import After
+from sync_pipelines.model.mapping import FieldMapping, MappingError, parse_mapping
 from sync_pipelines.model.sync import SyncStream
 
 TOP = ("tenant", "connections", "syncs")
@@ -43,6 +46,8 @@ SYNC = (
     "destination",
     "dataset",
     "description",
+    "schema",
+    "on_conflict",
     "streams",
     "retry",
     "breaker",
@@ -62,6 +67,11 @@ STREAM = (
     "table",
     "deletes",
     "allow_empty",
+    "most_deleted_percent",
+    "mapping",
+    "transform",
+    "schema",
+    "on_conflict",
 )
 
 
@@ -205,8 +215,9 @@ class _Reader:
         lines: dict[str, int] = {}
         tables: dict[str, SyncStream] = {}
         hide = hidden_in(fields.table)
+        usual = _schema_policy(fields)
         for node in fields.items("streams", required=True):
-            stream = self._stream(node)
+            stream = self._stream(node, usual)
             if stream is None:
                 continue
             if stream.name in lines:
@@ -229,12 +240,13 @@ class _Reader:
             lines[stream.name] = node.line
         return tuple(stream for stream in tables.values() if stream.name in lines)
 
-    def _stream(self, node: Node) -> SyncStream | None:
+    def _stream(self, node: Node, usual: Mapping[str, StrEnum]) -> SyncStream | None:
+        """``usual`` is what the sync says of all its streams."""
         if isinstance(node, Scalar):
             if node.broken:
                 return None
             if isinstance(node.value, str) and node.value.strip():
-                return SyncStream(name=node.value)
+                return SyncStream(name=node.value, **usual)  # type: ignore[arg-type]
         if not isinstance(node, Table):
             self._problems.add(
                 node.line,
@@ -255,6 +267,13 @@ class _Reader:
             "table": fields.text("table", right="a table's name"),
             "deletes": fields.choice("deletes", Deletes),
             "allow_empty": fields.flag("allow_empty"),
+            "most_deleted_percent": fields.number(
+                "most_deleted_percent", least=0, most=100, whole=True
+            ),
+            "mapping": self._mapping(fields),
+            "transform": fields.text("transform", right="a function, such as shop_rules:clean"),
+            **usual,
+            **_schema_policy(fields),
         }
         if chosen["name"] is None or len(self._problems.found) > before:
             return None
@@ -262,6 +281,17 @@ class _Reader:
             return SyncStream(**{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
         except ValueError as error:
             self._problems.add(node.line, str(error), hide=hidden_in(node))
+            return None
+
+    def _mapping(self, fields: Fields) -> FieldMapping | None:
+        table = fields.inner("mapping")
+        if table is None or is_broken(table):
+            return None
+        try:
+            return parse_mapping(plain(table))
+        except MappingError as error:
+            line = _line_within(table, list(error.path))
+            self._problems.add(line, str(error), hide=hidden_in(table))
             return None
 
     def _schedules(self, sync: str, fields: Fields) -> tuple[WantedSchedule, ...]:
@@ -280,6 +310,14 @@ class _Reader:
                 wait = Wait(sync=sync, cadence=schedule.cadence, line=at, hidden=hidden)
                 self._waits.append(wait)
         return tuple(found)
+
+
+def _schema_policy(fields: Fields) -> Mapping[str, StrEnum]:
+    """What a sync, or one stream of it, says of columns that change."""
+    policy = fields.choice("schema", SchemaPolicy)
+    on_conflict = fields.choice("on_conflict", OnConflict)
+    chosen = {"schema_policy": policy, "on_conflict": on_conflict}
+    return {key: value for key, value in chosen.items() if value is not None}
 
 
 def _written(top: Fields, key: str) -> frozenset[str]:

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.execution import Request
+from sync_pipelines.model.mapping import parse_mapping
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
@@ -25,6 +27,8 @@ def stream_to_json(stream: SyncStream) -> dict[str, Any]:
     }
     if "lag" in chosen:
         chosen["lag"] = stream.lag.total_seconds()
+    if stream.mapping is not None:
+        chosen["mapping"] = stream.mapping.to_mapping()
     listed = {key: list(value) for key, value in chosen.items() if isinstance(value, tuple)}
     return {"name": stream.name, **chosen, **listed}
 
@@ -44,6 +48,11 @@ def stream_from_json(value: Mapping[str, Any]) -> SyncStream:
         table=value.get("table"),
         deletes=Deletes(value.get("deletes", Deletes.KEEP)),
         allow_empty=value.get("allow_empty", False),
+        most_deleted_percent=value.get("most_deleted_percent", 20),
+        mapping=parse_mapping(value["mapping"]) if "mapping" in value else None,
+        transform=value.get("transform"),
+        schema_policy=SchemaPolicy(value.get("schema_policy", SchemaPolicy.EVOLVE)),
+        on_conflict=OnConflict(value.get("on_conflict", OnConflict.FAIL)),
     )
 
 
@@ -80,6 +89,8 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "window_end": request.window_end,
         "allow_empty": request.allow_empty,
         "into": request.into,
+        "redrive": request.redrive,
+        "confirm_deletes": request.confirm_deletes,
     }
     return {key: asked for key, asked in value.items() if asked}
 

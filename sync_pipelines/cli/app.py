@@ -21,6 +21,7 @@ from sync_pipelines.cli import (
     history,
     housekeeping,
     incidents,
+    rejected,
     reloading,
     running,
     secrets,
@@ -92,6 +93,7 @@ app.command()(incidents.incidents)
 app.command()(conflicts.conflicts)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(rejected.app, name="rejected")
 app.add_typer(events.app, name="events")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(housekeeping.housekeeping)

@@ -37,7 +37,8 @@ def session() -> Iterator[Session]:
 
 def engine_of(opened: Session) -> Engine:
     """The engine on a session's catalog."""
-    return Engine(catalog=opened.catalog, rng=Random())
+    allowed = opened.settings.allowed_transforms
+    return Engine(catalog=opened.catalog, rng=Random(), transform_modules=allowed)
 
 
 def actor() -> str:
@@ -74,4 +75,8 @@ Streams: TypeAlias = Annotated[
 ]
 Full: TypeAlias = Annotated[
     bool, typer.Option("--full", help="Read from the beginning, whatever was read before.")
+]
+ConfirmDeletes: TypeAlias = Annotated[
+    bool,
+    typer.Option("--confirm-deletes", help="Delete what is gone, however much it is; this once."),
 ]

@@ -11,7 +11,15 @@ from connectors.contract import Json
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.syncs import find_sync
-from sync_pipelines.cli.doors import AsJson, Full, Streams, SyncKey, engine_of, session
+from sync_pipelines.cli.doors import (
+    AsJson,
+    ConfirmDeletes,
+    Full,
+    Streams,
+    SyncKey,
+    engine_of,
+    session,
+)
 from sync_pipelines.cli.history import why
 from sync_pipelines.cli.output import print_json, print_line, print_table, shown_time, tell
 from sync_pipelines.cli.progress import REDRAW_SECONDS, View, throttled, watching
@@ -51,20 +59,31 @@ COLUMNS = (
 COUNTED = ("processed", "created", "updated", "deleted", "rejected")
 
 
-def run(sync: SyncKey, stream: Streams = None, full: Full = False, as_json: AsJson = False) -> None:
+def run(
+    sync: SyncKey,
+    stream: Streams = None,
+    full: Full = False,
+    confirm_deletes: ConfirmDeletes = False,
+    as_json: AsJson = False,
+) -> None:
     """Run a sync now, in this process, without Dagster; retries are waited for."""
     with session() as opened:
-        found, request = _asked(opened, sync, stream, full)
-        engine = engine_of(opened)
-        started = monotonic()
-        claimed = claim(engine, found, request)
-        interrupted = False
-        try:
-            _run(engine, found, claimed)
-        except KeyboardInterrupt:
-            interrupted = True
-        entry = _entry(opened, found, claimed.execution_id)
-        tell_result(entry, seconds=monotonic() - started, as_json=as_json)
+        found, request = _asked(opened, sync, stream, full, confirm_deletes=confirm_deletes)
+        run_here(opened, found, request, as_json=as_json)
+
+
+def run_here(opened: Session, found: Sync, request: Request, *, as_json: bool) -> None:
+    """Run a sync in this process, and tell what came of it; `typer.Exit` unless it completed."""
+    engine = engine_of(opened)
+    started = monotonic()
+    claimed = claim(engine, found, request)
+    interrupted = False
+    try:
+        _run(engine, found, claimed)
+    except KeyboardInterrupt:
+        interrupted = True
+    entry = _entry(opened, found, claimed.execution_id)
+    tell_result(entry, seconds=monotonic() - started, as_json=as_json)
     if interrupted and not entry.execution.status.is_final:
         tell(f"interrupted: execution {entry.execution.id} is {entry.execution.status}")
     if entry.execution.status is not Status.COMPLETED:
@@ -114,12 +133,13 @@ def trigger(
     sync: SyncKey,
     stream: Streams = None,
     full: Full = False,
+    confirm_deletes: ConfirmDeletes = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask Dagster to run a sync now."""
     with session() as opened:
-        found, request = _asked(opened, sync, stream, full)
+        found, request = _asked(opened, sync, stream, full, confirm_deletes=confirm_deletes)
         with opened.catalog.begin() as db:
             url = find_webserver(db, opened.settings, system_clock())
         identity = dispatch.trigger(opened.catalog, found, now=system_clock(), request=request)
@@ -166,10 +186,12 @@ class _Followed:
 
 
 def _asked(
-    opened: Session, key: str, streams: list[str] | None, full: bool
+    opened: Session, key: str, streams: list[str] | None, full: bool, *, confirm_deletes: bool
 ) -> tuple[Sync, Request]:
     """The sync and what is asked of it; an unknown stream is refused before anything is made."""
-    request = Request(streams=tuple(dict.fromkeys(streams or ())), full=full)
+    request = Request(
+        streams=tuple(dict.fromkeys(streams or ())), full=full, confirm_deletes=confirm_deletes
+    )
     with opened.catalog.begin() as db:
         sync = find_sync(db, opened.catalog.secrets, key)
     chosen_streams(sync, request)
@@ -209,12 +231,15 @@ def tell_result(entry: HistoryEntry, *, seconds: float, as_json: bool) -> None:
                 "execution": str(execution.id),
                 "attempt": execution.attempt,
                 "error": entry.error_message,
+                "warning": entry.metadata.get("warning"),
                 "streams": streams,
             }
         )
         return
     print_table(COLUMNS, [_row(stream) for stream in streams], empty=_committed(entry))
     print_line(f"{execution.sync_key}: {execution.status} in {seconds:.1f} s")
+    if entry.metadata.get("warning"):
+        tell(f"warning: {entry.metadata['warning']}")
     if execution.status is not Status.COMPLETED and entry.error_message:
         tell(f"error: {entry.error_message}")
 

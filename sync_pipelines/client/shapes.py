@@ -1,10 +1,10 @@
 """What the gateway answers, as frozen data. What a newer gateway adds is passed over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 from uuid import UUID
 
 Shape = TypeVar("Shape")
@@ -214,13 +214,13 @@ class Report:
 
 def read(shape: type[Shape], said: Mapping[str, Any], **besides: object) -> Shape:
     """An answer as a shape; KeyError names a field that it lacks."""
-    kinds = _kinds(shape)
+    kinds = _kinds(cast(Hashable, shape))
     named = {name: _as(kinds[name], said[name]) for name in kinds if name in said}
     return shape(**{**named, **besides})
 
 
 @cache
-def _kinds(shape: type[Any]) -> Mapping[str, Any]:
+def _kinds(shape: Any) -> Mapping[str, Any]:
     hints = get_type_hints(shape)
     return {field.name: hints[field.name] for field in fields(shape)}
 

@@ -85,13 +85,14 @@ class Transport:
                 return
 
     def _wait(self, answer: httpx.Response, attempt: int) -> float:
-        said = answer.headers.get("Retry-After", "")
+        said: str = answer.headers.get("Retry-After", "")
         if said.isdecimal():
             return min(float(said), LONGEST_WAIT_SECONDS)
         return self._backoff(attempt)
 
     def _backoff(self, attempt: int) -> float:
-        return min(0.25 * 2**attempt, LONGEST_WAIT_SECONDS) * self._rng.uniform(0.5, 1)
+        longest: float = min(0.25 * 2**attempt, LONGEST_WAIT_SECONDS)
+        return longest * self._rng.uniform(0.5, 1)
 
 
 def _error(answer: httpx.Response) -> ApiError:

@@ -9,6 +9,9 @@ import dagster as dg
 from sync_pipelines.catalog.deliveries import (
     forget_for_all_tenants as forget_deliveries,
 )
+from sync_pipelines.catalog.idempotency import (
+    forget_for_all_tenants as forget_keys,
+)
 from sync_pipelines.defs.keeping import tidy
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.settings import Settings
@@ -29,11 +32,14 @@ def put_in_order(context: dg.OpExecutionContext, engine: EngineResource) -> None
         stop=lambda: opened.clock() - now > BUDGET,
     )
     hooks = forget_deliveries(opened.catalog, now=now, stop=lambda: opened.clock() - now > BUDGET)
+    with opened.catalog.begin() as db:
+        keys = forget_keys(db, now=now)
     files = forget_files(context.instance, before=now - Settings().retention.runs_for)
     context.add_output_metadata(
         {
             "files": files,
             "webhooks": hooks.rows,
+            "idempotency keys": keys,
             "executions": tidied.executions.rows,
             "decisions": tidied.decisions.rows,
             "runs": tidied.runs.rows,

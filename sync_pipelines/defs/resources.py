@@ -37,4 +37,4 @@ def _engine() -> Engine:
 
     box = SecretBox(keys(), reload=keys)
     catalog = open_catalog(settings.database_url.get_secret_value(), box)
-    return Engine(catalog=catalog, rng=Random())
+    return Engine(catalog=catalog, rng=Random(), transform_modules=settings.allowed_transforms)

@@ -46,7 +46,12 @@ class Mirror(Protocol):
 
 
 def agree(source: Source, destination: Destination, plan: StreamPlan) -> Encoding:
-    """The first encoding that the source offers and the destination accepts."""
+    """The first encoding that the source offers and the destination accepts.
+
+    What is mapped or transformed is decoded on the way, so it comes as Arrow.
+    """
+    if plan.decodes:
+        return Encoding.ARROW
     accepted = destination.encodings(plan.target)
     for encoding in source.encodings(plan.selection):
         if encoding in accepted:
@@ -104,6 +109,8 @@ class _Mover:
         """Read, write and commit until the source has no more."""
         self.moved_before = self.progress.counts
         batches = source.read(self.plan.selection, self.writer.committed.state, encoding)
+        if self.plan.decodes:
+            batches = _changed(self.plan, batches)
         # Raw bytes are streamed as they are written; only decoded batches are read ahead.
         reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
         if encoding is Encoding.ARROW:
@@ -148,3 +155,14 @@ class _Mover:
         self.progress.counts = self.moved_before + done.counts
         self.mirror.committed(done)
         self.progress.note(phase="reading")
+
+
+def _changed(plan: StreamPlan, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Each batch mapped and transformed; it ends the reading with itself."""
+    try:
+        for batch in batches:
+            yield plan.changed(batch)
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()

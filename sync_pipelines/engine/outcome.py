@@ -111,12 +111,14 @@ class Outcome:
     """What an attempt comes to: a final status, or a retry at an instant.
 
     ``moved``: the attempt brought data further, which gives its budget of retries back.
+    ``warning`` tells what somebody should look at although it got through.
     """
 
     status: Status
     retry_at: datetime | None = None
     failure: Failure | None = None
     moved: bool = False
+    warning: str | None = None
 
 
 def is_further(before: Committed, after: Committed) -> bool:
@@ -147,8 +149,9 @@ def decide(
     it failed.
     """
     failures = [result.failure for result in results if result.failure is not None]
+    warning = _warning(results)
     if not failures:
-        return Outcome(status=Status.COMPLETED)
+        return Outcome(status=Status.COMPLETED, warning=warning)
     cancelled = [f for f in failures if f.error_class is ErrorClass.CANCELLED]
     if cancelled:
         return Outcome(status=Status.CANCELLED, failure=cancelled[0])
@@ -162,4 +165,13 @@ def decide(
             again = now + delay
             return Outcome(status=Status.PENDING, retry_at=again, failure=retried[0], moved=moved)
     status = Status.FAILED if len(failures) == len(results) else Status.PARTIAL
-    return Outcome(status=status, failure=failures[0])
+    return Outcome(status=status, failure=failures[0], warning=warning)
+
+
+def _warning(results: Sequence[StreamResult]) -> str | None:
+    """That records were rejected: everything else arrived, so the execution has not failed."""
+    found = {one.stream: one.counts.rejected for one in results if one.counts.rejected}
+    if not found:
+        return None
+    listed = ", ".join(f"{count} of {stream}" for stream, count in found.items())
+    return f"rejected records: {listed}; `sync-pipelines rejected list` shows them"

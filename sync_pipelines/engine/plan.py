@@ -3,10 +3,13 @@
 Everything that can be wrong between the two is refused here, before a record moves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from connectors.contract import (
+    Batch,
+    Deletes,
     Selection,
     Stream,
     SyncMode,
@@ -16,16 +19,31 @@ from connectors.contract import (
 )
 from connectors.described import schema_of
 from connectors.errors import ConfigError
+from sync_pipelines.engine.mapping import Mapper
+from sync_pipelines.engine.transform import Transform
 from sync_pipelines.model.execution import Execution, Request
 from sync_pipelines.model.sync import Sync, SyncStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPlan:
-    """A selection to read and a target to write it to."""
+    """A selection to read and a target to write it to; what is read is mapped, then transformed."""
 
     selection: Selection
     target: Target
+    mapper: Mapper | None = None
+    transform: Transform | None = None
+
+    @property
+    def decodes(self) -> bool:
+        """Whether somebody looks into the records on their way."""
+        return self.mapper is not None or self.transform is not None
+
+    def changed(self, batch: Batch) -> Batch:
+        """The batch as it is to be written."""
+        if self.mapper is not None:
+            batch = self.mapper.apply(batch)
+        return batch if self.transform is None else self.transform.apply(batch)
 
 
 def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:
@@ -40,9 +58,17 @@ def chosen_streams(sync: Sync, request: Request) -> tuple[SyncStream, ...]:
 
 
 def plan_stream(
-    configured: SyncStream, offered: Stream, sync: Sync, execution: Execution
+    configured: SyncStream,
+    offered: Stream,
+    sync: Sync,
+    execution: Execution,
+    *,
+    transform_modules: Sequence[str] = (),
 ) -> StreamPlan:
-    """Join what the tenant wants with what the source has; `ConfigError` where they disagree."""
+    """Join what the tenant wants with what the source has; `ConfigError` where they disagree.
+
+    ``transform_modules`` are those that a transform may be taken from.
+    """
     stream = _as_configured(configured, offered)
     request = execution.request
     window = None
@@ -61,7 +87,14 @@ def plan_stream(
             f"stream {stream.name!r} is replaced as a whole, so a window of it cannot be "
             "re-synced; use write_mode upsert, or re-sync it without a window"
         )
+    mapper = None if configured.mapping is None else Mapper.of(configured.mapping, stream)
+    key = mapper.primary_key if mapper else stream.primary_key
+    transform = None
+    if configured.transform is not None:
+        transform = Transform.load(configured.transform, allowed=transform_modules, key=key)
     return StreamPlan(
+        mapper=mapper,
+        transform=transform,
         selection=Selection(
             stream=stream,
             mode=mode,
@@ -76,15 +109,19 @@ def plan_stream(
             execution=str(execution.id),
             dataset=sync.dataset,
             table=configured.table_name,
-            schema=stream.schema,
+            schema=mapper.schema if mapper else stream.schema,
             write_mode=configured.write_mode,
-            primary_key=stream.primary_key,
-            cursor_field=stream.cursor_field,
+            primary_key=key,
+            cursor_field=mapper.cursor_field if mapper else stream.cursor_field,
             complete=mode is SyncMode.FULL,
             distinct=mode is SyncMode.INCREMENTAL,
             deletes=configured.deletes,
             allow_empty=configured.allow_empty or request.allow_empty,
             restart=request.full,
+            schema_policy=configured.schema_policy,
+            on_conflict=configured.on_conflict,
+            most_deleted_percent=configured.most_deleted_percent,
+            confirm_deletes=request.confirm_deletes,
         ),
     )
 
@@ -110,6 +147,12 @@ def _as_configured(configured: SyncStream, offered: Stream) -> Stream:
         raise ConfigError(
             f"stream {offered.name!r} has no primary key, so nothing tells which record to "
             "update; set primary_key, or use write_mode append or replace"
+        )
+    whole = configured.sync_mode is SyncMode.FULL
+    if configured.deletes is not Deletes.KEEP and not (whole or offered.tells_deletes):
+        raise ConfigError(
+            f"stream {offered.name!r} does not tell what is deleted, so deletes: "
+            f"{configured.deletes} needs sync_mode full: only a full read shows what is missing"
         )
     wanted = set(named) if configured.columns else set(offered.schema.names)
     columns = schema_of(field for field in offered.schema if field.name in wanted)

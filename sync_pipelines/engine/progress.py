@@ -4,7 +4,7 @@ Law: nothing here waits for anything; `engine.reporter` tells the catalog.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 
 from connectors.contract import Batch, Counts, PgCopy
@@ -44,7 +44,7 @@ class Progress:
         """The batch, counted; one that is still to be streamed is counted as it flows."""
         if isinstance(batch.data, PgCopy):
             data = PgCopy(columns=batch.data.columns, chunks=self._chunks(batch.data.chunks))
-            return Batch(data=data, state=batch.state, rejected=batch.rejected)
+            return replace(batch, data=data)
         self.note(rows=batch.data.num_rows, size=batch.data.nbytes)
         return batch
 

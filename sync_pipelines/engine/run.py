@@ -32,6 +32,7 @@ from sync_pipelines.engine.outcome import (
 )
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
 from sync_pipelines.engine.progress import Progress
+from sync_pipelines.engine.redrive import redriven
 from sync_pipelines.engine.reporter import Reporter
 from sync_pipelines.engine.settle import settle
 from sync_pipelines.engine.surroundings import open_destination, open_source
@@ -66,11 +67,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What running needs from outside: the catalog, time and chance."""
+    """What running needs from outside: the catalog, time, chance, and what may be imported."""
 
     catalog: Catalog
     clock: Clock = system_clock
     rng: Random
+    transform_modules: tuple[str, ...] = ()
 
     def run(
         self,
@@ -177,8 +179,17 @@ class Engine:
     ) -> StreamResult:
         try:
             progress.note(phase="opening")
-            plan = plan_stream(stream, ends.source.stream(stream.name), sync, execution)
-            moved = move_stream(ends.source, ends.destination, plan, progress, mirror)
+            plan = plan_stream(
+                stream,
+                ends.source.stream(stream.name),
+                sync,
+                execution,
+                transform_modules=self.transform_modules,
+            )
+            source = ends.source
+            if execution.request.redrive:
+                source, plan = redriven(plan, ends.destination)
+            moved = move_stream(source, ends.destination, plan, progress, mirror)
             return replace(moved, stream=stream.name, moved=mirror.has_moved)
         except Exception as error:  # the one place where any failure becomes an outcome
             failure = Failure.of(error)

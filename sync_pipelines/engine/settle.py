@@ -54,6 +54,8 @@ def settle(
     if results:
         columns |= executions.count_columns(counts)
         columns["metadata"] = {"streams": [_stream(result) for result in results]}
+        if outcome.warning is not None:
+            columns["metadata"]["warning"] = outcome.warning
     if after.status.is_final:
         columns["duration_ms"] = int(duration.total_seconds() * 1000)
     attempted = _attempt(execution, outcome, now)
@@ -74,6 +76,7 @@ def settle(
         records=counts.processed,
         seconds=round(duration.total_seconds(), 3),
         error_class=str(outcome.failure.error_class) if outcome.failure else None,
+        warning=outcome.warning,
     )
     return after
 

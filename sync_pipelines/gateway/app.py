@@ -21,13 +21,14 @@ from sync_pipelines.gateway.api import (
     syncs,
     tenants,
     tokens,
+    webhooks,
 )
 from sync_pipelines.gateway.api.openapi import describe, operation_id
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
-from sync_pipelines.gateway.webhooks.router import router as webhooks
+from sync_pipelines.gateway.webhooks.router import router as incoming
 
 ROUTERS = (
     health.router,
@@ -47,7 +48,8 @@ ROUTERS = (
     reports.router,
     older.router,
     sync_jobs.router,
-    webhooks,
+    webhooks.router,
+    incoming,
 )
 
 

@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.tables import ExecutionRow
 from sync_pipelines.clock import Clock
+from sync_pipelines.engine.cancelling import BY_PEOPLE
 from sync_pipelines.gateway.problems import too_many
-from sync_pipelines.model.execution import Trigger
 from sync_pipelines.settings import Settings
 
 BURST_SECONDS = 5
@@ -103,7 +103,7 @@ def check_manual_triggers(view: Catalog, settings: Settings, *, now: datetime) -
     query = select(func.count(), func.min(ExecutionRow.created_at)).where(
         ExecutionRow.tenant_id == view.tenant_id,
         ExecutionRow.created_at > now - hour,
-        ExecutionRow.trigger == Trigger.MANUAL,
+        ExecutionRow.trigger.in_(BY_PEOPLE),
     )
     with view.begin() as db:
         used, oldest = db.execute(query).one()

@@ -69,6 +69,8 @@ class Request:
     ``window_start`` and ``window_end`` bound a re-sync (half open, in the cursor's
     spelling); ``allow_empty`` lets an empty source empty the destination. ``into`` is a
     dataset to write to beside the sync's own: a shadow, of which nothing else follows.
+    ``redrive`` reads nothing of the source, but sends what was rejected through again;
+    ``confirm_deletes`` lets as many records be deleted as are gone.
     """
 
     streams: tuple[str, ...] = ()
@@ -77,6 +79,8 @@ class Request:
     window_end: str | None = None
     allow_empty: bool = False
     into: str | None = None
+    redrive: bool = False
+    confirm_deletes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from connectors.contract import Deletes, SyncMode, WriteMode
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.model.breaker import BreakerPolicy
+from sync_pipelines.model.mapping import FieldMapping
 from sync_pipelines.model.retry import RetryPolicy
 
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _LAST_PART = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))$')
 """What stands after the last dot of a name; a part with a dot inside is in double quotes."""
 
@@ -19,7 +22,11 @@ class SyncStream:
     """One stream of a sync, as its tenant configured it.
 
     ``primary_key`` None takes the source's own; ``columns`` empty means all of them;
-    ``table`` None names the destination table after the stream.
+    ``table`` None names the destination table after the stream; ``mapping`` None moves
+    every field as it is; ``transform`` is a function, ``module:name``, that the records pass
+    through after that. ``schema_policy`` and ``on_conflict`` say what becomes of columns
+    that the destination table does not have, or has otherwise. More than
+    ``most_deleted_percent`` of the records are deleted only when somebody confirms it.
     """
 
     name: str
@@ -33,19 +40,32 @@ class SyncStream:
     table: str | None = None
     deletes: Deletes = Deletes.KEEP
     allow_empty: bool = False
+    most_deleted_percent: int = 20
+    mapping: FieldMapping | None = None
+    transform: str | None = None
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    on_conflict: OnConflict = OnConflict.FAIL
 
     def __post_init__(self) -> None:
+        if self.mapping is not None:
+            for column in self.primary_key or ():
+                self.mapping.require(column, what="part of the primary key")
+            if self.cursor_field is not None:
+                self.mapping.require(self.cursor_field, what="the cursor")
         if self.sync_mode is SyncMode.INCREMENTAL and self.write_mode is WriteMode.REPLACE:
             raise ValueError(
                 f"stream {self.name!r}: an incremental read cannot replace the whole table; "
                 "use write_mode upsert or append"
             )
-        if self.deletes is not Deletes.KEEP and (
-            self.sync_mode is not SyncMode.FULL or self.write_mode is not WriteMode.UPSERT
-        ):
+        if self.transform is not None and not _FUNCTION.fullmatch(self.transform):
             raise ValueError(
-                f"stream {self.name!r}: deletes: {self.deletes} needs sync_mode full and "
-                "write_mode upsert, because only a full read shows what is missing"
+                f"stream {self.name!r}: transform {self.transform!r} is wrong; name a function of "
+                "a module, such as shop_rules:clean"
+            )
+        if self.deletes is not Deletes.KEEP and self.write_mode is not WriteMode.UPSERT:
+            raise ValueError(
+                f"stream {self.name!r}: deletes: {self.deletes} needs write_mode upsert, because "
+                "only there one record is told from others"
             )
 
     @property

@@ -136,9 +136,9 @@ WRONG = {
         in_stream("sync_mode: incremental"),
         "an incremental read cannot replace the whole table; use write_mode upsert or append",
     ),
-    "deletes without a full upsert": (
+    "deletes without an upsert": (
         in_stream("deletes: soft"),
-        "needs sync_mode full and write_mode upsert",
+        "deletes: soft needs write_mode upsert",
     ),
     "a lag without a unit": (in_stream("lag: 5"), "lag 5 is wrong; write 30s, 5m, 1h or 2d"),
     "a lag of years": (in_stream("lag: 9999d"), "at most 3660d"),

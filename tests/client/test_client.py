@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import httpx
 import pytest
@@ -161,7 +162,7 @@ def test_who_gives_no_answer_is_unreachable(secret):
     http = httpx.Client(base_url="http://127.0.0.1:1", transport=Flaky(9))
     client = Client("", token=secret, http=http, sleep=waits.append)
     with client as sync, pytest.raises(UnreachableError):
-        sync.syncs.get("x")
+        sync.syncs.get(UUID(int=1))
 
     assert len(waits) == 4
 

@@ -1,5 +1,7 @@
 """MongoDB as a source: kinds of values, change streams, and what a failing server does."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -214,6 +216,35 @@ def test_a_wrong_url_is_told_without_its_password() -> None:
 
     assert "s3cret" not in repr(config)
     assert config.redacted == "mongodb://127.0.0.1:1/d"
+
+
+@pytest.mark.parametrize(
+    ("missing", "connector", "config"),
+    [
+        ("bson", "mongodb", {"url": "mongodb://host/", "database": "d"}),
+        ("pymysql", "database", {"url": "mysql://u:p@host/d"}),
+    ],
+)
+def test_without_its_driver_a_connector_is_known_and_says_what_to_install(
+    missing: str, connector: str, config: dict[str, str]
+) -> None:
+    """The other connectors go on working where an extra is not installed."""
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None
+from connectors import registry
+from connectors.errors import ConfigError
+found = registry.get({connector!r})
+try:
+    found.open_source({config!r})
+except ConfigError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert "install sync-pipelines[" in done.stdout
 
 
 def test_uuids_are_uuids(there: Mongo) -> None:

@@ -1,5 +1,5 @@
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 from threading import Thread
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectors import registry
 from connectors.arrow import field as column
-from connectors.contract import Counts, Stream, SyncMode, WriteMode
+from connectors.contract import Counts, Deletes, Stream, SyncMode, WriteMode
 from connectors.errors import ConfigError, RateLimitedError, TransientError
 from connectors.testing.memory import (
     MemoryDestination,
@@ -34,6 +34,7 @@ from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.engine.run import Engine, NotStartedError
 from sync_pipelines.engine.settle import cancel, settle_lost
 from sync_pipelines.model.execution import Request, Status
+from sync_pipelines.model.mapping import parse_mapping
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 from tests.world import World, make_catalog
@@ -558,3 +559,28 @@ def test_a_failure_before_the_first_record_names_what_helps(world, engine, syste
 
     assert report.outcome.status is Status.FAILED
     assert report.results[0].counts == Counts()
+
+
+def test_what_the_source_says_is_deleted_is_deleted_by_its_mapped_key(world, engine, systems):
+    (held,) = systems.streams
+    held.stream = replace(held.stream, tells_deletes=True)
+    mapping = parse_mapping({"rename": {"id": "number"}, "cast": {"number": "text"}})
+    sync = world.sync(streams=[replace(UPSERT, deletes=Deletes.HARD, mapping=mapping)])
+    run(world, engine, sync)
+    held.delete({"id": 2})
+
+    report = run(world, engine, sync)
+
+    found = systems.store.records("orders", "orders") or ()
+    assert sorted(row["number"] for row in found) == ["1", "3"]
+    assert report.results[0].counts.deleted == 1
+
+
+def test_deletes_of_a_source_that_does_not_tell_them_need_a_full_read(world, engine, systems):
+    sync = world.sync(streams=[replace(UPSERT, deletes=Deletes.SOFT)])
+
+    report = run(world, engine, sync)
+
+    failure = report.results[0].failure
+    assert failure is not None
+    assert "does not tell what is deleted, so deletes: soft needs sync_mode full" in failure.message

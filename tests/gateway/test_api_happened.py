@@ -166,6 +166,13 @@ class TestManyTriggers:
         assert [one.status_code for one in answers] == [202, 202, 429]
         assert int(answers[-1].headers["Retry-After"]) > 0
 
+    def test_what_is_retried_by_hand_counts_too(self, api, world, acme):
+        failed = [executed(world, acme, status="failed", ago=timedelta(days=1)) for _ in range(3)]
+
+        answers = [api.post(f"{PATH}/{one}/retry") for one in failed]
+
+        assert [one.status_code for one in answers] == [202, 202, 429]
+
 
 def test_a_report_counts_what_came_of_a_span(api, world, acme):
     """R111: success rate, percentiles, records and resources, with what is summed up."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from sync_pipelines.catalog.tables import AuditRow, ExecutionRow, IdempotencyRow
 from sync_pipelines.engine.dispatch import claim_due
@@ -265,7 +265,7 @@ def test_a_key_whose_request_is_still_at_work_starts_nothing(api, world, acme):
     url = f"{PATH}/{schedule['id']}/trigger"
     api.post(url, headers={"Idempotency-Key": "k-3"})
     with world.catalog.begin() as db:
-        db.execute(IdempotencyRow.__table__.update().values(status=None, body=None))
+        db.execute(update(IdempotencyRow).values(status=None, body=None))
 
     answer = api.post(url, headers={"Idempotency-Key": "k-3"})
 

@@ -19,7 +19,7 @@ def client(client):
     """With one more resource, for operators, whose tenant may stand in the path."""
 
     @client.app.post("/api/v2/executions")
-    @client.app.post("/api/workspaces/{tenant}/sync-jobs")
+    @client.app.post("/api/workspaces/{tenant}/others")
     def act(caller: Operator) -> list[str]:
         with caller.catalog.begin() as db:
             seen = db.scalar(text("SELECT count(*) FROM sync.tenants"))
@@ -77,7 +77,7 @@ def test_another_tenants_id_in_the_path_is_not_there(client, world):
     headers = token(world, "acme")
 
     found = [
-        client.post(f"/api/workspaces/{tenant}/sync-jobs", headers=headers).status_code
+        client.post(f"/api/workspaces/{tenant}/others", headers=headers).status_code
         for tenant in ("rival", "acme")
     ]
 
@@ -139,9 +139,7 @@ def test_a_token_is_held_to_its_scopes(client, world, scopes, status):
 def test_the_older_paths_are_held_to_the_same_scopes(client, world):
     """T13."""
     found = [
-        client.post(
-            "/api/workspaces/acme/sync-jobs", headers=token(world, scopes=scopes)
-        ).status_code
+        client.post("/api/workspaces/acme/others", headers=token(world, scopes=scopes)).status_code
         for scopes in (("sync-schedules",), ("executions",))
     ]
 

@@ -162,31 +162,29 @@ class DuckdbStore:
             self._staged.append(name)
 
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
-        """Insert the records, soon; a NaN in a decimal, which has none here, rejects its record."""
+        """Insert the records, soon."""
         if isinstance(data, PgCopy):
             raise ContractError("DuckDB takes Arrow only")
-        sound = self._sound(staging, data)
-        if self._waits_for != staging or not self._fits_behind(sound):
+        if self._waits_for != staging or not self._fits_behind(data):
             self._insert_waiting()
         self._waits_for = staging
-        self._waiting.append(sound)
+        self._waiting.append(data)
         waiting = sum(one.num_rows for one in self._waiting)
         if sum(one.nbytes for one in self._waiting) >= GROUP_BYTES:
             self._insert_waiting()
         elif waiting >= GROUP_ROWS:
             self._insert_waiting(waiting - waiting % GROUP_ROWS)
-        rejected = data.num_rows - sound.num_rows
-        return Counts(processed=sound.num_rows, rejected=rejected, bytes=data.nbytes)
+        return Counts(processed=data.num_rows, bytes=data.nbytes)
 
     def _fits_behind(self, data: pa.Table) -> bool:
         return not self._waiting or self._waiting[0].schema.equals(data.schema)
 
-    def _sound(self, staging: Staging, data: pa.Table) -> pa.Table:
-        """The records whose decimals are numbers."""
+    def sound(self, staging: Staging, data: pa.Table) -> Any:
+        """The records whose decimals are numbers: DuckDB's have no NaN."""
         kinds = {column.name: column.type for column in staging.plan}
         decimals = [quoted(name) for name in data.column_names if kinds[name].startswith("DECIMAL")]
         if not decimals:
-            return data
+            return None
         fits = " AND ".join(
             f"({name} IS NULL OR coalesce(isfinite(TRY_CAST({name} AS DOUBLE)), FALSE))"
             for name in decimals
@@ -194,9 +192,9 @@ class DuckdbStore:
         with self._arriving(data) as connection:
             query = f"SELECT 1 FROM {_ARRIVING} WHERE NOT ({fits}) LIMIT 1"
             if not connection.execute(query).fetchall():
-                return data
+                return None
             found = connection.execute(f"SELECT {fits} FROM {_ARRIVING}").fetchall()
-        return data.filter(pa.array([fit for (fit,) in found]))
+        return pa.array([fit for (fit,) in found])
 
     def _insert_waiting(self, rows: int | None = None) -> None:
         """Insert the first so many of the rows that wait, or all of them."""

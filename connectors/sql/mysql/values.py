@@ -67,16 +67,14 @@ def _one_by_one(
     return pa.concat_arrays(made), reasons
 
 
-def sound(data: pa.Table, kinds: Mapping[str, str]) -> pa.Table:
-    """The records that MySQL can hold: its decimals and floats are always numbers."""
+def sound(data: pa.Table, kinds: Mapping[str, str]) -> Any:
+    """Which records MySQL can hold: its decimals and floats are always numbers; None for all."""
     mask: Any = None
     for name in data.column_names:
         fits = _fits(data.column(name), kinds[name])
         if fits is not None:
             mask = fits if mask is None else pc.and_(mask, fits)
-    if mask is None or pc.all(mask).as_py() in (True, None):
-        return data
-    return data.filter(mask)
+    return None if mask is None or pc.all(mask).as_py() in (True, None) else mask
 
 
 def _fits(column: "pa.ChunkedArray[Any]", kind: str) -> Any:

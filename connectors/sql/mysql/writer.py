@@ -210,19 +210,22 @@ class MysqlStore:
         if not finished:
             self._made.append(name)
 
+    def sound(self, staging: Staging, data: pa.Table) -> Any:
+        """The records without a NaN, an infinity, or what else is no number here."""
+        return values.sound(data, {column.name: column.type for column in staging.plan})
+
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
-        """Insert the records, many in a statement; what is no number here rejects its record."""
+        """Insert the records, many in a statement."""
         if isinstance(data, PgCopy):
             raise ContractError("MySQL takes Arrow only")
         kinds = {column.name: column.type for column in staging.plan}
-        kept = values.sound(data, kinds)
         fields = {column.name: arrow_field(column.field) for column in staging.plan}
-        _refuse_rounding(kept, kinds, fields)
-        head = f"INSERT INTO {staging.name.sql} ({listed(kept.column_names)}) VALUES "
+        _refuse_rounding(data, kinds, fields)
+        head = f"INSERT INTO {staging.name.sql} ({listed(data.column_names)}) VALUES "
         self.execute("START TRANSACTION")
         waiting: list[str] = []
         size = 0
-        for row in values.rows(kept, fields) if kept.num_rows else ():
+        for row in values.rows(data, fields) if data.num_rows else ():
             waiting.append(row)
             size += len(row.encode())
             if size >= _PACKET_BYTES:
@@ -231,8 +234,7 @@ class MysqlStore:
         if waiting:
             self._session.execute(head + ",".join(waiting), "loading")
         self.execute("COMMIT")
-        lost = data.num_rows - kept.num_rows
-        return Counts(processed=kept.num_rows, rejected=lost, bytes=data.nbytes)
+        return Counts(processed=data.num_rows, bytes=data.nbytes)
 
     # The target
 

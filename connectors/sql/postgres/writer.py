@@ -163,6 +163,10 @@ class PostgresStore:
         ends = " ON COMMIT DROP" if kind is Kind.STAGED else ""
         self.execute(merge.create_table(name, plan, key, prefix="TEMPORARY ") + ends)
 
+    def sound(self, staging: Staging, data: pa.Table) -> Any:
+        """Every value that Arrow has, PostgreSQL has too."""
+        return None
+
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
         """COPY the records in."""
         if isinstance(data, PgCopy):

@@ -124,7 +124,8 @@ class SqliteStore:
 
     def lock(self, names: Sequence[str]) -> None:
         """Take the file's write lock; names are of no use, there is only one."""
-        self.execute("BEGIN IMMEDIATE")
+        if not self._session.connection.in_transaction:
+            self.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Commit, and drop the staging tables."""
@@ -160,24 +161,26 @@ class SqliteStore:
         if kind is Kind.STAGED:
             self._staged.append(name)
 
+    def sound(self, staging: Staging, data: pa.Table) -> Any:
+        """The records without a NaN, which SQLite would make NULL of."""
+        return _without_nan(data)
+
     def stage(self, staging: Staging, data: pa.Table | PgCopy) -> Counts:
-        """Insert the records; a NaN, which SQLite would make NULL of, rejects its record."""
+        """Insert the records."""
         if isinstance(data, PgCopy):
             raise ContractError("SQLite takes Arrow only")
-        kept = _without_nan(data)
         fields = {column.name: arrow_field(column.field) for column in staging.plan}
-        columns = [_values(kept.column(name), fields[name]) for name in kept.column_names]
+        columns = [_values(data.column(name), fields[name]) for name in data.column_names]
         places = ", ".join("?" for _ in columns)
-        insert = f"INSERT INTO {staging.name.sql} ({listed(kept.column_names)}) VALUES ({places})"
+        insert = f"INSERT INTO {staging.name.sql} ({listed(data.column_names)}) VALUES ({places})"
         connection = self._session.connection
         with translated("loading"):
             connection.execute("BEGIN")
-            for start in range(0, kept.num_rows, _ROWS_AT_ONCE):
+            for start in range(0, data.num_rows, _ROWS_AT_ONCE):
                 parts = [column.slice(start, _ROWS_AT_ONCE).to_pylist() for column in columns]
                 connection.executemany(insert, zip(*parts, strict=True))
             connection.execute("COMMIT")
-        lost = data.num_rows - kept.num_rows
-        return Counts(processed=kept.num_rows, rejected=lost, bytes=data.nbytes)
+        return Counts(processed=data.num_rows, bytes=data.nbytes)
 
     def evolve(self, name: TableName, before: Plan, after: Plan) -> None:
         """Add columns in place; to change a type, the table is built anew."""
@@ -259,7 +262,7 @@ class SqliteStore:
         self._session.close()
 
 
-def _without_nan(data: pa.Table) -> pa.Table:
+def _without_nan(data: pa.Table) -> Any:
     mask: Any = None
     for column in data.columns:
         if pa.types.is_floating(column.type):
@@ -267,8 +270,8 @@ def _without_nan(data: pa.Table) -> pa.Table:
             nan: Any = pc.fill_null(found, False)
             mask = nan if mask is None else pc.or_(mask, nan)
     if mask is None or not pc.any(mask).as_py():
-        return data
-    return data.filter(pc.invert(mask))
+        return None
+    return pc.invert(mask)
 
 
 def _values(array: "pa.ChunkedArray[Any]", field: Field) -> "pa.ChunkedArray[Any]":
