@@ -295,6 +295,16 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
+class Refusing(Protocol):
+    """What a writer may be besides: one whose system may itself refuse records."""
+
+    @property
+    def refused(self) -> Sequence[Rejection]:
+        """The records that the last commit could not write; its counts have them as rejected."""
+        ...
+
+
 class Destination(Protocol):
     """One opened system to write to."""
 

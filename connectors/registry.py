@@ -27,6 +27,7 @@ BUILT_IN = {
     "database": "connectors.sql.connector:CONNECTOR",
     "files": "connectors.files.connector:CONNECTOR",
     "mongodb": "connectors.mongodb.connector:CONNECTOR",
+    "quickbooks": "connectors.providers.quickbooks.connector:CONNECTOR",
     "rest_api": "connectors.rest.connector:CONNECTOR",
     "stripe": "connectors.providers.stripe:CONNECTOR",
     "supabase": "connectors.providers.supabase:CONNECTOR",

@@ -106,23 +106,26 @@ class SqlDestination:
             self._idle.pop().close()
 
     def _store(self) -> Store:
-        if self._idle:
-            return self._idle.pop()
-        if self._config.dialect is Dialect.POSTGRESQL:
-            from connectors.sql.postgres.writer import PostgresStore
+        return self._idle.pop() if self._idle else open_store(self._config)
 
-            return PostgresStore(self._config)
-        if self._config.dialect is Dialect.SQLITE:
-            from connectors.sql.sqlite.writer import SqliteStore
 
-            return SqliteStore(self._config)
-        if self._config.dialect is Dialect.MYSQL:
-            from connectors.sql.mysql.writer import MysqlStore
+def open_store(config: DatabaseConfig) -> Store:
+    """One connection to write by."""
+    if config.dialect is Dialect.POSTGRESQL:
+        from connectors.sql.postgres.writer import PostgresStore
 
-            return MysqlStore(self._config)
-        from connectors.sql.duckdb.writer import DuckdbStore
+        return PostgresStore(config)
+    if config.dialect is Dialect.SQLITE:
+        from connectors.sql.sqlite.writer import SqliteStore
 
-        return DuckdbStore(self._config)
+        return SqliteStore(config)
+    if config.dialect is Dialect.MYSQL:
+        from connectors.sql.mysql.writer import MysqlStore
+
+        return MysqlStore(config)
+    from connectors.sql.duckdb.writer import DuckdbStore
+
+    return DuckdbStore(config)
 
 
 def _all_native(schema: Schema) -> bool:

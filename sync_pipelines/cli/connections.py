@@ -1,17 +1,25 @@
-"""``connections``: whether a connection works, and what there is at its other end."""
+"""``connections``: whether one works, what there is at its other end, and who may reach it."""
 
+import secrets
+import webbrowser
 from contextlib import closing
+from typing import Annotated
 
 import typer
 
 from connectors import registry
 from connectors.contract import Json, Stream
 from connectors.cursors import cursor_candidates
+from connectors.errors import ConfigError
+from connectors.http.oauth import App, Pkce, TokenEndpoint, authorization_url
+from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.syncs import find_connection
-from sync_pipelines.cli.doors import AsJson, ConnectionKey, session
+from sync_pipelines.catalog.syncs import find_connection, find_tenant_id
+from sync_pipelines.cli.consent import Waiting
+from sync_pipelines.cli.doors import AsJson, ConnectionKey, actor, session
 from sync_pipelines.cli.output import print_json, print_line, print_table, tell
-from sync_pipelines.engine.surroundings import open_destination, open_source
+from sync_pipelines.clock import system_clock
+from sync_pipelines.engine.surroundings import open_destination, open_source, surroundings_of
 from sync_pipelines.model.sync import Connection
 
 app = typer.Typer(
@@ -65,6 +73,73 @@ def discover(name: ConnectionKey, as_json: AsJson = False) -> None:
         empty="there are no streams; has the connection's user the right to see any?",
     )
     tell(f"{len(streams)} streams")
+
+
+@app.command()
+def authorize(
+    name: ConnectionKey,
+    redirect_uri: Annotated[
+        str,
+        typer.Option(
+            help="Where the provider sends the browser back to, as it is registered there."
+        ),
+    ] = "http://localhost:8765/callback",
+    wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait.")] = 300.0,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page here.")] = False,
+) -> None:
+    """Let the person who owns the account consent, and keep the tokens, encrypted.
+
+    Prints an address to open in a browser, and waits until the provider sends it back. With
+    a redirect address that is not on this machine, the address is pasted instead.
+    """
+    with session() as opened:
+        connection = _found(opened.catalog, name)
+        oauth = _app(connection)
+        pkce = Pkce.of(secrets.token_bytes(32))
+        waiting = Waiting(redirect_uri=redirect_uri, seconds=wait)
+        url = authorization_url(oauth, redirect_uri=redirect_uri, state=waiting.state, pkce=pkce)
+        with waiting.listening() as consented:
+            print_line(url)
+            tell("open this address in a browser and consent")
+            if browser:
+                webbrowser.open(url)
+            answer = consented()
+        tokens = TokenEndpoint(app=oauth).exchange(
+            answer["code"],
+            redirect_uri=redirect_uri,
+            pkce=pkce,
+            extra={kept: answer[kept] for kept in oauth.kept if kept in answer},
+        )
+        store = surroundings_of(opened.catalog, connection).tokens
+        assert store is not None
+        with store.lock():
+            store.save(tokens)
+        _note_authorized(opened.catalog, connection)
+    tell(f"{name} is authorized; connections check {name} tries it")
+
+
+def _app(connection: Connection) -> App:
+    """What is registered with the provider; `ConfigError` where nobody is asked."""
+    connector = registry.get(connection.connector)
+    app = None if connector.oauth is None else connector.oauth(connector.parse(connection.config))
+    if app is None:
+        raise ConfigError(
+            f"connection {connection.tenant}/{connection.name} ({connector.name}) is not "
+            "authorized by a person; its credentials are in its configuration"
+        )
+    return app
+
+
+def _note_authorized(catalog: Catalog, connection: Connection) -> None:
+    with catalog.begin() as db:
+        audit.record(
+            db,
+            at=system_clock(),
+            actor=actor(),
+            action="connection.authorized",
+            subject=connection.name,
+            tenant_id=find_tenant_id(db, connection.tenant),
+        )
 
 
 def _json(stream: Stream) -> Json:

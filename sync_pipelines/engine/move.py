@@ -1,6 +1,6 @@
 """Moves one stream: reads batches, writes them, commits data, counts and state together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,6 +14,8 @@ from connectors.contract import (
     Encoding,
     Interruptible,
     PgCopy,
+    Refusing,
+    Rejection,
     Source,
     Writer,
 )
@@ -128,7 +130,10 @@ class _Mover:
     def _write(self, batch: Batch) -> None:
         self.writer.write(self.progress.metered(batch))
         self._waiting_rows += 0 if isinstance(batch.data, PgCopy) else batch.data.num_rows
-        self.rejections += [f"{r.key}: {r.reason}" for r in batch.rejected]
+        self._name(batch.rejected)
+
+    def _name(self, rejected: Sequence[Rejection]) -> None:
+        self.rejections += [f"{r.key}: {r.reason}" for r in rejected]
         del self.rejections[KEPT_REJECTIONS:]
 
     def _is_due(self, batch: Batch) -> bool:
@@ -144,6 +149,8 @@ class _Mover:
     def _commit(self, batch: Batch | None, *, finished: bool) -> None:
         self.progress.note(phase="committing")
         done = self.writer.commit(batch.state if batch else None, finished=finished)
+        if isinstance(self.writer, Refusing):
+            self._name(self.writer.refused)
         self._waiting_rows, self._committed_at = 0, monotonic()
         self.progress.counts = self.moved_before + done.counts
         self.mirror.committed(done)

@@ -1,0 +1,1 @@
+"""QuickBooks Online: customers, items and documents, read and written."""
