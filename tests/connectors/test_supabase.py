@@ -32,11 +32,11 @@ from connectors.providers.supabase_source import SupabaseSource
 from connectors.sql.arriving import plain_schema
 from connectors.sql.destination import SqlDestination
 from connectors.testing.destination_suite import DestinationContract
-from connectors.testing.fake_api import FakeApi
+from connectors.testing.fake_api import FakeApi, first
 from connectors.testing.features import Feature
 from connectors.testing.rows import Row, at, row, rows_of, table
 from connectors.testing.source_suite import SourceContract
-from connectors.testing.writing import UPSERT, put, state, stored, writing
+from connectors.testing.writing import UPSERT, put, seen, state, stored, writing
 from tests.connectors.test_woocommerce import WooProvider
 from tests.providers.laws import Place, World, prove
 from tests.providers.postgrest import FAULTS, KEY, Project, done_but_unheard, timed_out
@@ -342,6 +342,20 @@ def test_an_answer_that_is_lost_is_no_harm(system, nth):
 
     assert done.state == state("two")
     assert stored(system) == [row(1, seconds=5, note="changed"), row(2)]
+
+
+def test_a_state_that_somebody_moves_at_the_last_moment_is_not_overwritten(system):
+    """R74."""
+    theirs = "UPDATE shop._sync_state SET token = 'theirs'"
+    with closing(system.open()) as destination:
+        put(destination, UPSERT, row(1), mark="one")
+        with writing(destination, replace(UPSERT, execution="second")) as writer:
+            # The state is looked at, and then moved.
+            system.project.api.at(2, first(lambda: system.project.run(theirs)))
+            with pytest.raises(TransientError, match="was moved"):
+                writer.commit(state("two"))
+
+        assert seen(destination, replace(UPSERT, execution="third")).state == state("one")
 
 
 def test_a_state_of_the_api_is_continued_by_the_database_and_back(system):
