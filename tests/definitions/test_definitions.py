@@ -7,6 +7,7 @@ SOURCES = {
     "database": "database/tables",
     "files": "files/files",
     "mongodb": "mongodb/collections",
+    "quickbooks": "quickbooks/streams",
     "rest_api": "rest_api/streams",
     "stripe": "stripe/streams",
     "supabase": "supabase/tables",
