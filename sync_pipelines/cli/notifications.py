@@ -16,7 +16,7 @@ from sync_pipelines.catalog.inbox import Message
 from sync_pipelines.catalog.outbox import Delivery, DeliveryState
 from sync_pipelines.catalog.schedules import find_schedule
 from sync_pipelines.catalog.syncs import find_sync, find_tenant_id
-from sync_pipelines.catalog.users import find_user
+from sync_pipelines.catalog.users import find_user, get_user
 from sync_pipelines.cli.doors import AsJson, actor, read_settings, session
 from sync_pipelines.cli.output import (
     json_time,
@@ -193,14 +193,16 @@ def inbox(
             user_id=find_user(db, user).id if user else None,
             every=every,
         )
+        users = {one.user_id: get_user(db, one.user_id) for one in found}
+    emails = {user_id: one.email for user_id, one in users.items() if one is not None}
     if as_json:
-        print_json([_message_json(one) for one in found])
+        print_json([_message_json(one, emails[one.user_id]) for one in found])
         return
     columns = ("at (UTC)", "user", "severity", "topic", "what", "read (UTC)", "over (UTC)")
     rows = [
         (
             shown_time(one.created_at),
-            one.email,
+            emails[one.user_id],
             str(one.severity),
             str(one.topic),
             str(one.payload.get("incident", one.payload).get("message", one.payload["id"])),
@@ -304,10 +306,10 @@ def _quiet(written: str | None, timezone: str) -> QuietHours | None:
     return QuietHours(start=_time(start), end=_time(end), timezone=timezone)
 
 
-def _message_json(one: Message) -> Json:
+def _message_json(one: Message, email: str) -> Json:
     return {
         "id": str(one.id),
-        "user": one.email,
+        "user": email,
         "topic": str(one.topic),
         "severity": str(one.severity),
         "payload": dict(one.payload),
