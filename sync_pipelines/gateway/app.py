@@ -14,6 +14,7 @@ from sync_pipelines.gateway import (
     progress,
     reference,
     session,
+    unsubscribing,
 )
 from sync_pipelines.gateway.api import (
     audit,
@@ -47,6 +48,7 @@ ROUTERS = (
     metrics.router,
     session.router,
     pages.router,
+    unsubscribing.router,
     oidc.router,
     reference.router,
     me.router,

@@ -25,14 +25,20 @@ def unsubscribe(catalog: Catalog, token: str, *, now: datetime) -> str:
 
     `ConfigError` if the token is not one of ours, or the rule is gone.
     """
+    rule_id, recipient = named_by(catalog.secrets, token)
+    with catalog.begin() as db:
+        if not unsubscribe_for_all_tenants(db, rule_id, recipient, now=now):
+            raise ConfigError("there is nothing to unsubscribe from: the rule is gone")
+    return recipient
+
+
+def named_by(secrets: SecretBox, token: str) -> tuple[UUID, str]:
+    """The rule and the address that a token names; `ConfigError` if it is not one of ours."""
     try:
-        said = catalog.secrets.open(token)
+        said = secrets.open(token)
     except KeyMissingError as error:
         raise ConfigError("this link to unsubscribe is not one of ours, or too old") from error
     rule, recipient = said.get("unsubscribe"), said.get("recipient")
     if not isinstance(rule, str) or not isinstance(recipient, str):
         raise ConfigError("this is no link to unsubscribe")
-    with catalog.begin() as db:
-        if not unsubscribe_for_all_tenants(db, UUID(rule), recipient, now=now):
-            raise ConfigError("there is nothing to unsubscribe from: the rule is gone")
-    return recipient
+    return UUID(rule), recipient
