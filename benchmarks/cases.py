@@ -217,6 +217,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "runs": launches.runs,
     "queue": launches.queue,
     "rush": launches.rush,
+    "webhooks": launches.webhooks,
     "pages": pages,
     "answers": api.answers,
 }

@@ -42,6 +42,10 @@ def perform(task: Task) -> Measure:
         from benchmarks.launching import launched
 
         return launched(task)
+    if task.work is Work.WEBHOOKS:
+        from benchmarks.webhooks import posted
+
+        return posted(task)
     if task.work is Work.PAGES:
         from benchmarks import moving, paging
 

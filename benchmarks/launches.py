@@ -56,6 +56,31 @@ def rush(place: Place, size: Size) -> Case:
     )
 
 
+def webhooks(place: Place, size: Size) -> Case:
+    """A webhook until its row is committed at the destination: the whole product, as shipped."""
+    times = 200 if size.rows >= 100_000 else 10
+    contenders = [
+        _contender(
+            name,
+            replace(_task(place, Work.WEBHOOKS, f"webhooks-{due}"), times=times, due=due),
+            Budget(figures=limits),
+        )
+        for name, due, limits in (
+            ("idle", 0, {"posted to committed, p95 s": Limit(at_most=1.5)}),
+            ("beside 20 syncs", 20, {}),
+        )
+    ]
+    return Case(
+        name="webhooks",
+        title=f"From a webhook to its row at the destination, {times} one after the other",
+        rows=0,
+        contenders=contenders,
+        before_round=nothing,
+        check=nothing,
+        rounds=1,
+    )
+
+
 def _task(place: Place, work: Work, name: str) -> Task:
     return Task(
         work=work,

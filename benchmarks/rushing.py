@@ -60,10 +60,9 @@ def rushed(task: Task) -> Measure:
     settings = Settings(
         home=home, database_url=SecretStr(task.catalog), secret_key=None, dagster_port=PORT
     )
-    with psycopg.connect(task.source, autocommit=True) as connection:
-        connection.execute(_SOURCE)
+    prepare(task)
     with open_session(settings) as opened:
-        made = _synced_once(opened.catalog, task)
+        made = synced_once(opened.catalog, task, number=task.due)
     found: list[Rush] = []
 
     def ready(_: Endpoints) -> None:
@@ -89,12 +88,18 @@ def rushed(task: Task) -> Measure:
     )
 
 
-def _synced_once(catalog: Catalog, task: Task) -> Sequence[Sync]:
-    """Syncs that have all they want, each in a dataset of its own."""
+def prepare(task: Task) -> None:
+    """Make the table that the syncs read."""
+    with psycopg.connect(task.source, autocommit=True) as connection:
+        connection.execute(_SOURCE)
+
+
+def synced_once(catalog: Catalog, task: Task, *, number: int) -> Sequence[Sync]:
+    """So many syncs that have all they want, each in a dataset of its own."""
     engine = Engine(catalog=catalog, rng=Random(7))
     made = []
-    for number in range(task.due):
-        sync = _made(catalog, task, number)
+    for which in range(number):
+        sync = _made(catalog, task, which)
         execution = trigger(catalog, sync, now=system_clock(), queued=True)
         report = engine.run(execution, attempt=1, run_id=str(uuid4()))
         if report.outcome.failure is not None:

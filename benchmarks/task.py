@@ -18,7 +18,9 @@ class Work(StrEnum):
     how long the others wait. ``lateness`` waits for Dagster's daemon to claim ``due``
     schedules of ten times as many; its samples are how late each was. ``runs`` launches
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
-    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``pages``
+    ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``webhooks``
+    posts ``times`` webhooks while ``due`` other syncs go on; its samples are the seconds
+    until the row that each is about is committed at the destination. ``pages``
     reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
     asks the API of a catalog with ``due`` schedules.
     """
@@ -33,6 +35,7 @@ class Work(StrEnum):
     RUNS = "runs"
     QUEUE = "queue"
     RUSH = "rush"
+    WEBHOOKS = "webhooks"
     PAGES = "pages"
     FILE = "file"
     ASK = "ask"

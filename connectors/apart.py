@@ -26,9 +26,9 @@ def apart() -> None:
             return
         import pyarrow as pa
 
-        gate, nothing = _Gate(), None
+        gate = _Gate()
         sys.meta_path.insert(0, gate)
-        pa.scalar(nothing, pa.null())
+        pa.array([0])
         gate.refused = None
 
 

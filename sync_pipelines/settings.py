@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sync_pipelines.logs import LogFormat
@@ -17,10 +18,12 @@ class Settings(BaseSettings):
     ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
     Dagster is where `up` has left word of it. ``trusted_proxies`` are the addresses,
     comma-separated, whose word for who asks is taken. ``public_url`` is where people and
-    programs reach the gateway, if that is another place than it listens on. ``smtp_url`` is
-    the mail server; ``private_webhooks`` lets notifications reach into this network. A
-    tenant's connections may name files under ``tenant_files``/TENANT only, and none where it
-    is None; and hosts of private networks only with ``allow_private_addresses``.
+    programs reach the gateway, if that is another place than it listens on. With an
+    ``oidc_issuer`` people may sign in there; of ``oidc_domains``, comma-separated, also
+    those who are no users yet. ``smtp_url`` is the mail server; ``private_webhooks`` lets
+    notifications reach into this network. A tenant's connections may name files under
+    ``tenant_files``/TENANT only, and none where it is None; and hosts of private networks
+    only with ``allow_private_addresses``.
     """
 
     model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
@@ -40,6 +43,10 @@ class Settings(BaseSettings):
     token_requests_per_second: int = Field(default=20, ge=1)
     tenant_requests_per_second: int = Field(default=100, ge=1)
     manual_triggers_per_hour: int = Field(default=600, ge=1)
+    oidc_issuer: HttpUrl | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_domains: str = ""
     smtp_url: SecretStr | None = None
     mail_from: str = "Sync Pipelines <sync-pipelines@localhost>"
     private_webhooks: bool = False
@@ -48,6 +55,12 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
     transform_modules: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_client(self) -> Self:
+        if self.oidc_issuer is not None and not self.oidc_client_id:
+            raise ValueError("SYNC_OIDC_ISSUER needs SYNC_OIDC_CLIENT_ID too")
+        return self
 
     @property
     def retention(self) -> RetentionPolicy:

@@ -24,7 +24,7 @@ from connectors.sql.cursor import STATE_VERSION, TEMPORAL, Kind, Mark
 log = structlog.get_logger()
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BATCH_RECORDS = 2_000
+BATCH_RECORDS = 1_000
 """Decoded records are large, so that fewer are kept than a batch may have."""
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection as Db
 from sqlalchemy import RowMapping, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sync_pipelines.catalog.tables import InboxRow, UserRow
+from sync_pipelines.catalog.tables import InboxRow
 from sync_pipelines.model.notification import Notice, Severity, Topic
 
 
@@ -19,7 +19,7 @@ class Message:
     """A message in an inbox. Resolved: what it tells of is over."""
 
     id: UUID
-    email: str
+    user_id: UUID
     topic: Topic
     severity: Severity
     incident_id: UUID | None
@@ -75,11 +75,7 @@ def list_messages(
     limit: int = 100,
 ) -> list[Message]:
     """A user's messages, or all of a tenant's, newest first; ``every``: what is over, too."""
-    query = (
-        select(InboxRow.__table__, UserRow.email)
-        .join(UserRow, UserRow.id == InboxRow.user_id)
-        .where(InboxRow.tenant_id == tenant_id)
-    )
+    query = select(InboxRow.__table__).where(InboxRow.tenant_id == tenant_id)
     if user_id is not None:
         query = query.where(InboxRow.user_id == user_id)
     if not every:
@@ -149,10 +145,9 @@ def _change(
             InboxRow.id == message_id,
             InboxRow.tenant_id == tenant_id,
             InboxRow.user_id == user_id,
-            InboxRow.user_id == UserRow.id,
         )
         .values(values)
-        .returning(InboxRow.__table__, UserRow.email)
+        .returning(InboxRow.__table__)
     )
     row = db.execute(statement).mappings().one_or_none()
     return None if row is None else _message(row)
@@ -161,7 +156,7 @@ def _change(
 def _message(row: RowMapping) -> Message:
     return Message(
         id=row["id"],
-        email=row["email"],
+        user_id=row["user_id"],
         topic=Topic(row["event"]),
         severity=Severity(row["severity"]),
         incident_id=row["incident_id"],

@@ -1,54 +1,37 @@
-"""Lists of what a tenant has configured and of what happened, page by page.
+"""Lists of what a tenant has configured, page by page.
 
 Opens no secret, and holds no row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
 from sqlalchemy import Connection as Db
 from sqlalchemy.orm import aliased
 
-from sync_pipelines.catalog import dead_letters
 from sync_pipelines.catalog.codec import (
     breaker_from_json,
     retry_from_json,
     stream_from_json,
 )
-from sync_pipelines.catalog.executions import selected
-from sync_pipelines.catalog.history import HistoryEntry, entry_from_row
-from sync_pipelines.catalog.paging import Key, Order, Paged, page
+from sync_pipelines.catalog.paging import Key, Listed, equal, listed, order_of, page
 from sync_pipelines.catalog.scheduled import Scheduled, scheduled_from_row, select_scheduled
 from sync_pipelines.catalog.tables import (
     ConnectionRow,
-    DeadLetterRow,
-    ExecutionRow,
     ScheduleRow,
     SyncRow,
 )
 from sync_pipelines.model.breaker import BreakerPolicy
-from sync_pipelines.model.dead_letter import DeadLetter
-from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
 
 NEVER: ColumnElement[datetime] = literal_column("'9999-12-31 00:00:00+00'::timestamptz")
 """Where what has no time stands in a list that is sorted by times; an index has it so."""
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed(Generic[Item]):
-    """A page of things; ``next`` is where the next page goes on."""
-
-    items: Sequence[Item]
-    next: Key | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +99,6 @@ class NameSort(StrEnum):
     CREATED_DOWN = "-created_at"
 
 
-class TimeSort(StrEnum):
-    """What happened is sorted by when it came about."""
-
-    CREATED = "created_at"
-    CREATED_DOWN = "-created_at"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhichSchedules:
     """Which schedules are meant; what is None does not matter. ``sync`` is its bare name."""
@@ -130,18 +106,6 @@ class WhichSchedules:
     sync: str | None = None
     is_active: bool | None = None
     schedule_type: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhichExecutions:
-    """Which executions are meant, created from ``since`` on and before ``until``."""
-
-    sync: str | None = None
-    schedule_id: UUID | None = None
-    status: Status | None = None
-    trigger: Trigger | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 # --- schedules ---------------------------------------------------------------------
@@ -162,9 +126,9 @@ def list_schedules(
         ScheduleRow.is_active.expression: which.is_active,
         ScheduleRow.schedule_type.expression: which.schedule_type,
     }
-    query = _schedules().where(ScheduleRow.tenant_id == tenant_id, *_equal(wanted))
-    order = _order(sort, _SCHEDULES_BY, ScheduleRow.id)
-    return _listed(page(db, query, order, after=after, limit=limit), _schedule)
+    query = _schedules().where(ScheduleRow.tenant_id == tenant_id, *equal(wanted))
+    order = order_of(sort, _SCHEDULES_BY, ScheduleRow.id)
+    return listed(page(db, query, order, after=after, limit=limit), _schedule)
 
 
 def find_schedule(db: Db, schedule_id: UUID, *, tenant_id: UUID) -> ScheduleListed | None:
@@ -221,10 +185,10 @@ def list_syncs(
     """A tenant's syncs."""
     query, source_name = _syncs()
     wanted = {source_name: source, SyncRow.is_active.expression: is_active}
-    query = query.where(SyncRow.tenant_id == tenant_id, *_equal(wanted))
+    query = query.where(SyncRow.tenant_id == tenant_id, *equal(wanted))
     by = {"name": SyncRow.name, "created_at": SyncRow.created_at}
-    paged = page(db, query, _order(sort, by, SyncRow.id), after=after, limit=limit)
-    return _listed(paged, _sync)
+    paged = page(db, query, order_of(sort, by, SyncRow.id), after=after, limit=limit)
+    return listed(paged, _sync)
 
 
 def find_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> SyncListed | None:
@@ -288,11 +252,11 @@ def list_connections(
     """A tenant's connections."""
     query: Select[Any] = select(*_CONNECTION).where(
         ConnectionRow.tenant_id == tenant_id,
-        *_equal({ConnectionRow.connector.expression: connector}),
+        *equal({ConnectionRow.connector.expression: connector}),
     )
     by = {"name": ConnectionRow.name, "created_at": ConnectionRow.created_at}
-    paged = page(db, query, _order(sort, by, ConnectionRow.id), after=after, limit=limit)
-    return _listed(paged, _connection)
+    paged = page(db, query, order_of(sort, by, ConnectionRow.id), after=after, limit=limit)
+    return listed(paged, _connection)
 
 
 def find_connection(db: Db, connection_id: UUID, *, tenant_id: UUID) -> ConnectionListed | None:
@@ -325,72 +289,8 @@ def _connection(row: RowMapping) -> ConnectionListed:
     return ConnectionListed(**{column.key: row[column.key] for column in _CONNECTION})
 
 
-# --- what happened -----------------------------------------------------------------
-
-
-def list_executions(
-    db: Db,
-    which: WhichExecutions,
-    *,
-    tenant_id: UUID,
-    sort: TimeSort = TimeSort.CREATED_DOWN,
-    after: Key | None = None,
-    limit: int,
-) -> Listed[HistoryEntry]:
-    """A tenant's executions."""
-    wanted: dict[ColumnElement[Any], Any] = {
-        SyncRow.name.expression: which.sync,
-        ExecutionRow.schedule_id.expression: which.schedule_id,
-        ExecutionRow.status.expression: which.status,
-        ExecutionRow.trigger.expression: which.trigger,
-    }
-    query = selected().where(ExecutionRow.tenant_id == tenant_id, *_equal(wanted))
-    if which.since is not None:
-        query = query.where(ExecutionRow.created_at >= which.since)
-    if which.until is not None:
-        query = query.where(ExecutionRow.created_at < which.until)
-    by = {"created_at": ExecutionRow.created_at}
-    paged = page(db, query, _order(sort, by, ExecutionRow.id), after=after, limit=limit)
-    return _listed(paged, entry_from_row)
-
-
-def list_letters(
-    db: Db,
-    which: dead_letters.Which,
-    *,
-    tenant_id: UUID,
-    sort: TimeSort = TimeSort.CREATED_DOWN,
-    after: Key | None = None,
-    limit: int,
-) -> Listed[DeadLetter]:
-    """A tenant's dead letters."""
-    wanted: dict[ColumnElement[Any], Any] = {
-        DeadLetterRow.status.expression: which.status,
-        DeadLetterRow.cause.expression: which.cause,
-        SyncRow.name.expression: which.sync,
-    }
-    query = dead_letters.selected().where(DeadLetterRow.tenant_id == tenant_id, *_equal(wanted))
-    by = {"created_at": DeadLetterRow.created_at}
-    paged = page(db, query, _order(sort, by, DeadLetterRow.id), after=after, limit=limit)
-    return _listed(paged, dead_letters.letter_from_row)
-
-
-# --- what all share ----------------------------------------------------------------
-
 _SCHEDULES_BY: Mapping[str, Any] = {
     "name": ScheduleRow.name,
     "created_at": ScheduleRow.created_at,
     "next_run_at": func.coalesce(ScheduleRow.next_run_at, NEVER),
 }
-
-
-def _order(sort: StrEnum, by: Mapping[str, Any], identity: Any) -> Order:
-    return Order(by=by[sort.removeprefix("-")], id=identity, descending=sort.startswith("-"))
-
-
-def _equal(wanted: Mapping[ColumnElement[Any], Any]) -> list[ColumnElement[bool]]:
-    return [column == value for column, value in wanted.items() if value is not None]
-
-
-def _listed(paged: Paged, read: Any) -> Listed[Any]:
-    return Listed(items=[read(row) for row in paged.rows], next=paged.next)

@@ -4,10 +4,11 @@ Law: what is put in or taken out between two pages moves no other row out of sig
 shows none twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, RowMapping, Select, tuple_
@@ -47,3 +48,29 @@ def page(db: Db, query: Select[Any], order: Order, *, after: Key | None, limit: 
         return Paged(rows=rows, next=None)
     last = rows[limit - 1]
     return Paged(rows=rows[:limit], next=(last["page_by"], last["page_id"]))
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Generic[Item]):
+    """A page of things; ``next`` is where the next page goes on."""
+
+    items: Sequence[Item]
+    next: Key | None = None
+
+
+def order_of(sort: StrEnum, by: Mapping[str, Any], identity: Any) -> Order:
+    """The order of a name such as ``-created_at``; a minus turns it round."""
+    return Order(by=by[sort.removeprefix("-")], id=identity, descending=sort.startswith("-"))
+
+
+def equal(wanted: Mapping[ColumnElement[Any], Any]) -> list[ColumnElement[bool]]:
+    """Columns that have these values; what is None does not matter."""
+    return [column == value for column, value in wanted.items() if value is not None]
+
+
+def listed(paged: Paged, read: Any) -> Listed[Any]:
+    """A page, read row by row."""
+    return Listed(items=[read(row) for row in paged.rows], next=paged.next)

@@ -21,6 +21,7 @@ from sync_pipelines.cli import (
     history,
     housekeeping,
     incidents,
+    notifications,
     rejected,
     reloading,
     running,
@@ -91,6 +92,7 @@ app.command()(history.history)
 app.command()(status.status)
 app.command()(incidents.incidents)
 app.command()(conflicts.conflicts)
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(rejected.app, name="rejected")

@@ -2,7 +2,7 @@
 
 import typer
 
-from sync_pipelines.catalog import audit, endpoints
+from sync_pipelines.catalog import audit, endpoints, notifications
 from sync_pipelines.catalog.secrets import (
     SecretBox,
     add_key,
@@ -62,6 +62,7 @@ def _reencrypt(opened: Session, keys: tuple[str, ...]) -> int:
     box = SecretBox(keys)
     with opened.catalog.begin() as db:
         count = rotate_secrets_for_all_tenants(db, box)
+        rules = notifications.rotate_secrets_for_all_tenants(db, box)
         hooks = endpoints.rotate_secrets_for_all_tenants(db, box)
         audit.record(
             db,
@@ -70,7 +71,7 @@ def _reencrypt(opened: Session, keys: tuple[str, ...]) -> int:
             action="secrets.rotated",
             subject="secrets",
             tenant_id=None,
-            after={"connections": count, "webhooks": hooks, "key_id": box.key_id},
+            after={"connections": count, "webhooks": hooks, "rules": rules, "key_id": box.key_id},
         )
     return count
 

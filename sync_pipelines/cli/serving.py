@@ -16,7 +16,7 @@ from sync_pipelines.cli.output import tell
 from sync_pipelines.clock import system_clock
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
-from sync_pipelines.logs import configure_logging
+from sync_pipelines.logs import configure_library_logs, configure_logging
 from sync_pipelines.notify.delivery import Deliverer
 from sync_pipelines.notify.senders import senders_of
 from sync_pipelines.runtime.errors import StartError
@@ -39,6 +39,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     """Serve the API, webhooks and pages until Ctrl-C; several may run side by side."""
     settings = read_settings()
     configure_logging(settings.log_format)
+    configure_library_logs(settings.log_format)
     where = _listening(
         host or settings.gateway_host, settings.gateway_port if port is None else port
     )

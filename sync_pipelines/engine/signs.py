@@ -53,6 +53,11 @@ def note_signs(db: Db, now: datetime, *, awake_since: datetime) -> tuple[Alarm, 
     return alarms
 
 
+def signs(db: Db, now: datetime) -> tuple[Alarm, ...]:
+    """What a look at the signs of life would find wrong; nothing is recorded."""
+    return tuple(alarm for alarm, since in _silences(db, now, is_back=False) if now - since > LATE)
+
+
 def _silences(db: Db, now: datetime, *, is_back: bool) -> Iterator[tuple[Alarm, datetime]]:
     """What is wrong if it lasts, and since when.
 

@@ -5,14 +5,25 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from sync_pipelines.gateway import health, pages, session
+from sync_pipelines.gateway import (
+    dagster,
+    health,
+    metrics,
+    oidc,
+    pages,
+    progress,
+    reference,
+    session,
+)
 from sync_pipelines.gateway.api import (
     audit,
     conflicts,
     connections,
     connectors,
     dead_letters,
+    discovering,
     executions,
+    foreseeing,
     me,
     older,
     reports,
@@ -26,21 +37,29 @@ from sync_pipelines.gateway.api import (
 from sync_pipelines.gateway.api.openapi import describe, operation_id
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
+from sync_pipelines.gateway.oidc_provider import Provider
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
 from sync_pipelines.gateway.webhooks.router import router as incoming
 
 ROUTERS = (
     health.router,
+    metrics.router,
     session.router,
     pages.router,
+    oidc.router,
+    reference.router,
     me.router,
     tokens.router,
     tenants.router,
     audit.router,
+    progress.router,
+    dagster.router,
     schedules.router,
+    foreseeing.router,
     syncs.router,
     connections.router,
+    discovering.router,
     executions.router,
     connectors.router,
     dead_letters.router,
@@ -55,19 +74,24 @@ ROUTERS = (
 
 def create_app(doors: Doors) -> FastAPI:
     """The gateway, with everything from outside that it needs."""
+    meter = metrics.Meter(doors)
     app = FastAPI(
         title="Sync Pipelines",
         version=version("sync-pipelines"),
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
         generate_unique_id_function=operation_id,
         middleware=[
             Middleware(Logged, rng=doors.rng),
+            Middleware(metrics.Counted, meter=meter),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),
         ],
     )
     app.state.doors = doors
+    app.state.meter, app.state.probes = meter, health.Probes()
+    has_provider = doors.settings.oidc_issuer is not None
+    app.state.oidc = Provider(doors.settings) if has_provider else None
     app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app)
     for router in ROUTERS:

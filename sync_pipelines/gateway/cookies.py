@@ -2,6 +2,7 @@
 
 from fastapi import Request, Response
 from starlette.datastructures import URL
+from starlette.requests import HTTPConnection
 
 from sync_pipelines.catalog.sessions import OpenedSession
 from sync_pipelines.settings import Settings
@@ -11,21 +12,21 @@ SECURE_NAME = "__Host-sync_session"
 """A browser takes a cookie of such a name from this host alone, over TLS (RFC 6265bis, 4.1.3.2)."""
 
 
-def is_https(request: Request, settings: Settings) -> bool:
+def is_https(request: HTTPConnection, settings: Settings) -> bool:
     """Whether people reach the gateway by TLS, here or at a proxy before it."""
     if settings.public_url is not None:
         return settings.public_url.scheme == "https"
-    return request.url.scheme == "https"
+    return request.url.scheme in ("https", "wss")
 
 
-def public_url(request: Request, settings: Settings) -> URL:
+def public_url(request: HTTPConnection, settings: Settings) -> URL:
     """Where people reach the gateway."""
     if settings.public_url is not None:
         return URL(str(settings.public_url).rstrip("/"))
     return URL(f"{request.url.scheme}://{request.url.netloc}")
 
 
-def session_secret(request: Request, settings: Settings) -> str | None:
+def session_secret(request: HTTPConnection, settings: Settings) -> str | None:
     """What the cookie holds, if there is one."""
     return request.cookies.get(_name(request, settings))
 
@@ -56,5 +57,5 @@ def drop_session(response: Response, request: Request, settings: Settings) -> No
     )
 
 
-def _name(request: Request, settings: Settings) -> str:
+def _name(request: HTTPConnection, settings: Settings) -> str:
     return SECURE_NAME if is_https(request, settings) else PLAIN_NAME

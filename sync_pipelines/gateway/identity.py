@@ -23,6 +23,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy import Connection as Db
+from starlette.requests import HTTPConnection
 
 from sync_pipelines.catalog.credentials import is_same
 from sync_pipelines.catalog.sessions import find_session_for_all_tenants
@@ -121,6 +122,8 @@ def identify(
     """Who asks, within what they may ask for; ends the request with 401, 403 or 429 otherwise."""
     limits: Limits = request.app.state.limits
     identity = _known(request, doors, limits)
+    if identity.csrf is not None and request.method not in SAFE_METHODS:
+        check_csrf(request, identity.csrf, request.headers.get(CSRF_HEADER))
     request.state.actor = identity.actor
     spend(limits.caller, identity.key, whose=identity.actor)
     path, is_read = request.url.path, request.method in SAFE_METHODS
@@ -129,6 +132,16 @@ def identify(
     if not allowed and path != OPEN_TO_EVERY_SCOPE:
         needed = f"{resource}:read" if is_read else f"{resource}"
         raise _forbidden(f"the token is limited to {', '.join(identity.scopes)}; needs {needed}")
+    return identity
+
+
+def identify_visitor(connection: HTTPConnection, doors: Doors) -> Identity:
+    """Who asks for pages that are not ours, which load in bursts and cannot say a session's word.
+
+    The caller looks at where a change comes from. Ends the request with 401 or 429.
+    """
+    identity = _known(connection, doors, connection.app.state.limits)
+    connection.state.actor = identity.actor
     return identity
 
 
@@ -181,7 +194,7 @@ def check_csrf(request: Request, csrf: str, said: str | None) -> None:
         raise _forbidden(f"a change needs the header {CSRF_HEADER}; GET /api/v2/session tells it")
 
 
-def _known(request: Request, doors: Doors, limits: Limits) -> Identity:
+def _known(request: HTTPConnection, doors: Doors, limits: Limits) -> Identity:
     address, now = client_of(request.scope), doors.clock()
     written = request.headers.get("authorization")
     secret = session_secret(request, doors.settings)
@@ -194,7 +207,7 @@ def _known(request: Request, doors: Doors, limits: Limits) -> Identity:
         if written is not None:
             identity = _of_token(db, written, now)
         else:
-            identity = _of_session(db, request, secret or "", now)
+            identity = _of_session(db, secret or "", now)
     if identity is None:
         limits.refused.take(address)
         raise unauthenticated("nobody is known by these credentials, or not any more")
@@ -210,12 +223,10 @@ def _of_token(db: Db, written: str, now: datetime) -> Identity | None:
     return Identity(actor=f"token:{token.prefix}", token=token)
 
 
-def _of_session(db: Db, request: Request, secret: str, now: datetime) -> Identity | None:
+def _of_session(db: Db, secret: str, now: datetime) -> Identity | None:
     found = find_session_for_all_tenants(db, secret, now=now)
     if found is None:
         return None
-    if request.method not in SAFE_METHODS:
-        check_csrf(request, found.csrf, request.headers.get(CSRF_HEADER))
     return Identity(actor=f"user:{found.user.email}", user=found.user, csrf=found.csrf)
 
 

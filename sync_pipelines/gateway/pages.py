@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -33,6 +34,8 @@ label, input, button { display: block; width: 100%; box-sizing: border-box; font
 input { margin: .25rem 0 1rem; padding: .5rem; }
 button { padding: .6rem; cursor: pointer; }
 table { width: 100%; text-align: left; border-collapse: collapse; }
+main.wide { max-width: 60rem; margin-top: 2rem; }
+td { vertical-align: top; padding-right: 1rem; }
 .problem { border-left: .25rem solid #c00; padding-left: .75rem; }
 .hint { margin-top: -.75rem; }
 """
@@ -56,9 +59,9 @@ Written = Annotated[str, Form(max_length=1000)]
 
 
 @router.get("/sign-in")
-def sign_in_page(next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
+def sign_in_page(doors: ItsDoors, next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
     """The form."""
-    return _sign_in_form(next=_safe(next))
+    return _sign_in_form(doors, next=safe_place(next))
 
 
 @router.post("/sign-in")
@@ -70,8 +73,8 @@ def sign_in_form(
     try:
         opened = sign_in(request, doors, email=email, password=password)
     except ProblemError as problem:
-        return _sign_in_form(next=_safe(next), email=email, problem=problem)
-    response = RedirectResponse(_safe(next), HTTPStatus.SEE_OTHER)
+        return _sign_in_form(doors, next=safe_place(next), email=email, problem=problem)
+    response = RedirectResponse(safe_place(next), HTTPStatus.SEE_OTHER)
     put_session(response, request, doors.settings, opened)
     return response
 
@@ -99,7 +102,7 @@ def account(request: Request, doors: ItsDoors) -> Response:
         found = secret and find_session_for_all_tenants(db, secret, now=doors.clock())
     if not found:
         return RedirectResponse("/sign-in", HTTPStatus.SEE_OTHER)
-    return _page(
+    return page(
         "account.html",
         title="Your account",
         email=found.user.email,
@@ -157,15 +160,23 @@ def _made(doors: Doors, key: str, email: str, kept: str) -> User | None:
     return user
 
 
-def _safe(wanted: str) -> str:
+def safe_place(wanted: str) -> str:
     """A path of this gateway; anything that leads elsewhere becomes the home."""
     plain = wanted.isprintable() and "\\" not in wanted
     return wanted if plain and wanted.startswith("/") and not wanted.startswith("//") else HOME
 
 
-def _sign_in_form(*, next: str, email: str = "", problem: ProblemError | None = None) -> Response:
+def _sign_in_form(
+    doors: Doors, *, next: str, email: str = "", problem: ProblemError | None = None
+) -> Response:
+    has_another_way = doors.settings.oidc_issuer is not None
     return _credentials(
-        "Sign in", action="/sign-in", hidden={"next": next}, email=email, problem=problem
+        "Sign in",
+        action="/sign-in",
+        hidden={"next": next},
+        email=email,
+        problem=problem,
+        elsewhere=f"/sign-in/oidc?next={quote(next)}" if has_another_way else None,
     )
 
 
@@ -183,7 +194,7 @@ def _first_admin_form(
 
 
 def _no_such_link() -> Response:
-    return _page(
+    return page(
         "message.html",
         title="This link is not good any more",
         text="It works once, within an hour, while there is no user. "
@@ -200,8 +211,9 @@ def _credentials(
     email: str,
     problem: ProblemError | None,
     is_new: bool = False,
+    elsewhere: str | None = None,
 ) -> Response:
-    return _page(
+    return page(
         "credentials.html",
         title=title,
         action=action,
@@ -209,6 +221,7 @@ def _credentials(
         email=email,
         problem=problem and problem.detail,
         is_new=is_new,
+        elsewhere=elsewhere,
         shortest=SHORTEST_PASSWORD,
         button="Set password" if is_new else "Sign in",
         status=problem.status if problem else HTTPStatus.OK,
@@ -216,12 +229,13 @@ def _credentials(
     )
 
 
-def _page(
+def page(
     template: str,
     *,
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> Response:
+    """A page of our own, which no other site may show and that loads nothing."""
     html = _pages.get_template(template).render(style=STYLE, **values)
     return HTMLResponse(html, status, headers={**HEADERS, **(headers or {})})

@@ -10,6 +10,7 @@ import re
 from http import HTTPStatus
 from random import Random
 from time import perf_counter
+from uuid import UUID
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -56,17 +57,18 @@ class Logged:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
-                _log.exception("http.failed", route=_route(scope))
+                _log.exception("http.failed", route=route_of(scope))
                 raise
             finally:
                 _log.info(
                     "http.request",
                     method=scope["method"],
-                    route=_route(scope),
+                    route=route_of(scope),
                     status=status,
                     milliseconds=round((perf_counter() - began) * 1000, 1),
                     tenant=state.get("tenant"),
                     actor=state.get("actor"),
+                    execution=_execution_of(scope),
                     client=client_of(scope),
                 )
 
@@ -119,6 +121,15 @@ def client_of(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-def _route(scope: Scope) -> str | None:
+def route_of(scope: Scope) -> str | None:
     """The template of the route that took a request, None where none did."""
     return getattr(scope.get("route"), "path", None)
+
+
+def _execution_of(scope: Scope) -> str | None:
+    """The execution that a request's path names, None where it names none."""
+    named = str(scope.get("path_params", {}).get("execution_id", ""))
+    try:
+        return str(UUID(named))
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ RESOURCES = (
     "events",
     "executions",
     "incidents",
+    "metrics",
     "reports",
     "sync-schedules",
     "syncs",
@@ -65,6 +66,8 @@ def resource_of(path: str) -> str | None:
     match path.split("/"):
         case ["", "api", "v2", str(resource), *_]:
             return resource
+        case ["", "metrics"]:
+            return "metrics"
         case ["", "api", str(older), *_]:
             return ELSEWHERE.get(older)
     return None

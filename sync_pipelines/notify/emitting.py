@@ -85,9 +85,7 @@ def tell_of_watched(db: Db, now: datetime) -> None:
         topic = WATCHED[incident.alarm.kind]
         for rule in _concerned(db, incident, topic):
             addressed.append(_about(db, rule, incident, topic, f"incident:{incident.id}:{topic}"))
-    for incident in incidents.open_for_all_tenants(db, kinds=(Kind.FAILING, *WATCHED)):
-        if incident.acknowledged_at is None and now - incident.opened_at >= timedelta(hours=1):
-            addressed += _reminders(db, incident, now)
+    addressed += _reminders(db, now)
     if addressed:
         post(db, addressed, now=now)
 
@@ -252,13 +250,24 @@ def _about(
     return Addressed(to=rule, notice=notice, incident_id=incident.id)
 
 
-def _reminders(db: Db, incident: Incident, now: datetime) -> Iterator[Addressed]:
-    """One for each span that has gone by since it began; the last of them only."""
-    for rule in _concerned(db, incident, Topic.REMINDER):
-        spans = (now - incident.opened_at) // rule.remind_after
-        if spans:
-            event_id = f"incident:{incident.id}:{Topic.REMINDER}:{spans}"
-            yield _about(db, rule, incident, Topic.REMINDER, event_id)
+def _reminders(db: Db, now: datetime) -> Iterator[Addressed]:
+    """One for each span that has gone by since an incident began, soon after that.
+
+    A look comes every half minute: one that is an hour late is a reminder left out.
+    """
+    rules = [one for one in subscriptions_for_all_tenants(db, Topic.REMINDER) if one.is_wide]
+    if not rules:
+        return
+    for incident in incidents.open_for_all_tenants(db, kinds=(Kind.FAILING, *WATCHED)):
+        if incident.acknowledged_at is not None:
+            continue
+        for rule in rules:
+            if incident.alarm.tenant_id not in (None, rule.tenant_id):
+                continue
+            spans, since = divmod(now - incident.opened_at, rule.remind_after)
+            if spans and since < TOLD_WITHIN:
+                event_id = f"incident:{incident.id}:{Topic.REMINDER}:{spans}"
+                yield _about(db, rule, incident, Topic.REMINDER, event_id)
 
 
 def _forget_unaffecting(db: Db, now: datetime) -> None:

@@ -20,6 +20,8 @@ QUIET_LOGGERS = ("dagster.daemon", "dagster.code_server")
 FIRST_START = "No cursor for event type"
 """Warned of whenever there is no history yet."""
 RUN_EVENTS = frozenset({"RUN_START", "RUN_SUCCESS", "RUN_CANCELED"})
+SETTLED = "attempt.settled"
+"""Of every attempt there is such a line; at the console, Dagster's tell the same."""
 RESULTS = ("Completed scheduled launch of run", "Launched run")
 
 
@@ -33,6 +35,8 @@ class Console:
         """The line as it is shown, or None. Of a message with many lines, the first is."""
         plain = ESCAPES.sub("", line)
         found = DAGSTER_LINE.fullmatch(plain)
+        if found is None and SETTLED in plain:
+            return None
         if found is None:
             self._inside_a_message = self._inside_a_message and not BEGINNING.match(plain)
             return plain if plain and not self._inside_a_message else None

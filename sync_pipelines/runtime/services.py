@@ -20,6 +20,7 @@ from sync_pipelines.runtime.launching import LOCATION
 from sync_pipelines.runtime.places import private_socket_directory
 from sync_pipelines.runtime.processes import Service
 from sync_pipelines.runtime.warm.meeting import SUPERVISED, socket_path
+from sync_pipelines.runtime.webserver import PATH
 
 START_SECONDS = 120.0
 RUN_STATUS_EVENTS_PER_TICK = "200"
@@ -54,7 +55,7 @@ class Services:
     @property
     def dagster_url(self) -> str:
         """Where the webserver answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{PATH}"
 
     def prepare(self) -> None:
         """Write Dagster's files, and remove sockets that a killed `up` has left."""
@@ -103,7 +104,7 @@ class Services:
     def web(self) -> Service:
         """Dagster's webserver, on the loopback address only."""
         command = ["dagster_webserver", "--workspace", str(self._workspace)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--path-prefix", PATH]
         return self._service("web", *command, is_ready=lambda: _serves(self.dagster_url))
 
     def daemon(self) -> Service:

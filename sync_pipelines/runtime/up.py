@@ -35,6 +35,7 @@ from sync_pipelines.runtime.reloading import Door, Reloader
 from sync_pipelines.runtime.services import START_SECONDS, At, Services
 from sync_pipelines.runtime.session import DATABASE
 from sync_pipelines.runtime.watching import watching
+from sync_pipelines.runtime.webserver import PATH
 from sync_pipelines.settings import Settings
 
 DEFINITIONS = "sync_pipelines.definitions"
@@ -88,7 +89,7 @@ def run_up(
             settings.gateway_port, say, of="the gateway is", by="SYNC_GATEWAY_PORT"
         )
         endpoints = Endpoints(
-            dagster_url=f"http://127.0.0.1:{port}",
+            dagster_url=f"http://127.0.0.1:{port}{PATH}",
             gateway_url=At(host=settings.gateway_host, port=gateway_port).url,
             database_url=database_url,
             home=home,

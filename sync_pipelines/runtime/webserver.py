@@ -14,6 +14,9 @@ from sync_pipelines.settings import Settings
 
 WEBSERVER = "webserver"
 
+PATH = "/dagster"
+"""Where the webserver has its pages; the gateway serves them at the same path."""
+
 STALE_AFTER = timedelta(minutes=2)
 """A webserver of which nothing was heard for so long is not asked."""
 

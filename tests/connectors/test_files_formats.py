@@ -345,3 +345,33 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path: Path) -> N
 
     with pytest.raises(ConfigError, match=r"more than 3 MB.*most_unpacked_mb"):
         list(source.read(selection, None, Encoding.ARROW))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "read"),
+    [
+        ("12.50", "12.50"),
+        ("7", "7"),
+        ("0", "0"),
+        ("-0", "-0"),
+        ("-0.00", "-0.00"),
+        ("1.5e3", "1500"),
+        ('"12.50"', "12.50"),
+        ('"1e5"', None),
+        ("12345678901234567890123456789", "12345678901234567890123456789"),
+        ("9" * 5000, "9" * 5000),
+        ("null", None),
+        ("true", None),
+        ("[1.5]", None),
+    ],
+)
+def test_a_decimal_in_json_lines_stays_as_it_is_spelled(
+    tmp_path: Path, spelled: str, read: str | None
+) -> None:
+    """Law 7: however it is taken, alone and among plain ones; what is no number is set apart."""
+    lines = [f'{{"n": {spelled}}}', '{"n": 1.10}', "{}"]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+
+    found = column_of(tmp_path, "a.jsonl", "n", columns={"n": "decimal"})
+
+    assert found == [read, "1.10", None]

@@ -15,7 +15,7 @@ from connectors.errors import AuthError, ConfigError, TransientError
 from connectors.http.outside import Outside
 from connectors.providers.woocommerce import WooCommerceConfig, api_of, streams
 from connectors.rest.source import RestSource
-from connectors.testing.fake_api import FakeApi, first, html_page, throttled
+from connectors.testing.fake_api import FakeApi, html_page, throttled
 from connectors.testing.features import Feature
 from connectors.testing.rows import Row, at
 from connectors.testing.source_suite import SourceContract
@@ -141,13 +141,22 @@ def test_a_second_order_of_the_very_second_is_seen(api, shop):
 
 
 def test_a_change_in_the_second_in_which_the_reading_began_is_seen_later(api):
-    """The shop's times have no fractions; the reader's clock has."""
+    """The shop's times have no fractions, and its answer comes in the second after."""
     now = at(5.6)
     api.clock = lambda: now
     shop = WooShop(api)
     for number in range(4):
         shop.put("customers", number, at(0))
-    api.at(2, first(lambda: (shop.put("customers", 0, at(5.7)), shop.put("customers", 9, at(8)))))
+
+    def changed_while_it_answers(request, route):
+        nonlocal now
+        reply = route(request)
+        shop.put("customers", 0, at(5.8))
+        shop.put("customers", 9, at(8))
+        now = at(6)
+        return reply
+
+    api.at(1, changed_while_it_answers)
     with closing(opened(api, outside=Outside(now=lambda: now))) as source:
         state = read(source, "customers")[-1].state
         now = at(60)

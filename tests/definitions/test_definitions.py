@@ -6,7 +6,12 @@ from sync_pipelines.definitions import defs
 SOURCES = {
     "database": "database/tables",
     "files": "files/files",
+    "mongodb": "mongodb/collections",
+    "quickbooks": "quickbooks/streams",
     "rest_api": "rest_api/streams",
+    "stripe": "stripe/streams",
+    "supabase": "supabase/tables",
+    "woocommerce": "woocommerce/streams",
 }
 """Each connector that can be read from, and its asset."""
 

@@ -200,7 +200,7 @@ def test_a_whole_read_without_rejections_leaves_none_of_earlier_ones(world, engi
 def test_the_payload_of_a_rejected_record_is_the_record_of_the_source(world, engine, shop, file):
     run(world, engine, synced(world, shop, file, CAST))
 
-    (row,) = file.records("orders", "_rejected") or ()
+    (row,) = file.records("orders", "_rejected")
     payload = json.loads(row["payload"])
     assert (payload["id"], payload["note"]) == (2, "many")
     moment = datetime.fromisoformat(payload["changed_at"])

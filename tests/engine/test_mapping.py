@@ -40,6 +40,11 @@ RECORD = {
 }
 
 
+def table_of(batch: Batch) -> pa.Table:
+    assert isinstance(batch.data, pa.Table)
+    return batch.data
+
+
 def mapped(written, *records):
     mapper = Mapper.of(parse_mapping(written), STREAM)
     return mapper.apply(Batch(data=pa.Table.from_pylist(list(records), schema=SCHEMA)))
@@ -106,14 +111,14 @@ def test_fields_are_chosen_renamed_added_and_cast_in_their_order():
     stream = Stream(name="orders", schema=SCHEMA, primary_key=("id",))
     mapper = Mapper.of(parse_mapping(written), stream)
 
-    batch = mapper.apply(Batch(data=pa.Table.from_pylist([RECORD], schema=SCHEMA)))
+    data = table_of(mapper.apply(Batch(data=pa.Table.from_pylist([RECORD], schema=SCHEMA))))
 
-    assert batch.data.to_pylist() == [
+    assert data.to_pylist() == [
         {"id": "1", "surname": "Löwe", "net": 10.5, "paid": "12.500", "shop": "north"}
     ]
-    paid = batch.data.schema.field("paid")
+    paid = data.schema.field("paid")
     assert (logical_of(paid), digits_of(paid)) == (Logical.DECIMAL, Digits(precision=6, scale=3))
-    assert mapper.schema.equals(batch.data.schema, check_metadata=True)
+    assert mapper.schema.equals(data.schema, check_metadata=True)
 
 
 def test_a_record_that_does_not_fit_is_rejected_alone_with_its_content_as_payload():
@@ -209,6 +214,6 @@ def test_a_column_that_a_batch_lacks_is_null_and_one_that_it_brings_besides_goes
     data = pa.table({"id": [1], "extra": ["new"]})
     mapper = Mapper.of(parse_mapping({"rename": {"last": "surname"}}), STREAM)
 
-    (found,) = mapper.apply(Batch(data=data)).data.to_pylist()
+    (found,) = table_of(mapper.apply(Batch(data=data))).to_pylist()
 
     assert (found["id"], found["surname"], found["extra"]) == (1, None, "new")

@@ -32,7 +32,7 @@ OPERATED = re.compile(
     r"/(trigger|pause|resume|cancel|retry|redrive|discard|check|toggle|enable|disable|run)$"
 )
 
-NOT_OF_A_TENANT = ("/api/v2/session", "/api/v2/me", "/api/v2/tenants")
+NOT_OF_A_TENANT = ("/api/docs", "/api/v2/session", "/api/v2/me", "/api/v2/tenants")
 
 IDS = {
     "schedule_id": "schedule",

@@ -1,11 +1,13 @@
 """`/api/v2/sync-schedules`: making, reading, changing, steering and asking about schedules."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, update
 
+from sync_pipelines.catalog.idempotency import forget_for_all_tenants
 from sync_pipelines.catalog.tables import AuditRow, ExecutionRow, IdempotencyRow
 from sync_pipelines.engine.dispatch import claim_due
 from sync_pipelines.model.roles import Role
@@ -375,3 +377,44 @@ def test_what_is_not_there_is_404_everywhere(api):
     ]
 
     assert {one.status_code for one in answers} == {404}
+
+
+def test_a_key_is_remembered_for_a_day_and_then_forgotten(api, world, launched):
+    url = f"{PATH}/{made(api)['id']}/trigger"
+    for key in ("k-5", "k-6"):
+        api.post(url, headers={"Idempotency-Key": key})
+    world.clock.advance(hours=25)
+
+    again = api.post(url, headers={"Idempotency-Key": "k-5"})
+    with world.catalog.begin() as db:
+        forgotten = forget_for_all_tenants(db, now=world.clock())
+
+    assert "Idempotency-Replayed" not in again.headers
+    assert len(launched) == 3
+    assert forgotten == 1
+
+
+def test_of_requests_at_once_under_one_key_one_starts_something(api, launched):
+    url = f"{PATH}/{made(api)['id']}/trigger"
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(api.post, url, headers={"Idempotency-Key": "k-7"}) for _ in range(4)]
+    answers = [one.result() for one in asked]
+
+    assert len(launched) == 1
+    assert {one.status_code for one in answers} <= {202, 409}
+    assert len({one.text for one in answers if one.status_code == 202}) == 1
+
+
+def test_of_changes_at_once_to_what_was_seen_one_is_made(api):
+    url = f"{PATH}/{made(api)['id']}"
+    seen = api.get(url).headers["ETag"]
+
+    def change(hour):
+        cadence = {"type": "daily", "at": f"0{hour}:30"}
+        return api.patch(url, json={"cadence": cadence}, headers={"If-Match": seen}).status_code
+
+    with ThreadPoolExecutor(3) as pool:
+        found = sorted(pool.map(change, (3, 4, 5)))
+
+    assert found == [200, 412, 412]

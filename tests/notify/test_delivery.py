@@ -181,11 +181,13 @@ def test_a_deliverer_goes_on_with_others_while_a_receiver_is_slow(told, receiver
     told.fail()
     wait_until(lambda: all(one.state is DeliveryState.SENT for one in told.posted(quick)))
     meanwhile = [one.state for one in told.posted(slow)]
+    asked = [path for path, _, _ in receiver.had].count("/slow")
     deliverer.stop()
     sender.close()
 
     assert len(told.posted(quick)) == 2
     assert meanwhile == [DeliveryState.PENDING] * 2
+    assert asked == 1, "nothing more is taken of a rule that somebody is at"
 
 
 def wait_until(is_so):

@@ -71,7 +71,7 @@ def test_each_recipient_gets_one_on_their_own_clock(told):
         put_preferences(db, user, zone, tenant_id=rule.tenant_id, now=told.clock())
     told.succeed()
 
-    came = {}
+    came: dict[str, datetime] = {}
     for _ in range(24 * 6):
         told.clock.advance(minutes=10)
         tell(told)

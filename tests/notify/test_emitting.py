@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from sync_pipelines.catalog import incidents
+from sync_pipelines.catalog import inbox, incidents
 from sync_pipelines.catalog.notifications import Preferences, put_preferences
 from sync_pipelines.engine.aftermath import follow_up, follow_up_left_behind
 from sync_pipelines.engine.outcome import ErrorClass
@@ -303,3 +304,27 @@ def test_an_incident_whose_syncs_are_gone_is_closed(told):
     watch(told.catalog, told.clock() + timedelta(seconds=1))
 
     assert [one for one in open_incidents(told) if one.alarm.kind == "failing"] == []
+
+
+def test_what_the_gateway_asks_for_a_user_needs_no_more_than_the_tenants_own_rows(told):
+    """R127: under row-level security, as the API does it."""
+    user = told.user()
+    rule = told.rule(Channel.IN_APP, topics=(Topic.FAILURE,))
+    told.fail()
+    now = told.clock()
+    mine = {"tenant_id": rule.tenant_id, "user_id": user}
+
+    with told.catalog.as_tenant(rule.tenant_id).begin() as db:
+        new = inbox.unread(db, user, tenant_id=rule.tenant_id, now=now)
+        (message,) = inbox.list_messages(db, **mine, now=now)
+        inbox.snooze(db, message.id, **mine, until=now + timedelta(hours=1))
+        asleep = inbox.list_messages(db, **mine, now=now)
+        awake = inbox.list_messages(db, **mine, now=now + timedelta(hours=1))
+        seen = inbox.acknowledge(db, message.id, **mine, now=now)
+        left = inbox.unread(db, user, tenant_id=rule.tenant_id, now=now + timedelta(hours=2))
+        over = inbox.resolve(db, message.id, **mine, now=now)
+        theirs = inbox.resolve(db, message.id, tenant_id=rule.tenant_id, user_id=uuid4(), now=now)
+
+    assert (new, left) == (1, 0)
+    assert (asleep, [one.id for one in awake]) == ([], [message.id])
+    assert (seen.acknowledged_at, over.resolved_at, theirs) == (now, now, None)

@@ -1,13 +1,20 @@
 """What docs/decisions/006-queue-settings.md says of Dagster's settings is so."""
 
+import inspect
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from dagster._core.instance.config import dagster_instance_config
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._daemon.auto_run_reexecution import event_log_consumer
+from dagster._daemon.daemon import IntervalDaemon
 from dagster._daemon.run_coordinator import queued_run_coordinator_daemon
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
+    QueuedRunCoordinatorDaemon,
+)
 
 from sync_pipelines.defs.sensors import SECONDS_BETWEEN_LOOKS
 from sync_pipelines.engine.dispatch import LOST_AFTER
@@ -24,11 +31,18 @@ def settings(tmp_path):
     return dagster_instance_config(str(tmp_path))[0]
 
 
-def test_the_queue_is_looked_at_every_second_and_launches_eight_at_a_time(settings):
-    queue = settings["run_queue"]
+def test_the_queue_is_looked_at_after_one_rest_and_launches_eight_at_a_time(tmp_path, monkeypatch):
+    """The daemon pauses by rests of half a second until its interval is over."""
+    shutil.copy(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
+    monkeypatch.setenv("SYNC_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    queue = InstanceRef.from_dir(str(tmp_path)).run_coordinator
+    assert isinstance(queue, QueuedRunCoordinator)
 
-    assert queue["dequeue_interval_seconds"] == 1
-    assert (queue["dequeue_use_threads"], queue["dequeue_num_workers"]) == (True, 8)
+    daemon = QueuedRunCoordinatorDaemon(interval_seconds=queue.dequeue_interval_seconds)
+
+    assert 0 < daemon.interval_seconds < 0.5
+    assert "shutdown_event.wait(0.5)" in inspect.getsource(IntervalDaemon.core_loop)
+    assert (queue.dequeue_use_threads, queue.dequeue_num_workers) == (True, 8)
 
 
 @pytest.mark.parametrize("kind", ["schedules", "sensors"])

@@ -6,9 +6,7 @@ do numbers with a fraction, which are decimals.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, BinaryIO
@@ -35,7 +33,6 @@ _NATIVE: Mapping[Word, Any] = {
     Word.BOOLEAN: bool,
 }
 _PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
-_NEGATIVE_ZERO = re.compile(rb"-0\s*[,}]")
 _STRING = msgspec.json.Decoder(str)
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -54,24 +51,23 @@ class JsonLines:
     def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
         """The records, a block at a time; a line that is no JSON object is rejected."""
         records = TextRecords(wanted, options.name)
-        shapes = (_Shape(wanted, raw=False), _Shape(wanted, raw=True))
+        shape = _Shape(wanted)
         line = 0
-        for block in _one_ahead(_blocks(file, options.name)):
-            pieces = (_fast(shape, block, records) for shape in shapes)
-            piece = next((one for one in pieces if one is not None), None)
+        for block in _blocks(file, options.name):
+            try:
+                rows = shape.decoder.decode_lines(block)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                rows = None
+            piece = None if rows is None else _fast(shape, rows, records)
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
             yield piece or _slow(block, line, records, wanted, options)
             line += lines
 
 
 class _Shape:
-    """A structure with all known fields: those that are not read stay raw, and are left.
+    """A structure with all known fields: those that are not read stay raw, and are left."""
 
-    Decimals are taken as texts, which is quicker, or ``raw``, which tells how each is spelled.
-    """
-
-    def __init__(self, wanted: Wanted, *, raw: bool) -> None:
-        self.raw = raw
+    def __init__(self, wanted: Wanted) -> None:
         names = list(wanted.known)
         slots = {f"f{number}": name for number, name in enumerate(names)}
         self.read = [
@@ -82,24 +78,15 @@ class _Shape:
         record = msgspec.defstruct(
             "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
         )
-        self.decoder: Any = msgspec.json.Decoder(record, float_hook=str)
+        self.decoder: Any = msgspec.json.Decoder(record)
 
     def _type(self, name: str, wanted: Wanted) -> Any:
-        if name not in wanted.chosen:
-            return msgspec.Raw
-        word = wanted.kinds[name].word
-        if word is Word.DECIMAL and not self.raw:
-            return Any
-        native = _NATIVE.get(word)
+        native = _NATIVE.get(wanted.kinds[name].word) if name in wanted.chosen else None
         return msgspec.Raw if native is None else native | None
 
 
-def _fast(shape: _Shape, block: bytes, records: TextRecords) -> Piece | None:
+def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | None:
     """Whole columns; None where something needs a closer look."""
-    try:
-        rows = shape.decoder.decode_lines(block)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
     if not rows:
         return records.piece({}, 0)
     texts: dict[str, Any] = {}
@@ -114,11 +101,9 @@ def _fast(shape: _Shape, block: bytes, records: TextRecords) -> Piece | None:
                 texts[name] = pa.chunked_array([pa.array(values, pa.string())])
             elif kind.word is Word.JSON:
                 texts[name] = _raw_texts(values)
-            elif shape.raw:
-                texts[name] = _numbers(values)
             else:
-                texts[name] = _plain_numbers(values, block)
-    except (OverflowError, pa.ArrowInvalid, TypeError, ValueError):
+                texts[name] = _numbers(values)
+    except (OverflowError, pa.ArrowInvalid, ValueError):
         return None
     return records.piece(texts, len(rows), sure=sure)
 
@@ -129,22 +114,7 @@ def _raw_texts(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
     texts = raw.cast(pa.string())
     nothing: Any = pa.scalar(None, pa.string())
     null: Any = pa.scalar("null")
-    empty = pc.equal(texts, null)
-    if pc.any(empty).as_py():
-        texts = pc.if_else(empty, nothing, texts)
-    return pa.chunked_array([texts])
-
-
-def _plain_numbers(values: list[Any], block: bytes) -> Any:
-    """Numbers that are spelled plainly; raises where one is not, or may not have been."""
-    if any(type(value) is int for value in values):
-        if 0 in values and _NEGATIVE_ZERO.search(block):
-            raise ValueError("a zero may have a sign")
-        values = [str(value) if type(value) is int else value for value in values]
-    texts = pa.array(values, pa.string())
-    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is False:
-        raise ValueError("an exponent, or no number")
-    return pa.chunked_array([texts])
+    return pa.chunked_array([pc.if_else(pc.equal(texts, null), nothing, texts)])
 
 
 def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
@@ -169,15 +139,6 @@ def _spelled(raw: bytes) -> bytes:
 
 def _text_of(raw: bytes) -> str:
     return _STRING.decode(raw) if raw[:1] == b'"' else raw.decode()
-
-
-def _one_ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same; the next one is read, and unpacked, while its predecessor is decoded."""
-    with ThreadPoolExecutor(1, thread_name_prefix="lines") as pool:
-        coming = pool.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = pool.submit(next, blocks, None)
-            yield block
 
 
 def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
@@ -265,7 +226,7 @@ def _kind_of_one(raw: bytes) -> Kind:
     if raw in (b"true", b"false"):
         return Kind(Word.BOOLEAN)
     whole = raw.removeprefix(b"-").isdigit()
-    fits = whole and -(2**63) <= int(raw) < 2**63
+    fits = whole and len(raw) <= 20 and -(2**63) <= int(raw) < 2**63
     return Kind(Word.INTEGER if fits else Word.DECIMAL)
 
 

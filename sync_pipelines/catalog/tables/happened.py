@@ -54,6 +54,8 @@ class ExecutionRow(Base):
         Index("sync_executions_active_idx", "next_attempt_at", postgresql_where=text(ACTIVE)),
         Index("sync_executions_unfollowed_idx", "completed_at",
               postgresql_where=text("completed_at IS NOT NULL AND followed_up_at IS NULL")),
+        Index("sync_executions_completed_idx", "completed_at",
+              postgresql_where=text("completed_at IS NOT NULL")),
         Index("sync_executions_failed_idx", "sync_id", "created_at",
               postgresql_where=text(FAILED)),
         Index(None, "tenant_id", "created_at"),

@@ -4,7 +4,6 @@ Law: no answer holds a secret, nor anything of one.
 """
 
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -16,9 +15,6 @@ from pydantic.config import JsonDict
 from sqlalchemy import Connection as Db
 
 from connectors import registry
-from connectors.contract import Stream
-from connectors.cursors import cursor_candidates
-from connectors.described import storage_of
 from sync_pipelines.apply.body import Body, body_of, parsed_connection
 from sync_pipelines.apply.current import Current
 from sync_pipelines.apply.parse import Parsed
@@ -26,15 +22,14 @@ from sync_pipelines.apply.secret_fields import harmless_keys
 from sync_pipelines.apply.spelled import merged
 from sync_pipelines.catalog import audit, listing, removing
 from sync_pipelines.catalog.listing import ConnectionListed, NameSort
-from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.gateway.api.changing import already, check_same, nothing, plan_and_act
-from sync_pipelines.gateway.api.once import OnceAdmin, OnceOperator, OnceRoute
+from sync_pipelines.gateway.api.once import OnceAdmin, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
 from sync_pipelines.gateway.api.reaching import check_reach
 from sync_pipelines.gateway.api.shapes import Json
 from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
-from sync_pipelines.gateway.identity import Admin, Caller, Operator, Viewer
+from sync_pipelines.gateway.identity import Admin, Caller, Viewer
 from sync_pipelines.gateway.problems import ProblemError, not_found
 from sync_pipelines.model.sync import Connection
 
@@ -99,40 +94,6 @@ class Connections(BaseModel):
     next: str | None
 
 
-class CheckTold(BaseModel):
-    """What answered in each role that the connector can play; null where it plays none."""
-
-    ok: bool
-    source: str | None = None
-    destination: str | None = None
-
-
-class ColumnTold(BaseModel):
-    """A column of a stream; its type as Arrow spells it."""
-
-    name: str
-    type: str
-    nullable: bool
-
-
-class StreamTold(BaseModel):
-    """A stream that can be read."""
-
-    name: str
-    primary_key: list[str]
-    cursor_field: str | None
-    cursor_candidates: list[str]
-    modes: list[str]
-    columns: list[ColumnTold]
-    note: str
-
-
-class Streams(BaseModel):
-    """What there is to be read."""
-
-    items: list[StreamTold]
-
-
 @router.get("")
 def list_(
     caller: Viewer,
@@ -179,7 +140,7 @@ def create(
 def get(connection_id: UUID, caller: Viewer, response: Response) -> ConnectionTold:
     """One connection, without its secrets."""
     with caller.catalog.begin() as db:
-        return _answer(_must_be(db, caller, connection_id), response)
+        return _answer(found_connection(db, caller, connection_id), response)
 
 
 @router.put("/{connection_id}")
@@ -217,7 +178,7 @@ def delete(connection_id: UUID, caller: Admin, doors: ItsDoors, if_match: IfMatc
     """Remove a connection; 409 while a sync or a webhook endpoint uses it."""
 
     def want(db: Db, _: Current) -> tuple[Body, Parsed]:
-        held = _must_be(db, caller, connection_id)
+        held = found_connection(db, caller, connection_id)
         check_match(if_match, _etag(held))
         tenant_id = caller.tenant.id
         users = removing.users_of_connection(db, connection_id, tenant_id=tenant_id)
@@ -240,33 +201,6 @@ def delete(connection_id: UUID, caller: Admin, doors: ItsDoors, if_match: IfMatc
     plan_and_act(caller, doors, want)
 
 
-@router.post("/{connection_id}/check")
-def check(connection_id: UUID, caller: OnceOperator) -> CheckTold:
-    """Connect in every role the connector can play, and say to what."""
-    found = _opened(caller, connection_id)
-    connector, said = registry.get(found.connector), CheckTold(ok=True)
-    if connector.source is not None:
-        with closing(connector.open_source(found.config)) as source:
-            said.source = source.check()
-    if connector.destination is not None:
-        with closing(connector.open_destination(found.config)) as destination:
-            said.destination = destination.check()
-    return said
-
-
-@router.get("/{connection_id}/discover")
-def discover(connection_id: UUID, caller: Operator) -> Streams:
-    """The streams that can be read: keys, cursor candidates, columns, and what to know."""
-    return Streams(items=[_stream(one) for one in discovered(caller, connection_id)])
-
-
-def discovered(caller: Caller, connection_id: UUID) -> list[Stream]:
-    """What a connection's source offers now."""
-    found = _opened(caller, connection_id)
-    with closing(registry.get(found.connector).open_source(found.config)) as source:
-        return list(source.discover())
-
-
 def _change(
     caller: Caller,
     doors: Doors,
@@ -277,7 +211,7 @@ def _change(
     if_match: str | None,
 ) -> None:
     def want(db: Db, current: Current) -> tuple[Body, Parsed]:
-        listed = _must_be(db, caller, connection_id)
+        listed = found_connection(db, caller, connection_id)
         check_match(if_match, _etag(listed))
         check_same("name", written.get("name"), listed.name)
         check_same("connector", written.get("connector"), listed.connector)
@@ -300,15 +234,8 @@ def _parsed(caller: Caller, doors: Doors, body: Body, name: str, held: Connectio
     return parsed
 
 
-def _opened(caller: Caller, connection_id: UUID) -> Connection:
-    """A connection with its secrets, to be used."""
-    view = caller.catalog
-    with view.begin() as db:
-        name = _must_be(db, caller, connection_id).name
-        return find_connection(db, view.secrets, f"{caller.tenant.name}/{name}")
-
-
-def _must_be(db: Db, caller: Caller, connection_id: UUID) -> ConnectionListed:
+def found_connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionListed:
+    """A connection of the caller's tenant, or 404."""
     found = listing.find_connection(db, connection_id, tenant_id=caller.tenant.id)
     if found is None:
         raise not_found("connection", connection_id)
@@ -335,19 +262,4 @@ def _told(found: ConnectionListed) -> ConnectionTold:
         secret_fields=sorted(set(config.model_fields) - harmless),
         created_at=found.created_at,
         updated_at=found.updated_at,
-    )
-
-
-def _stream(stream: Stream) -> StreamTold:
-    return StreamTold(
-        name=stream.name,
-        primary_key=list(stream.primary_key),
-        cursor_field=stream.cursor_field,
-        cursor_candidates=list(cursor_candidates(stream)),
-        modes=sorted(stream.modes),
-        columns=[
-            ColumnTold(name=field.name, type=storage_of(field), nullable=field.nullable)
-            for field in stream.schema
-        ],
-        note=stream.note,
     )

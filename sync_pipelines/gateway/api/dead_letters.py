@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from sync_pipelines.catalog import dead_letters, listing
+from sync_pipelines.catalog import dead_letters, happenings
 from sync_pipelines.catalog.dead_letters import Which
-from sync_pipelines.catalog.listing import TimeSort
+from sync_pipelines.catalog.happenings import TimeSort
 from sync_pipelines.engine.dead_letters import discard
 from sync_pipelines.gateway.api import starting
 from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
@@ -83,7 +83,7 @@ def list_(
     which = Which(status=status, cause=cause, sync=sync)
     after = key_of(cursor, sort)
     with caller.catalog.begin() as db:
-        found = listing.list_letters(
+        found = happenings.list_letters(
             db, which, tenant_id=caller.tenant.id, sort=sort, after=after, limit=limit
         )
     items = [_told(one) for one in found.items]

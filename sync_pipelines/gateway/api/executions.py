@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from sync_pipelines.catalog import listing
+from sync_pipelines.catalog import happenings
+from sync_pipelines.catalog.happenings import TimeSort, WhichExecutions
 from sync_pipelines.catalog.history import HistoryEntry
-from sync_pipelines.catalog.listing import TimeSort, WhichExecutions
 from sync_pipelines.gateway.api import starting
 from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
@@ -70,7 +70,7 @@ def list_(
     )
     after = key_of(cursor, sort)
     with caller.catalog.begin() as db:
-        found = listing.list_executions(
+        found = happenings.list_executions(
             db, which, tenant_id=caller.tenant.id, sort=sort, after=after, limit=limit
         )
     items = [told_execution(one) for one in found.items]

@@ -14,9 +14,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.contract import SyncMode
-from sync_pipelines.catalog import listing
+from sync_pipelines.catalog import happenings, listing
+from sync_pipelines.catalog.happenings import WhichExecutions
 from sync_pipelines.catalog.history import HistoryEntry
-from sync_pipelines.catalog.listing import ScheduleListed, SyncListed, WhichExecutions
+from sync_pipelines.catalog.listing import ScheduleListed, SyncListed
 from sync_pipelines.gateway.api import changing, starting
 from sync_pipelines.gateway.api.once import OnceAdmin, OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.shapes import Triggered
@@ -209,7 +210,7 @@ def retry(schedule_id: UUID, caller: OnceOperator, doors: ItsDoors) -> Triggered
 def last_execution(caller: Caller, schedule_id: UUID) -> HistoryEntry | None:
     """The newest execution of a schedule."""
     with caller.catalog.begin() as db:
-        found = listing.list_executions(
+        found = happenings.list_executions(
             db, WhichExecutions(schedule_id=schedule_id), tenant_id=caller.tenant.id, limit=1
         )
     return found.items[0] if found.items else None

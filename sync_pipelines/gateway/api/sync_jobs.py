@@ -25,13 +25,14 @@ from sync_pipelines.catalog import listing
 from sync_pipelines.catalog.durations import recent_for_all_tenants
 from sync_pipelines.catalog.listing import ConnectionListed, ScheduleListed, WhichSchedules
 from sync_pipelines.gateway.api import changing, starting
-from sync_pipelines.gateway.api.connections import discovered
+from sync_pipelines.gateway.api.changing_syncs import remove_if_unused
+from sync_pipelines.gateway.api.connections import found_connection
+from sync_pipelines.gateway.api.discovering import discovered
 from sync_pipelines.gateway.api.older import MOST, as_word, last_execution
 from sync_pipelines.gateway.api.once import OnceRoute, once
 from sync_pipelines.gateway.api.shapes import milliseconds, sync_name
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Caller, require
-from sync_pipelines.gateway.problems import not_found
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.roles import Role
 
@@ -143,8 +144,8 @@ def create(workspace_id: str, wanted: JobWanted, caller: Making, doors: ItsDoors
     """Make a job: a sync with a schedule; 409 if there is one of that name."""
     name = as_word(wanted.name)
     with caller.catalog.begin() as db:
-        source = _connection(db, caller, wanted.data_source_id)
-        destination = _connection(db, caller, wanted.destination_database_id)
+        source = found_connection(db, caller, wanted.data_source_id)
+        destination = found_connection(db, caller, wanted.destination_database_id)
     body = body_of(
         {
             "source": source.name,
@@ -204,7 +205,7 @@ def update(
 def delete(workspace_id: str, job_id: UUID, caller: Changing, doors: ItsDoors) -> None:
     """Remove a job's schedule, and its sync too where that has never run and has no other."""
     removed = changing.remove_schedule(caller, doors, job_id)
-    changing.remove_if_unused(caller, doors, sync_name(removed.scheduled.sync.key))
+    remove_if_unused(caller, doors, sync_name(removed.scheduled.sync.key))
 
 
 @router.post("/{job_id}/toggle")
@@ -283,13 +284,6 @@ def _streams(
         }
         for name in names
     ]
-
-
-def _connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionListed:
-    found = listing.find_connection(db, connection_id, tenant_id=caller.tenant.id)
-    if found is None:
-        raise not_found("connection", connection_id)
-    return found
 
 
 def _found(caller: Caller, job_id: UUID) -> ScheduleListed:

@@ -15,7 +15,7 @@ from sync_pipelines.apply.spelled import spelled_breaker, spelled_retry, spelled
 from sync_pipelines.catalog import audit, listing
 from sync_pipelines.catalog.listing import NameSort, SyncListed
 from sync_pipelines.engine import steering
-from sync_pipelines.gateway.api import changing, starting
+from sync_pipelines.gateway.api import changing_syncs, starting
 from sync_pipelines.gateway.api.once import OnceAdmin, OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
 from sync_pipelines.gateway.api.schedules import PauseWanted, TriggerWanted
@@ -129,7 +129,7 @@ def list_(
 @router.post("", status_code=HTTPStatus.CREATED)
 def create(wanted: SyncWanted, caller: OnceAdmin, response: Response, doors: ItsDoors) -> SyncTold:
     """Make a sync; 409 if there is one of that name."""
-    changing.create_sync(caller, doors, name=wanted.name, written=wanted.written())
+    changing_syncs.create_sync(caller, doors, name=wanted.name, written=wanted.written())
     with caller.catalog.begin() as db:
         made = listing.find_sync_named(db, wanted.name, tenant_id=caller.tenant.id)
     assert made is not None, "it was made just now"
@@ -177,7 +177,7 @@ def delete(sync_id: UUID, caller: Admin, doors: ItsDoors, if_match: IfMatch = No
     """
     name = _found(caller, sync_id).name
     check = _checked(sync_id, caller, if_match)
-    changing.remove_sync(caller, doors, name, check=check)
+    changing_syncs.remove_sync(caller, doors, name, check=check)
 
 
 @router.post("/{sync_id}/trigger", status_code=HTTPStatus.ACCEPTED)
@@ -234,7 +234,7 @@ def _changed(
     is_patch: bool,
     if_match: str | None,
 ) -> SyncTold:
-    changing.change_sync(
+    changing_syncs.change_sync(
         caller,
         doors,
         _found(caller, sync_id).name,
@@ -245,7 +245,7 @@ def _changed(
     return _answer(_found(caller, sync_id), response)
 
 
-def _checked(sync_id: UUID, caller: Caller, if_match: str | None) -> changing.Check:
+def _checked(sync_id: UUID, caller: Caller, if_match: str | None) -> changing_syncs.Check:
     def check(db: Db, _: CurrentSync) -> None:
         check_match(if_match, _etag(_must_be(db, caller, sync_id)))
 
