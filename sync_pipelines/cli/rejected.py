@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from connectors import registry
 from connectors.contract import Json
 from connectors.rejected import RejectedRecord, read_rejected
 from sync_pipelines.catalog.syncs import find_sync
@@ -14,6 +13,7 @@ from sync_pipelines.cli.doors import AsJson, Streams, SyncKey, session
 from sync_pipelines.cli.output import json_time, print_json, print_table, shown_time
 from sync_pipelines.cli.running import run_here
 from sync_pipelines.engine.plan import chosen_streams
+from sync_pipelines.engine.surroundings import open_destination
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.sync import Sync
 from sync_pipelines.runtime.session import Session
@@ -35,7 +35,7 @@ def list_rejected(
     """Show a sync's rejected records, as its destination keeps them in `_rejected`."""
     with session() as opened:
         found, request = _asked(opened, sync, stream)
-    rows = _records(found, request)
+        rows = _records(opened, found, request)
     if as_json:
         print_json([_json(row, payload=payload) for row in rows])
         return
@@ -61,9 +61,8 @@ def _asked(opened: Session, key: str, streams: list[str] | None) -> tuple[Sync, 
     return sync, request
 
 
-def _records(sync: Sync, request: Request) -> Sequence[RejectedRecord]:
-    end = sync.destination
-    with closing(registry.get(end.connector).open_destination(end.config)) as destination:
+def _records(opened: Session, sync: Sync, request: Request) -> Sequence[RejectedRecord]:
+    with closing(open_destination(opened.catalog, sync.destination)) as destination:
         return read_rejected(destination, sync.dataset, owner=sync.key, streams=request.streams)
 
 

@@ -2,24 +2,18 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from connectors.testing.fake_api import FakeApi, FakeList
+from connectors.testing.fake_api import FakeApi
 from sync_pipelines.catalog.store import Catalog
 from tests.cli.conftest import Cli
 from tests.connectors.quickbooks_world import sold
 from tests.providers.quickbooks import QuickBooks, done_but_unheard
+from tests.providers.woocommerce import KEY, SECRET, WooShop
 
-COLUMNS = {
-    "id": "integer",
-    **dict.fromkeys(("number", "status", "currency"), "text"),
-    **dict.fromkeys(("total", "total_tax"), "decimal"),
-    **dict.fromkeys(("date_created_gmt", "date_modified_gmt", "date_paid_gmt"), "timestamp"),
-    **dict.fromkeys(("billing", "line_items", "shipping_lines", "fee_lines"), "json"),
-}
 ANN = {
     "first_name": "Ann",
     "last_name": "Lee",
@@ -31,27 +25,7 @@ ANN = {
 }
 
 
-def order(number: int, minute: int, **more: Any) -> dict[str, Any]:
-    """An order as WooCommerce gives it."""
-    return {
-        "id": number,
-        "number": str(number),
-        "status": "processing",
-        "currency": "CAD",
-        "total": "17.33",
-        "total_tax": "0.75",
-        "date_created_gmt": "2026-03-01T10:00:00",
-        "date_modified_gmt": f"2026-03-01T10:{minute:02}:00Z",
-        "date_paid_gmt": "2026-03-02T09:00:00",
-        "billing": ANN,
-        "line_items": [
-            {"name": "Nut", "sku": "N1", "quantity": 3, "total": "10.00", "total_tax": "0.50"},
-            {"name": "Gift: card", "sku": "", "quantity": 1, "total": "1.58", "total_tax": "0.00"},
-        ],
-        "shipping_lines": [{"method_title": "Post", "total": "5.00", "total_tax": "0.25"}],
-        "fee_lines": [],
-        **more,
-    }
+START = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -61,59 +35,66 @@ def company() -> Iterator[QuickBooks]:
         yield company
 
 
-@pytest.fixture
-def shop() -> Iterator[FakeApi]:
-    with FakeApi() as shop:
-        yield shop
-
-
 class Flow:
     def __init__(self, cli: Cli, api: FakeApi, company: QuickBooks) -> None:
-        self.cli, self.api, self.company = cli, api, company
-        self.shop = api.serve("/orders", FakeList(cursor="date_modified_gmt"))
+        self.cli, self.shop, self.company = cli, WooShop(api), company
 
     def apply(self, **books: Any) -> None:
-        orders = {
-            "name": "orders",
-            "path": "orders",
-            "records": "data",
-            "primary_key": ["id"],
-            "columns": COLUMNS,
-            "incremental": {
-                "field": "date_modified_gmt",
-                "param": "since",
-                "ordered": True,
-                "params": {"sort": "cursor"},
-            },
+        source = {
+            "store_url": self.shop.api.url,
+            "consumer_key": KEY,
+            "consumer_secret": SECRET,
+            "allow_private_addresses": True,
         }
-        source = {"base_url": self.api.url, "streams": [orders], "allow_private_addresses": True}
         ledger = f"sqlite:///{self.cli.directory}/ledger.db"
         config = self.company.config(ledger=ledger, income_account="Sales", **books)
         stream = {"name": "orders", "sync_mode": "incremental", "write_mode": "upsert"}
         manifest = {
             "tenant": "acme",
             "connections": {
-                "shop": {"connector": "rest_api", "config": source},
+                "shop": {"connector": "woocommerce", "config": source},
                 "books": {"connector": "quickbooks", "config": config},
             },
             "syncs": {"orders": {"source": "shop", "destination": "books", "streams": [stream]}},
         }
         self.cli.apply(json.dumps(manifest))
 
+    def order(self, number: int, minute: int, **more: Any) -> None:
+        """An order is made or changed, so many minutes after the start."""
+        fields = {
+            "number": str(number),
+            "status": "processing",
+            "currency": "CAD",
+            "total": "17.33",
+            "total_tax": "0.75",
+            "date_paid_gmt": "2026-03-02T09:00:00",
+            "billing": ANN,
+            "line_items": [
+                {"name": "Nut", "sku": "N1", "quantity": 3, "total": "10.00", "total_tax": "0.50"},
+                {"name": "Gift: card", "sku": "", "quantity": 1, "total": "1.58", "total_tax": "0"},
+            ],
+            "shipping_lines": [{"method_title": "Post", "total": "5.00", "total_tax": "0.25"}],
+            "fee_lines": [],
+            **more,
+        }
+        self.shop.put("orders", number, START + timedelta(minutes=minute), **fields)
+
     def run(self) -> None:
         self.cli("run", "acme/orders", "--json")
 
 
 @pytest.fixture
-def flow(cli: Cli, catalog: Catalog, shop: FakeApi, company: QuickBooks) -> Flow:
-    return Flow(cli, shop, company)
+def flow(cli: Cli, catalog: Catalog, company: QuickBooks) -> Iterator[Flow]:
+    with FakeApi() as api:
+        yield Flow(cli, api, company)
 
 
 def test_a_paid_order_becomes_a_sales_receipt_once(flow: Flow, company: QuickBooks) -> None:
     """R93: customer created, items matched or created, the sum exact."""
     flow.apply()
     nut = company.put("Item", Name="Nut M4", Sku="N1", IncomeAccountRef={"value": "1"})
-    flow.shop.put(order(1, 1), order(2, 2, status="pending", date_paid_gmt=None))
+    flow.order(1, 1)
+    flow.order(2, 2, status="pending", date_paid_gmt=None)
 
     flow.run()
     flow.run()
@@ -134,11 +115,11 @@ def test_a_paid_order_becomes_a_sales_receipt_once(flow: Flow, company: QuickBoo
 
 def test_an_order_that_is_paid_later_is_posted_then(flow: Flow, company: QuickBooks) -> None:
     flow.apply()
-    flow.shop.put(order(1, 1, status="on-hold", date_paid_gmt=None))
+    flow.order(1, 1, status="on-hold", date_paid_gmt=None)
     flow.run()
     waiting = company.all("SalesReceipt")
 
-    flow.shop.put(order(1, 5))
+    flow.order(1, 5)
     flow.run()
 
     assert waiting == []
@@ -149,11 +130,11 @@ def test_as_invoices_an_order_is_an_invoice_and_its_payment_a_payment(
     flow: Flow, company: QuickBooks
 ) -> None:
     flow.apply(orders_as="invoices")
-    flow.shop.put(order(1, 1, status="pending", date_paid_gmt=None))
+    flow.order(1, 1, status="pending", date_paid_gmt=None)
     flow.run()
     owed = company.all("Invoice")[0]["Balance"]
 
-    flow.shop.put(order(1, 5))
+    flow.order(1, 5)
     flow.run()
     flow.run()
 
@@ -168,10 +149,11 @@ def test_an_order_that_is_cancelled_is_voided_once(
     flow: Flow, company: QuickBooks, orders_as: str
 ) -> None:
     flow.apply(orders_as=orders_as)
-    flow.shop.put(order(1, 1), order(2, 2, status="cancelled"))
+    flow.order(1, 1)
+    flow.order(2, 2, status="cancelled")
     flow.run()
 
-    flow.shop.put(order(1, 5, status="cancelled"))
+    flow.order(1, 5, status="cancelled")
     flow.run()
     flow.run()
 
@@ -186,7 +168,8 @@ def test_an_order_that_does_not_add_up_is_named_and_the_others_are_posted(
 ) -> None:
     """R65: the execution completes, with a warning that names the record."""
     flow.apply()
-    flow.shop.put(order(1, 1, total="99.00"), order(2, 2))
+    flow.order(1, 1, total="99.00")
+    flow.order(2, 2)
 
     flow.run()
 
@@ -195,10 +178,31 @@ def test_an_order_that_does_not_add_up_is_named_and_the_others_are_posted(
     assert "1: the lines and the tax add up to 17.33, and the total is 99.00" in report
 
 
+def test_what_was_rejected_is_kept_and_sent_again_when_it_is_asked_for(
+    flow: Flow, company: QuickBooks
+) -> None:
+    """R65."""
+    flow.apply()
+    flow.order(1, 1)
+    other = company.put("SalesReceipt", DocNumber="1", Line=[])
+    flow.run()
+    (kept,) = json.loads(flow.cli("rejected", "list", "acme/orders", "--json").stdout)
+
+    company.remove("SalesReceipt", other["Id"])
+    flow.cli("rejected", "redrive", "acme/orders")
+
+    left = json.loads(flow.cli("rejected", "list", "acme/orders", "--json").stdout)
+    assert kept["key"] == "1"
+    assert "belongs to another SalesReceipt" in kept["reason"]
+    assert left == []
+    assert [one["TotalAmt"] for one in company.all("SalesReceipt")] == [17.33]
+
+
 def test_lost_answers_in_the_middle_post_nothing_twice(flow: Flow, company: QuickBooks) -> None:
     """R56."""
     flow.apply()
-    flow.shop.put(*[order(number, number) for number in range(1, 20)])
+    for number in range(1, 20):
+        flow.order(number, number)
 
     def unheard(request, route):
         lost = request.method == "POST" and "salesreceipt" in request.path

@@ -104,11 +104,11 @@ def test_an_object_that_changes_all_the_time_is_tried_later(
 
 def test_a_value_that_goes_back_is_sent_again(company: QuickBooks, books: Books) -> None:
     """The same content twice is not the same call: requestid would replay the first."""
-    for number, phone in enumerate(("1", "2", "1", "2")):
+    for number, phone in enumerate(("1", "2", "1")):
         books.send("customers", customer(1, "Ann", phone=phone), execution=str(number))
 
     (ann,) = company.all("Customer")
-    assert ann["PrimaryPhone"] == {"FreeFormNumber": "2"}
+    assert ann["PrimaryPhone"] == {"FreeFormNumber": "1"}
 
 
 @pytest.mark.parametrize("fault", [done_but_unheard, fault_with_200, unauthorized, failing(503)])
@@ -149,7 +149,7 @@ def test_whatever_breaks_off_each_record_is_there_once(
 
     for attempt in range(6):
         crash = rng.choice([die, done_but_unheard, failing(400)])
-        company.api.at(rng.randint(1, 60), *[crash] * 9)
+        company.api.at(rng.randint(1, 60), *[crash] * 40)
         with suppress(ConnectorError):
             books.send("invoices", *records)
         company.api.calm()
@@ -193,8 +193,7 @@ def test_a_commit_that_broke_off_is_counted_by_the_one_that_ends_it(
     records = [customer(number, f"C{number}") for number in range(50)]
 
     def late(request, route):
-        whole = len(company.posted("Customer")) > 40
-        return throttled(request, route) if whole else route(request)
+        return throttled(request, route) if b'"C41"' in request.body else route(request)
 
     company.api.at(1, *[late] * 200)
     with pytest.raises(TransientError):
@@ -217,14 +216,15 @@ def test_every_database_of_ours_keeps_a_ledger(
     books.ledger = postgres_url if kind == "postgresql" else f"{kind}:///{tmp_path}/books.{kind}"
 
     first, _ = books.send("customers", customer(1, "O'Hara"), customer(2, "Bo"), mark="one")
-    second, _ = books.send("customers", customer(1, "O'Hara"), execution="second", mark="two")
+    changed = customer(1, "O'Hara", notes="x")
+    second, _ = books.send("customers", changed, execution="second", mark="two")
     again, _ = books.send("customers", customer(2, "Bo", notes="x"), execution="second")
 
     done = [first.counts, second.counts, again.counts]
     assert [(one.processed, one.created, one.updated) for one in done] == [
         (2, 2, 0),
-        (1, 0, 0),
-        (2, 0, 1),
+        (1, 0, 1),
+        (2, 0, 2),
     ]
     assert second.state.watermark == "two"
     assert len(company.all("Customer")) == 2

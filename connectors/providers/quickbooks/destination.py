@@ -27,7 +27,7 @@ from connectors.http.outside import Outside
 from connectors.late import pa
 from connectors.providers.quickbooks.company import Company, api_of, realm_of
 from connectors.providers.quickbooks.config import QuickBooksConfig
-from connectors.providers.quickbooks.ledger import Ledger
+from connectors.providers.quickbooks.ledger import DATASETS, Ledger
 from connectors.providers.quickbooks.matching import Matcher
 from connectors.providers.quickbooks.orders import TABLE as ORDERS
 from connectors.providers.quickbooks.orders import orders_table
@@ -35,9 +35,10 @@ from connectors.providers.quickbooks.sending import Sender
 from connectors.providers.quickbooks.source import QuickBooksSource
 from connectors.providers.quickbooks.tables import TABLES, Table
 from connectors.providers.quickbooks.writer import QuickBooksWriter
+from connectors.rejected import REJECTED_TABLE
 from connectors.rest.source import open_client
 from connectors.sql.config import DatabaseConfig
-from connectors.sql.destination import open_store
+from connectors.sql.destination import SqlDestination, open_store
 from connectors.sql.names import nearest
 from connectors.surroundings import Surroundings
 
@@ -145,7 +146,10 @@ class QuickBooksDestination:
         return table
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
-        """All objects, as the source reads them."""
+        """All objects, as the source reads them; rejected records are in the ledger."""
+        if table == REJECTED_TABLE:
+            with closing(SqlDestination(self._ledger)) as ledger:
+                return ledger.read_table(DATASETS[self._ledger.dialect], table)
         with closing(QuickBooksSource(config=self.config, outside=self.outside)) as source:
             source.surround(self._surroundings)
             stream = source.stream(table)

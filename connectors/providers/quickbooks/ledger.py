@@ -15,16 +15,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.arrow import described
-from connectors.contract import Committed, Counts, Target
+from connectors.contract import Committed, Counts, Rejection, Target
+from connectors.rejected import MOST_KEPT, REJECTED_TABLE
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.destination import open_store
 from connectors.sql.names import TableName, listed, literal
+from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
 from connectors.sql.store import Kind, Planned, Store, transaction
 
 STATE_TABLE = "_quickbooks_state"
 ENTRY_TABLE = "_quickbooks_objects"
-_DATASETS = {Dialect.POSTGRESQL: "public", Dialect.SQLITE: "main", Dialect.DUCKDB: "main"}
+DATASETS = {Dialect.POSTGRESQL: "public", Dialect.SQLITE: "main", Dialect.DUCKDB: "main"}
 _KEY = ("owner", "entity", "key")
 _COLUMNS = {
     **dict.fromkeys((*_KEY, "id", "sync_token", "digest", "execution", "action"), "string"),
@@ -53,8 +55,12 @@ class Ledger:
     def __init__(self, config: DatabaseConfig, target: Target, *, realm: str) -> None:
         self._store: Store = open_store(config)
         self.owner = f"{realm} {target.owner}"
-        dataset = _DATASETS[config.dialect]
-        target = replace(target, owner=self.owner, dataset=dataset)
+        dataset = DATASETS[config.dialect]
+        target = replace(target, dataset=dataset)
+        self._aside = RejectedTable(
+            store=self._store, name=self._store.table_name(dataset, REJECTED_TABLE), target=target
+        )
+        target = replace(target, owner=self.owner)
         self._target = target
         self._name: TableName = self._store.table_name(dataset, ENTRY_TABLE)
         name = self._store.table_name(dataset, STATE_TABLE)
@@ -109,10 +115,13 @@ class Ledger:
             rows = ", ".join(self._row(entry) for entry in entries)
             self._store.execute(f"INSERT INTO {self._name.sql} ({listed(_COLUMNS)}) VALUES {rows}")
 
-    def commit(self, committed: Committed, entities: Sequence[str]) -> Committed:
+    def commit(
+        self, committed: Committed, entities: Sequence[str], rejections: Sequence[Rejection]
+    ) -> Committed:
         """Move the state; the counts gain what this execution did and had not counted.
 
-        `TransientError` if another writer has moved it meanwhile.
+        Rejected records are set aside in ``_rejected``. `TransientError` if another writer
+        has moved the state meanwhile.
         """
         with transaction(self._store):
             self._store.lock([self._states.lock_name])
@@ -123,6 +132,13 @@ class Ledger:
                 f"UPDATE {self._name.sql} SET counted = TRUE WHERE {self._mine(entities)}"
             )
             self._known = self._states.write(committed)
+            assert committed.committed_at is not None
+            self._aside.put(
+                rejections[:MOST_KEPT],
+                max(0, len(rejections) - MOST_KEPT),
+                at=committed.committed_at,
+                complete=committed.finished and self._target.complete,
+            )
         return committed
 
     def _uncounted(self, entities: Sequence[str]) -> Counts:

@@ -11,7 +11,7 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from connectors.contract import (
 )
 from connectors.errors import ContractError, DataError
 from connectors.late import pa
+from connectors.payload import NO_KEY, payload_of
 from connectors.providers.quickbooks.forms import Document, Form
 from connectors.providers.quickbooks.ledger import Ledger
 from connectors.providers.quickbooks.matching import Matcher
@@ -56,7 +57,9 @@ class QuickBooksWriter:
         self._committed = ledger.open()
         self._staged: list[pa.Table] = []
         self._pending = Counts()
+        self._rejected: list[Rejection] = []
         self._refused: list[Rejection] = []
+        self._records: Mapping[str, Mapping[str, Any]] = {}
         self._usable = True
 
     @property
@@ -76,6 +79,7 @@ class QuickBooksWriter:
             raise ContractError("QuickBooks is written from Arrow, and was given pgcopy")
         self._staged.append(batch.data)
         self._pending += Counts(bytes=batch.data.nbytes, rejected=len(batch.rejected))
+        self._rejected += batch.rejected
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Send all that was staged, and then move state and counts in one transaction."""
@@ -97,8 +101,10 @@ class QuickBooksWriter:
                 committed_at=self._clock(),
             ),
             self._table.entities,
+            [*self._rejected, *self._refused],
         )
-        self._staged, self._pending, self._usable = [], Counts(), True
+        self._staged, self._pending, self._rejected = [], Counts(), []
+        self._records, self._usable = {}, True
         return self._committed
 
     def close(self) -> None:
@@ -114,7 +120,7 @@ class QuickBooksWriter:
 
     def _send_all(self) -> None:
         matcher = self._matcher()
-        things = list(self._things())
+        things = self._things()
         for start in range(0, len(things), AT_ONCE):
             some = things[start : start + AT_ONCE]
             self._void([one for one in some if isinstance(one, Document) and one.void])
@@ -127,15 +133,18 @@ class QuickBooksWriter:
             ]
             self._send(paid, matcher)
 
-    def _things(self) -> Iterator[Thing]:
-        for key, record in self._newest().items():
+    def _things(self) -> Sequence[Thing]:
+        things = []
+        self._records = self._newest()
+        for key, record in self._records.items():
             try:
                 thing = self._table.read(key, Values(record))
             except DataError as error:
                 self._refuse(key, error)
                 continue
             if thing is not None:
-                yield thing
+                things.append(thing)
+        return things
 
     def _newest(self) -> Mapping[str, Mapping[str, Any]]:
         """One record a key: the newest by cursor, and of equally new ones the last to arrive."""
@@ -146,7 +155,9 @@ class QuickBooksWriter:
                 values = [record.get(name) for name in self._target.primary_key]
                 key = "/".join(str(value) for value in values)
                 if None in values:
-                    self._refuse(key, DataError("its key is empty"))
+                    reason = "its key is empty, so it cannot be told from others"
+                    payload = payload_of(record)
+                    self._refused.append(Rejection(key=NO_KEY, reason=reason, payload=payload))
                 elif not (cursor and key in newest and _is_older(record, newest[key], cursor)):
                     newest[key] = record
         return newest
@@ -175,7 +186,8 @@ class QuickBooksWriter:
                 self._refuse(document.key, error)
 
     def _refuse(self, key: str, error: DataError) -> None:
-        self._refused.append(Rejection(key=key, reason=str(error)))
+        payload = payload_of(self._records[key])
+        self._refused.append(Rejection(key=key, reason=str(error), payload=payload))
 
 
 def _is_older(record: Mapping[str, Any], than: Mapping[str, Any], cursor: str) -> bool:
