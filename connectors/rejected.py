@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors.arrow import described
 from connectors.contract import Destination, Rejection, Target
+from connectors.described import arrow_field
 from connectors.errors import ConfigError
 from connectors.late import pa
 from connectors.payload import NO_KEY
@@ -30,6 +32,11 @@ COLUMNS = {
 }
 MOST_KEPT = 10_000
 """Rejected records of one commit that are kept; more are only counted, and a row says so."""
+
+
+def rejected_schema() -> pa.Schema:
+    """The table's columns in Arrow."""
+    return pa.schema([arrow_field(described(name, kind)) for name, kind in COLUMNS.items()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

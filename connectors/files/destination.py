@@ -3,6 +3,7 @@
 Laws:
 
 * Readers who take the manifest's objects, and no others, see every record exactly once.
+* Rejected records are beside the data of their table, and read as one table of the dataset.
 * An append adds one object a commit. An upsert reads the table and writes it anew, and so
   does a replace: for tables of modest size.
 """
@@ -17,9 +18,10 @@ import pyarrow as pa
 from connectors.contract import Destination, Encoding, Target, WriteMode, Writer
 from connectors.errors import ConfigError, ContractError
 from connectors.files.config import FilesConfig
-from connectors.files.manifest import NAME, Manifest, directory
-from connectors.files.stores import Store, open_store
-from connectors.files.writer import FilesWriter, stored_parts
+from connectors.files.manifest import NAME, Manifest, directory, folder_of
+from connectors.files.stores import ChangedError, Store, open_store
+from connectors.files.writer import FilesWriter, stored_parts, stored_rejected
+from connectors.rejected import REJECTED_TABLE, rejected_schema
 
 
 def _now() -> datetime:
@@ -65,14 +67,39 @@ class FilesDestination:
         return FilesWriter(store=self._opened, target=target, clock=self._clock)
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
-        """All objects that the manifest names."""
+        """All objects that the manifest names; ``_rejected`` of all the dataset's tables."""
+        if table == REJECTED_TABLE:
+            return self._rejected(dataset)
         place = directory(dataset, table)
-        held = self._opened.get(f"{place}/{NAME}")
-        if held is None:
+        manifest = self._manifest(place)
+        if manifest is None:
             raise ConfigError(f"there is no table {dataset}.{table} below {self._config.redacted}")
-        manifest = Manifest.parse(held.content, f"{place}/{NAME}")
         tables = stored_parts(self._opened, place, manifest)
         return pa.concat_tables([manifest.schema.empty_table(), *tables])
+
+    def _manifest(self, place: str) -> Manifest | None:
+        held = self._opened.get(f"{place}/{NAME}")
+        return None if held is None else Manifest.parse(held.content, f"{place}/{NAME}")
+
+    def _rejected(self, dataset: str) -> pa.Table:
+        tables = [rejected_schema().empty_table()]
+        for place in self._places(dataset):
+            manifest = self._manifest(place)
+            if manifest is not None:
+                tables += stored_rejected(self._opened, place, manifest)
+        return pa.concat_tables(tables)
+
+    def _places(self, dataset: str) -> Sequence[str]:
+        """The directories of a dataset's tables."""
+        try:
+            found = [one.name for one in self._opened.list(folder_of(dataset))]
+        except ChangedError:  # nothing was ever written there
+            return ()
+        return sorted(
+            name.removesuffix(f"/{NAME}")
+            for name in found
+            if name.endswith(f"/{NAME}") and name.count("/") == 2
+        )
 
     def close(self) -> None:
         """Release connections."""

@@ -1,7 +1,8 @@
 """What a written table consists of: its objects, its columns, and every stream's state.
 
 Law: the manifest is replaced as a whole, by whoever has seen the present one. What it does
-not name is not part of the table, so data, counts and state become true together.
+not name is not part of the table, so data, rejected records, counts and state become true
+together.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError
 
 NAME = "_manifest.json"
+DATA, REJECTED = "data", "rejected"
+"""The folders of a table's objects, within its directory."""
 VERSION = 1
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _MOST_CHARACTERS = 100
@@ -46,10 +49,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One state of a table."""
+    """One state of a table. ``rejected`` are objects of records that could not be used."""
 
     schema: pa.Schema
     parts: tuple[Part, ...] = ()
+    rejected: tuple[Part, ...] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
 
     @property
@@ -72,6 +76,7 @@ class Manifest:
                 "version": VERSION,
                 "rows": self.rows,
                 "files": [asdict(part) for part in self.parts],
+                "rejected": [asdict(part) for part in self.rejected],
                 "columns": {one.name: str(one.type) for one in self.schema},
                 "states": {key: _spelled(known) for key, known in sorted(self.known.items())},
                 "arrow_schema": base64.b64encode(self.schema.serialize().to_pybytes()).decode(),
@@ -89,17 +94,24 @@ class Manifest:
                 raise ValueError(f"version {found['version']} is not {VERSION}")
             schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(found["arrow_schema"])))
             parts = tuple(Part(**part) for part in found["files"])
+            # Manifests of earlier versions have none.
+            rejected = tuple(Part(**part) for part in found.get("rejected", ()))
             known = {key: _known(one) for key, one in found["states"].items()}
         except (ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
             raise ConfigError(
                 f"{name!r} is no manifest of ours; write to another table, or remove it"
             ) from error
-        return cls(schema=schema, parts=parts, known=known)
+        return cls(schema=schema, parts=parts, rejected=rejected, known=known)
 
 
 def directory(dataset: str, table: str) -> str:
     """Where a table's objects are; any name makes a directory, and no two names the same one."""
-    return f"{_folder(dataset or 'default')}/{_folder(table)}"
+    return f"{folder_of(dataset)}/{_folder(table)}"
+
+
+def folder_of(dataset: str) -> str:
+    """Where a dataset's tables are."""
+    return _folder(dataset or "default")
 
 
 def table_of(target: Target) -> str:
@@ -107,10 +119,11 @@ def table_of(target: Target) -> str:
     return directory(target.dataset, target.table)
 
 
-def part_name(target: Target, number: int, digest: str, suffix: str) -> str:
+def part_name(target: Target, number: int, digest: str, *, folder: str, suffix: str) -> str:
     """The same records of the same commit always have the same name."""
     of = f"{target.owner}\n{target.stream}\n{target.execution}"
-    return f"data/{blake2b(of.encode(), digest_size=8).hexdigest()}-{number:06d}-{digest}{suffix}"
+    mark = blake2b(of.encode(), digest_size=8).hexdigest()
+    return f"{folder}/{mark}-{number:06d}-{digest}{suffix}"
 
 
 def _folder(name: str) -> str:

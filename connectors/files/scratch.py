@@ -27,6 +27,8 @@ from connectors.contract import (
     Writer,
 )
 from connectors.described import arrow_schema
+from connectors.errors import ConfigError
+from connectors.rejected import REJECTED_TABLE, rejected_schema
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.destination import SqlDestination
 from connectors.sql.source import open_source
@@ -47,21 +49,21 @@ class Scratch:
         self._writer: Writer | None = None
         self._done = Counts()
 
-    def load(self, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-        """What the table holds already."""
+    def load(self, schema: pa.Schema, tables: Iterable[pa.Table], *, table: str = TABLE) -> None:
+        """What the table holds already, or another one."""
         present = Target(
             owner="present",
             stream="present",
             execution="present",
             dataset=DATASET,
-            table=TABLE,
+            table=table,
             schema=schema,
             write_mode=WriteMode.APPEND,
             distinct=False,
         )
         with closing(self._destination.open(present, Encoding.ARROW)) as writer:
-            for table in tables:
-                writer.write(Batch(data=table))
+            for data in tables:
+                writer.write(Batch(data=data))
             writer.commit(None, finished=True)
 
     def write(self, batch: Batch) -> None:
@@ -84,7 +86,16 @@ class Scratch:
     def schema(self) -> pa.Schema:
         """The table's columns as they are now."""
         with closing(open_source(self._config)) as source:
-            return arrow_schema(source.stream(TABLE).schema)
+            held = {one.name: one.schema for one in source.discover()}
+        return arrow_schema(held.get(TABLE, self._target.schema))
+
+    def rejected(self) -> pa.Table:
+        """The records that could not be used, those that were loaded among them."""
+        try:
+            found = self._destination.read_table(DATASET, REJECTED_TABLE)
+        except ConfigError:  # nothing was ever rejected, so there is no table
+            return rejected_schema().empty_table()
+        return found.select(rejected_schema().names).cast(rejected_schema())
 
     def records(self, *, after: int = 0) -> Iterator[pa.Table]:
         """The table's records; only those behind the first ``after``, which were loaded."""

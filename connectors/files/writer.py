@@ -11,8 +11,8 @@ Laws:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -35,7 +35,9 @@ from connectors.described import arrow_schema
 from connectors.errors import ContractError, EmptySourceError, TransientError
 from connectors.files import parts
 from connectors.files.manifest import (
+    DATA,
     NAME,
+    REJECTED,
     Known,
     Manifest,
     Part,
@@ -45,6 +47,7 @@ from connectors.files.manifest import (
 )
 from connectors.files.scratch import Scratch
 from connectors.files.stores import Object, Store
+from connectors.rejected import REJECTED_TABLE, rejected_schema
 
 KEPT = timedelta(days=1)
 """How long an object that is no longer named stays."""
@@ -141,6 +144,9 @@ class FilesWriter:
             self._scratch = Scratch(self._target, self._clock)
             if self._manifest is not None:
                 self._scratch.load(self._manifest.schema, self._present(self._manifest))
+                if self._manifest.rejected:
+                    held = stored_rejected(self._store, self._place, self._manifest)
+                    self._scratch.load(rejected_schema(), held, table=REJECTED_TABLE)
         return self._scratch
 
     def _present(self, manifest: Manifest) -> Iterator[pa.Table]:
@@ -154,7 +160,7 @@ class FilesWriter:
         present = self._manifest
         if finished:
             self._refuse_emptying()
-        idle = self._scratch is None and not self._once and not self._deletes
+        idle = not (self._scratch or self._once or self._deletes or self._tidies(finished))
         if idle and present is not None:
             return Counts(), present
         if idle and not finished:
@@ -163,13 +169,29 @@ class FilesWriter:
         counts = scratch.commit(finished=finished)
         schema = scratch.schema()
         base = replace(present, schema=schema) if present else Manifest(schema=schema)
+        base = replace(base, rejected=self._put_rejected(base))
         appends = self._target.write_mode is WriteMode.APPEND
         replaces = self._target.write_mode is WriteMode.REPLACE
         if not replaces and not counts.created and not counts.updated and not counts.deleted:
             return counts, base
         loaded = 0 if self._once else base.rows
-        new = self._put(scratch.records(after=loaded if appends else 0), schema)
+        new = self._put(scratch.records(after=loaded if appends else 0), schema, folder=DATA)
         return counts, replace(base, parts=(*base.parts, *new) if appends else new)
+
+    def _tidies(self, finished: bool) -> bool:
+        """Whether rejected records of earlier executions go, though nothing came."""
+        ends = finished and self._target.complete
+        there = self._manifest is not None and bool(self._manifest.rejected)
+        return there and (ends or bool(self._target.redriven))
+
+    def _put_rejected(self, base: Manifest) -> tuple[Part, ...]:
+        """The rejected records as they are after this commit."""
+        found = self._staging().rejected()
+        held = stored_rejected(self._store, self._place, base)
+        before = {identity for table in held for identity in table.column("id").to_pylist()}
+        if before == set(found.column("id").to_pylist()):
+            return base.rejected
+        return self._put(iter((found,)), found.schema, folder=REJECTED)
 
     def _refuse_emptying(self) -> None:
         """A replace of which nothing came; deletes are refused where they are merged."""
@@ -182,41 +204,56 @@ class FilesWriter:
                 f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
             )
 
-    def _put(self, tables: Iterator[pa.Table], schema: pa.Schema) -> tuple[Part, ...]:
+    def _put(
+        self, tables: Iterator[pa.Table], schema: pa.Schema, *, folder: str
+    ) -> tuple[Part, ...]:
         with tempfile.TemporaryDirectory(prefix="sync-files-") as home:
             path = Path(home) / "part"
             rows = parts.write(path, schema, tables)
             if not rows:
                 return ()
             digest = parts.digest_of(path)
-            name = part_name(self._target, self._commits, digest, parts.SUFFIX)
+            name = part_name(
+                self._target, self._commits, digest, folder=folder, suffix=parts.SUFFIX
+            )
             self._store.put(f"{self._place}/{name}", path)
             return (Part(name=name, rows=rows, bytes=path.stat().st_size),)
 
     def _sweep(self) -> None:
         """Remove what nobody names any more; that it fails is no reason to fail."""
         assert self._manifest is not None
-        named = names_of(self._manifest.parts)
+        named = names_of((*self._manifest.parts, *self._manifest.rejected))
         before = self._clock() - KEPT
-        try:
-            for found in islice(self._store.list(f"{self._place}/data"), 10_000):
-                name = found.name.removeprefix(f"{self._place}/")
-                if name not in named and found.modified_at < before:
-                    self._store.delete(found.name)
-        except TransientError:
-            return
+        for folder in (DATA, REJECTED):
+            with suppress(TransientError):
+                for found in islice(self._store.list(f"{self._place}/{folder}"), 10_000):
+                    name = found.name.removeprefix(f"{self._place}/")
+                    if name not in named and found.modified_at < before:
+                        self._store.delete(found.name)
 
 
 def stored_parts(store: Store, place: str, manifest: Manifest) -> Iterator[pa.Table]:
     """All records that a manifest names."""
-    if not manifest.parts:
+    yield from _stored(store, f"{place}/{DATA}", manifest.parts, manifest.schema)
+
+
+def stored_rejected(store: Store, place: str, manifest: Manifest) -> Iterator[pa.Table]:
+    """All rejected records that a manifest names; see `connectors.rejected`."""
+    yield from _stored(store, f"{place}/{REJECTED}", manifest.rejected, rejected_schema())
+
+
+def _stored(
+    store: Store, folder: str, named: Sequence[Part], schema: pa.Schema
+) -> Iterator[pa.Table]:
+    if not named:
         return
-    there = {found.name: found for found in store.list(f"{place}/data")}
-    for part in manifest.parts:
+    place = folder.rpartition("/")[0]
+    there = {found.name: found for found in store.list(folder)}
+    for part in named:
         found: Object | None = there.get(f"{place}/{part.name}")
         if found is None:
             raise TransientError(
                 f"{part.name!r} of {place!r} is named by its manifest, and not there"
             )
         with closing(store.open(found)) as file:
-            yield from parts.read(file, manifest.schema)
+            yield from parts.read(file, schema)

@@ -40,16 +40,23 @@ class Gone:
         """All of it is committed."""
         self._found.clear()
 
-    def staged(self, store: Store, plan: Plan) -> TableName | None:
-        """A table of the keys, that ends with the commit; None if there are none."""
+    def keys(self) -> pa.Table | None:
+        """The keys; None if there are none."""
         if not self._found or self._schema is None:
             return None
         rows = [dict(zip(self._key, one, strict=True)) for one in self._found]
+        return pa.Table.from_pylist(rows, schema=self._schema)
+
+    def staged(self, store: Store, plan: Plan) -> TableName | None:
+        """A table of the keys, that ends with the commit; None if there are none."""
+        keys = self.keys()
+        if keys is None:
+            return None
         name = TableName(table=f"_gone_{secrets.token_hex(4)}")
         staging = Staging(name=name, plan=chosen(plan, self._key), direct=False)
         store.begin(arrow=True)
         store.create(name, staging.plan, (), kind=Kind.STAGED)
-        store.stage(staging, pa.Table.from_pylist(rows, schema=self._schema))
+        store.stage(staging, keys)
         return name
 
     def _tuples(self, keys: pa.Table) -> list[tuple[Any, ...]]:

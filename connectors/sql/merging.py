@@ -14,6 +14,7 @@ from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import ConfigError, EmptySourceError
 from connectors.sql import merge
 from connectors.sql.names import TableName
+from connectors.sql.rejected import RejectedTable
 from connectors.sql.rejected import keyless as keyless_records
 from connectors.sql.store import (
     DELETED_AT,
@@ -68,8 +69,8 @@ class Situation:
     """What a commit finds: what was staged, the table as it is, and its columns to be.
 
     ``any_staged`` looks back over the whole read, ``processed`` over this commit only.
-    ``gone`` has the keys that the source says are gone; ``deleted`` records of this
-    execution were deleted by earlier commits.
+    ``rejects`` tells that this commit has rejected records. ``gone`` has the keys that the
+    source says are gone; ``deleted`` records of this execution were deleted by earlier commits.
     """
 
     staging: Staging | None
@@ -78,6 +79,7 @@ class Situation:
     processed: int
     any_staged: bool
     at: datetime
+    rejects: bool = False
     gone: TableName | None = None
     deleted: int = 0
 
@@ -85,8 +87,17 @@ class Situation:
 class Merger:
     """Brings one target from one commit to the next; remembers the keys it has seen."""
 
-    def __init__(self, store: Store, target: Target, manner: Manner, name: TableName) -> None:
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        *,
+        manner: Manner,
+        name: TableName,
+        aside: RejectedTable,
+    ) -> None:
         self._store = store
+        self._aside = aside
         self._target = target
         self._manner = manner
         self._name = name
@@ -179,8 +190,10 @@ class Merger:
         return not self._store.rows(misfits)
 
     def _shape(self, now: Situation) -> None:
-        """Create the target, or add to and widen its columns."""
+        """Create the target, or add to and widen its columns; and where rejected ones go."""
         plan = now.plan
+        if now.rejects or self.keyless:
+            self._aside.require()
         if now.present is None:
             if plan:
                 self._store.ensure_dataset(self._target.dataset)

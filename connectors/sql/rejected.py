@@ -1,6 +1,7 @@
 """The table ``_rejected`` in a database; see `connectors.rejected`.
 
-Law: it is touched within the commit only, after everything else is locked.
+Laws: it is touched within the commit only, after everything else is locked; and it is
+created before any record is merged, for a database in which creating a table commits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,14 @@ class RejectedTable:
     name: TableName
     target: Target
 
+    def require(self) -> None:
+        """Create the table if it is not there."""
+        if self.store.describe(self.name) is not None:
+            return
+        self.store.lock([self.name.sql])
+        if self.store.describe(self.name) is None:
+            self._create()
+
     def put(
         self, rejections: Sequence[Rejection], lost: int, *, at: datetime, complete: bool
     ) -> None:
@@ -41,9 +50,8 @@ class RejectedTable:
             return
         if not (rejections or lost) and self.store.describe(self.name) is None:
             return
+        self.require()
         self.store.lock([self.name.sql])
-        if self.store.describe(self.name) is None:
-            self._create()
         for ids in _chunks(self.target.redriven):
             self._delete(f"id IN ({_literals(ids)})")
         if complete:
@@ -67,8 +75,16 @@ class RejectedTable:
         texts = [row.payload for row in rows if row.key == NO_KEY and row.payload is not None]
         if texts:
             self._delete(f"{_KEY} = {literal(NO_KEY)} AND payload IN ({_literals(texts)})")
-        values = ", ".join(f"({', '.join(_values(row))})" for row in rows)
+        values = ", ".join(f"({', '.join(self._values(row))})" for row in rows)
         self.store.execute(f"INSERT INTO {self.name.sql} ({listed(COLUMNS)}) VALUES {values}")
+
+    def _values(self, row: RejectedRecord) -> Iterator[str]:
+        for name in COLUMNS:
+            value = getattr(row, name)
+            if isinstance(value, datetime):
+                yield self.store.spelling.instant(value)
+            else:
+                yield "NULL" if value is None else literal(value)
 
     def _delete(self, condition: str) -> None:
         owner, stream = literal(self.target.owner), literal(self.target.stream)
@@ -81,19 +97,11 @@ class RejectedTable:
 def keyless(store: Store, staging: Staging, key: Sequence[str]) -> Sequence[Rejection]:
     """The staged records whose key is missing a part, `MOST_KEPT` at most."""
     nulls = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
-    texts = ", ".join(f"CAST({quoted(name)} AS VARCHAR)" for name in staging.columns)
+    texts = ", ".join(store.spelling.text(quoted(name)) for name in staging.columns)
     rows = store.rows(f"SELECT {texts} FROM {staging.name.sql} WHERE {nulls} LIMIT {MOST_KEPT}")
     reason = f"its key ({', '.join(key)}) is NULL, so it cannot be told from others"
     payloads = (payload_of(dict(zip(staging.columns, row, strict=True))) for row in rows)
     return [Rejection(key=NO_KEY, reason=reason, payload=payload) for payload in payloads]
-
-
-def _values(row: RejectedRecord) -> Iterator[str]:
-    for name in COLUMNS:
-        value = getattr(row, name)
-        if isinstance(value, datetime):
-            value = value.isoformat(sep=" ", timespec="microseconds")
-        yield "NULL" if value is None else literal(value)
 
 
 def _literals(texts: Sequence[str]) -> str:

@@ -92,7 +92,8 @@ class Spelling:
     ``identity`` is a column as something that can be grouped by. ``counted`` are types
     whose different values it counts in half the time that it takes to group them.
     ``nulls_last`` follows DESC, ``delete_aliased`` begins a DELETE whose table is ``t``,
-    ``instant`` spells a moment, and ``instant_text`` a column of moments with its zone.
+    ``instant`` spells a moment, ``instant_text`` a column of moments with its zone,
+    and ``text`` any column as people read it.
     """
 
     arrivals: tuple[str, ...]
@@ -103,6 +104,7 @@ class Spelling:
     delete_aliased: str = "DELETE FROM"
     instant: Callable[[datetime], str] = _iso
     instant_text: Callable[[str], str] = "CAST({} AS VARCHAR)".format
+    text: Callable[[str], str] = "CAST({} AS VARCHAR)".format
 
 
 class Store(Protocol):

@@ -81,7 +81,9 @@ class SqlWriter:
         self._rejections: list[Rejection] = []
         self._gone = Gone(target.primary_key)
         self._staging: Staging | None = None
-        self._merger = Merger(store, target, self._manner, self._name)
+        self._merger = Merger(
+            store, target, manner=self._manner, name=self._name, aside=self._aside
+        )
         self._pending = Counts()
         self._usable = True
         self._any_staged = False
@@ -297,6 +299,7 @@ class SqlWriter:
             processed=self._pending.processed,
             any_staged=self._any_staged,
             at=self._clock(),
+            rejects=self._pending.rejected > 0,
             gone=gone,
             deleted=self._committed.counts.deleted,
         )

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from connectors.arrow import described, evolved
+from connectors.arrow import evolved
 from connectors.contract import (
     Batch,
     Committed,
@@ -26,7 +26,7 @@ from connectors.contract import (
     Target,
     WriteMode,
 )
-from connectors.described import Schema, arrow_field, arrow_schema
+from connectors.described import Schema, arrow_schema
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.rejected import (
     COLUMNS,
@@ -34,6 +34,7 @@ from connectors.rejected import (
     REJECTED_TABLE,
     RejectedRecord,
     kept,
+    rejected_schema,
     replaces,
 )
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
@@ -187,9 +188,8 @@ class MemoryWriter:
         )
         stays = [old for old in _rows(held) if not self._is_done(old, complete=complete)]
         stays = [old for old in stays if not any(replaces(one, old) for one in new)]
-        schema = pa.schema([arrow_field(described(*one)) for one in COLUMNS.items()])
         records = tuple({name: getattr(row, name) for name in COLUMNS} for row in (*stays, *new))
-        self._store.tables[place] = MemoryTable(schema, records)
+        self._store.tables[place] = MemoryTable(rejected_schema(), records)
 
     def _is_done(self, old: RejectedRecord, *, complete: bool) -> bool:
         mine = (old.owner, old.stream) == (self._target.owner, self._target.stream)

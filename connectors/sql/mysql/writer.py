@@ -70,6 +70,7 @@ class MysqlStore:
         delete_aliased="DELETE t FROM",
         instant=_instant,
         instant_text=lambda name: f"concat({name}, '+00:00')",
+        text="CAST({} AS CHAR)".format,
     )
 
     def __init__(self, config: DatabaseConfig) -> None:
