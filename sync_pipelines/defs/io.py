@@ -15,9 +15,11 @@ from connectors import registry
 from connectors.contract import Batch, Destination, Encoding, Target, WriteMode
 from connectors.decode import decoded
 from connectors.errors import ConfigError
+from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.engine.plan import chosen_streams
+from sync_pipelines.engine.surroundings import open_destination
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.sync import Sync
 
@@ -35,7 +37,7 @@ class SyncedTables(dg.ConfigurableIOManager):
         sync = self._sync(context.asset_partition_key)
         metadata = context.definition_metadata
         (stream,) = chosen_streams(sync, Request(streams=(str(metadata["stream"]),)))
-        destination = _open(sync)
+        destination = _open(self.engine.open().catalog, sync)
         try:
             table = destination.read_table(sync.dataset, stream.table_name)
         finally:
@@ -60,7 +62,7 @@ class SyncedTables(dg.ConfigurableIOManager):
             complete=True,
             distinct=False,
         )
-        destination = _open(sync)
+        destination = _open(self.engine.open().catalog, sync)
         try:
             writer = destination.open(target, Encoding.ARROW)
             try:
@@ -78,9 +80,9 @@ class SyncedTables(dg.ConfigurableIOManager):
             return find_sync(db, catalog.secrets, key)
 
 
-def _open(sync: Sync) -> Destination:
+def _open(catalog: Catalog, sync: Sync) -> Destination:
     connection = sync.destination
     connector = registry.get(connection.connector)
     if connector.destination is None:
         raise ConfigError(f"{sync.key}'s destination {connection.name!r} cannot be read back")
-    return connector.open_destination(connection.config)
+    return open_destination(catalog, connection)

@@ -14,6 +14,7 @@ from sync_pipelines.gateway import (
     progress,
     reference,
     session,
+    sync_page,
     unsubscribing,
 )
 from sync_pipelines.gateway.api import (
@@ -49,6 +50,7 @@ ROUTERS = (
     session.router,
     pages.router,
     unsubscribing.router,
+    sync_page.router,
     oidc.router,
     reference.router,
     me.router,

@@ -11,6 +11,7 @@ from connectors.contract import Stream
 from connectors.cursors import cursor_candidates
 from connectors.described import storage_of
 from sync_pipelines.catalog.syncs import find_connection
+from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.gateway.api.connections import found_connection
 from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
 from sync_pipelines.gateway.identity import Caller, Operator
@@ -59,10 +60,10 @@ def check(connection_id: UUID, caller: OnceOperator) -> CheckTold:
     found = _opened(caller, connection_id)
     connector, said = registry.get(found.connector), CheckTold(ok=True)
     if connector.source is not None:
-        with closing(connector.open_source(found.config)) as source:
+        with closing(open_source(caller.catalog, found)) as source:
             said.source = source.check()
     if connector.destination is not None:
-        with closing(connector.open_destination(found.config)) as destination:
+        with closing(open_destination(caller.catalog, found)) as destination:
             said.destination = destination.check()
     return said
 
@@ -76,7 +77,7 @@ def discover(connection_id: UUID, caller: Operator) -> Streams:
 def discovered(caller: Caller, connection_id: UUID) -> list[Stream]:
     """What a connection's source offers now."""
     found = _opened(caller, connection_id)
-    with closing(registry.get(found.connector).open_source(found.config)) as source:
+    with closing(open_source(caller.catalog, found)) as source:
         return list(source.discover())
 
 
