@@ -4,12 +4,13 @@ Laws:
 
 * The token is taken before the first document is read, so that no change falls between.
 * A token is told only after the events before it were handed over.
+* A deletion is told with what came before it, never with a document that came after it.
 * A token that the server no longer has (its log is finite) costs a read of everything;
-  nothing is passed over in silence.
+  nothing is passed over in silence. What was deleted meanwhile, only a full read finds.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -20,6 +21,7 @@ from pymongo import errors
 
 from connectors.contract import Batch, Selection, State, SyncMode
 from connectors.errors import ConfigError
+from connectors.mongodb.documents import image
 from connectors.mongodb.session import (
     HISTORY_LOST,
     NO_CHANGE_STREAMS,
@@ -39,6 +41,35 @@ WAIT_MILLISECONDS = 500
 
 _WRITES = frozenset({"insert", "update", "replace"})
 _ENDS = frozenset({"drop", "rename", "dropDatabase", "invalidate"})
+
+
+@dataclass(slots=True)
+class Told:
+    """What events have told and no batch has brought yet."""
+
+    documents: list[Document] = field(default_factory=list)
+    gone: list[Any] = field(default_factory=list)
+    _known: set[bytes] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.documents) + len(self.gone)
+
+    def has_deleted(self, event: Document) -> bool:
+        """Whether the event is about a document that is told to be gone."""
+        return bool(self.gone) and _key_of(event) in self._known
+
+    def take(self, event: Document, at: datetime) -> None:
+        """Remember what the event tells."""
+        document = event.get("fullDocument")
+        if event["operationType"] == "delete":
+            self.gone.append(event["documentKey"]["_id"])
+            self._known.add(_key_of(event))
+        elif event["operationType"] in _WRITES and document is not None:
+            self.documents.append({**document, CHANGED_AT: at})
+
+
+def _key_of(event: Document) -> bytes:
+    return image(event.get("documentKey", {}), ["_id"])
 
 
 class LostError(Exception):
@@ -115,7 +146,7 @@ class Changes:
     def _changed(self, token: Any) -> Iterator[Batch]:
         """Events up to the moment at which the read began: a busy collection never ends."""
         until = self.session.now()
-        waiting: list[Document] = []
+        waiting = Told()
         at, told = until, None
         with self._watched(token) as stream:
             while True:
@@ -123,20 +154,22 @@ class Changes:
                 if event is None:
                     break
                 at = _moment(event["clusterTime"])
-                document = event.get("fullDocument")
                 if event["operationType"] in _ENDS:
                     raise LostError(f"the collection had a {event['operationType']}")
-                if event["operationType"] in _WRITES and document is not None:
-                    waiting.append({**document, CHANGED_AT: at})
+                if waiting.has_deleted(event):
+                    # The stream's token is past this event, which is not handed over yet.
+                    yield self._told(waiting, None)
+                    waiting = Told()
+                waiting.take(event, at)
                 if len(waiting) >= self.selection.batch_rows:
                     told = self._state(stream.resume_token, at)
-                    yield self._batch(waiting, told)
-                    waiting = []
+                    yield self._told(waiting, told)
+                    waiting = Told()
                 if at > until:
                     break
             last = self._state(stream.resume_token, at)
         if waiting:
-            yield self._batch(waiting, last)
+            yield self._told(waiting, last)
         elif told is None or told.value["token"] != last.value["token"]:
             yield Batch(data=self.shape.schema.empty_table(), state=last)
 
@@ -158,6 +191,10 @@ class Changes:
                 )
         except ConfigError as error:
             raise _lost(error, resumed=token is not None) from error
+
+    def _told(self, waiting: Told, state: State | None) -> Batch:
+        batch = self._batch(waiting.documents, state)
+        return replace(batch, deleted=self.shape.deleted(waiting.gone))
 
     def _batch(self, documents: list[Document], state: State | None) -> Batch:
         data, rejected = self.shape.table(documents)

@@ -10,7 +10,8 @@ from connectors.errors import ConfigError
 from connectors.mongodb.config import MongoConfig
 from connectors.mongodb.documents import table as table_of
 from connectors.mongodb.session import MongoSession, translated
-from connectors.mongodb.writer import MongoWriter, collection_name, known_schema
+from connectors.mongodb.state import collection_name, known_schema
+from connectors.mongodb.writer import MongoWriter
 
 
 def _now() -> datetime:

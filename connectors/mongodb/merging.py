@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 from pymongo import DeleteMany, InsertOne, ReplaceOne, UpdateMany
 
-from connectors.contract import Counts, Target, WriteMode
+from connectors import deleting
+from connectors.contract import Counts, Deletes, Target, WriteMode
 from connectors.mongodb.documents import Document, comparable, image
 from connectors.mongodb.session import translated
 
@@ -37,18 +38,10 @@ class Merge:
     _nth: Counter[bytes] = field(default_factory=Counter)
     _changed: set[Any] = field(default_factory=set)
 
-    @property
-    def keyed(self) -> bool:
-        """Whether a key decides which document a record is."""
-        return bool(self.target.primary_key) and self.target.write_mode is not WriteMode.APPEND
-
     def write(self, documents: Iterable[Document]) -> None:
         """Merge records, some at a time."""
         chunk: list[Document] = []
         for document in documents:
-            if self.keyed and any(document.get(part) is None for part in self.target.primary_key):
-                self.counts += Counts(processed=-1, rejected=1)
-                continue
             chunk.append({**document, "_id": self._identity(document)})
             if len(chunk) == _CHUNK:
                 self._write(chunk)
@@ -58,7 +51,7 @@ class Merge:
 
     def _identity(self, document: Document) -> Any:
         key, cursor = self.target.primary_key, self.target.cursor_field
-        if self.keyed:
+        if is_keyed(self.target):
             return key_of(document, key)
         if self.target.write_mode is WriteMode.REPLACE or not self.target.distinct:
             return document.get("_id") or ObjectId()
@@ -75,12 +68,12 @@ class Merge:
         wanted = {"_id": {"$in": [document["_id"] for document in chunk]}}
         with translated("writing"):
             found = list(self.collection.find(wanted, session=self.session))
-        present = {_hashed(one["_id"]): one for one in found}
+        present = {seen_of_id(one["_id"]): one for one in found}
         before = set(present)
         for document in chunk:
             self._meet(document, present)
         changes: list[Any] = []
-        for identity in {_hashed(document["_id"]): None for document in chunk}:
+        for identity in {seen_of_id(document["_id"]): None for document in chunk}:
             if identity in self._changed:
                 document = present[identity]
                 known = identity in before
@@ -93,7 +86,7 @@ class Merge:
 
     def _meet(self, document: Document, present: dict[Any, Document]) -> None:
         """Decide about one record; ``present`` becomes what the collection will hold."""
-        identity = _hashed(document["_id"])
+        identity = seen_of_id(document["_id"])
         old = present.get(identity)
         if old is None:
             self.counts += Counts(created=1)
@@ -101,7 +94,7 @@ class Merge:
             self._changed.add(identity)
             present[identity] = document
             return
-        if not self.keyed or not self._overwrites(document, old, identity):
+        if not is_keyed(self.target) or not self._overwrites(document, old, identity):
             return
         if identity not in self.touched:
             self.counts += Counts(updated=1)
@@ -126,21 +119,48 @@ class Merge:
         with translated("writing"):
             self.collection.delete_many({}, session=self.session)
 
-    def delete_unseen(self, seen: set[Any], *, at: str | None) -> int:
-        """Delete, or mark with ``at``, the documents that a complete read has not brought."""
-        alive = {} if at is None else {DELETED_AT: None}
+    def unseen(self, seen: set[Any]) -> list[Any]:
+        """The ``_id`` of each document, not yet marked, that a complete read has not brought."""
         with translated("writing"):
-            ids = [
-                one["_id"]
-                for one in self.collection.find(alive, {"_id": 1}, session=self.session)
-                if _hashed(one["_id"]) not in seen
-            ]
-            for start in range(0, len(ids), _CHUNK):
-                some = {"_id": {"$in": ids[start : start + _CHUNK]}}
-                mark = UpdateMany(some, {"$set": {DELETED_AT: at}})
-                change: Any = DeleteMany(some) if at is None else mark
+            found = self.collection.find(self._alive, {"_id": 1}, session=self.session)
+            return [one["_id"] for one in found if seen_of_id(one["_id"]) not in seen]
+
+    def present(self, ids: Sequence[Any]) -> list[Any]:
+        """Those of the ids that documents have, which are not yet marked."""
+        found: list[Any] = []
+        for start in range(0, len(ids), _CHUNK):
+            some = {**self._alive, "_id": {"$in": ids[start : start + _CHUNK]}}
+            with translated("writing"):
+                known = self.collection.find(some, {"_id": 1}, session=self.session)
+                found += [one["_id"] for one in known]
+        return found
+
+    @property
+    def _alive(self) -> Document:
+        return {DELETED_AT: None} if self.target.deletes is Deletes.SOFT else {}
+
+    def delete(self, ids: Sequence[Any], *, before: int, asks: bool, at: str) -> None:
+        """Delete these documents, or mark them with ``at``; `TooManyDeletesError` may say no.
+
+        ``before`` were deleted by earlier commits of the execution.
+        """
+        total = before + len(ids)
+        if asks and ids and deleting.asks(self.target, total):
+            with translated("counting"):
+                alive = self.collection.count_documents({DELETED_AT: None}, session=self.session)
+            deleting.refuse_many(self.target, deleted=total, left=alive - len(ids))
+        for start in range(0, len(ids), _CHUNK):
+            some = {"_id": {"$in": ids[start : start + _CHUNK]}}
+            mark = UpdateMany(some, {"$set": {DELETED_AT: at}})
+            change: Any = mark if self.target.deletes is Deletes.SOFT else DeleteMany(some)
+            with translated("writing"):
                 self.collection.bulk_write([change], session=self.session)
-        return len(ids)
+        self.counts += Counts(deleted=len(ids))
+
+
+def is_keyed(target: Target) -> bool:
+    """Whether a key decides which document a record is."""
+    return bool(target.primary_key) and target.write_mode is not WriteMode.APPEND
 
 
 def key_of(document: Document, key: Sequence[str]) -> Any:
@@ -150,11 +170,11 @@ def key_of(document: Document, key: Sequence[str]) -> Any:
     return {part: document[part] for part in key}
 
 
-def _hashed(identity: Any) -> Any:
+def seen_of_id(identity: Any) -> Any:
     """As a member of a set; numbers of two types that are equal to MongoDB are so here."""
     return image({"_id": identity}, ["_id"]) if isinstance(identity, dict) else identity
 
 
 def seen_of(document: Document, key: Sequence[str]) -> Any:
-    """What `Merge.delete_unseen` knows a record by."""
-    return _hashed(key_of(document, key))
+    """What `Merge.unseen` knows a record by."""
+    return seen_of_id(key_of(document, key))

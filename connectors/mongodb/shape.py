@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.contract import Rejection, Selection
 from connectors.described import arrow_schema
@@ -73,6 +74,17 @@ class Shape:
             Rejection(key=self._key(documents[row]), reason=reasons[row]) for row in sorted(reasons)
         )
         return data.filter(kept), rejected
+
+    def deleted(self, identities: Sequence[object]) -> pa.Table | None:
+        """Keys of documents that are gone; None if there are none, or ``_id`` is not the key.
+
+        One of another kind was never brought, and is left out.
+        """
+        if self.key != ("_id",) or not identities:
+            return None
+        array, _ = values.column(identities, self.kinds["_id"])
+        data = pa.Table.from_arrays([array], schema=pa.schema([self.schema.field("_id")]))
+        return data.filter(pc.is_valid(array))
 
     def _key(self, document: Document) -> str:
         return ", ".join(values.shown(document.get(part)) for part in self.key or ("_id",))

@@ -97,7 +97,8 @@ class MongoSource:
                 primary_key=("_id",),
                 cursor_field=CHANGED_AT,
                 ordered=True,
-                note="deleted documents are only seen by a full read",
+                tells_deletes=True,
+                note="deleted documents are told by their _id: let it be the key",
             )
         cursor = next((one for one in kinds if one.lower() in USUAL_CURSORS), None)
         if cursor is not None and kinds[cursor] is not Kind.INSTANT:

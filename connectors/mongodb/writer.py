@@ -9,18 +9,17 @@ Laws:
   collection is made anew, so that a state beside a dropped one stays void.
 """
 
-import json
-import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from connectors.arrow import evolved, field
+from connectors.arrow import Field, evolved, field
 from connectors.contract import (
     Batch,
     Committed,
@@ -28,6 +27,7 @@ from connectors.contract import (
     Deletes,
     Greatest,
     PgCopy,
+    Rejection,
     State,
     Target,
     WriteMode,
@@ -35,30 +35,31 @@ from connectors.contract import (
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError, EmptySourceError, TransientError
 from connectors.mongodb.documents import documents, refuse_names
-from connectors.mongodb.merging import DELETED_AT, Merge, seen_of
+from connectors.mongodb.merging import (
+    DELETED_AT,
+    Merge,
+    is_keyed,
+    key_of,
+    seen_of,
+    seen_of_id,
+)
+from connectors.mongodb.rejected import RejectedCollection
 from connectors.mongodb.session import MongoSession, translated
+from connectors.mongodb.state import (
+    StateDocument,
+    collection_name,
+    describe,
+    known_schema,
+    make,
+)
+from connectors.payload import readable, rejection
+from connectors.rejected import MOST_KEPT
+from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
+from connectors.sql.gone import Gone
 
 if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
-
-STATES, TABLES = "_sync_state", "_sync_tables"
-
-
-def collection_name(dataset: str, table: str) -> str:
-    """A dataset is a prefix."""
-    return f"{dataset}.{table}" if dataset else table
-
-
-def known_schema(session: MongoSession, name: str) -> pa.Schema | None:
-    """The columns of a collection that we have written; None if there is none."""
-    with translated("looking for the collection"):
-        found = session.collection(TABLES).find_one({"_id": name})
-        there = found and session.database.list_collection_names(filter={"name": name})
-    if not found or not there:
-        return None
-    schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(found["schema"]))
-    return schema
 
 
 class MongoWriter:
@@ -78,55 +79,48 @@ class MongoWriter:
                 f"{target.stream!r} has no primary key, so records cannot be upserted; "
                 "name key fields, or write with append or replace"
             )
-        self._deletes = upserts and target.complete and target.deletes is not Deletes.KEEP
+        self._deletes = target.heeds_deletes and target.complete
         appends = target.write_mode is WriteMode.APPEND
         self._once = self._replaces or (appends and not target.distinct)
-        self._arrived = plain_schema_of(target)
+        self._present = known_schema(session, self._name)
+        self._arrived = self._first_columns()
+        self._gone = Gone(target.primary_key)
+        self._rejections: list[Rejection] = []
+        self._aside = RejectedCollection(session, target)
         self._staged: list[tuple[int, int]] = []
         self._file: Any = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self._pending = Counts()
         self._seen: set[Any] = set()
         self._any_staged = False
         self._usable = True
-        self._id = {"owner": target.owner, "stream": target.stream, "dataset": target.dataset}
-        self._token, self._committed = self._open()
+        self._state = StateDocument(session, target)
+        self._committed = self._state.read(there=self._present is not None)
 
     @property
     def committed(self) -> Committed:
         """What is durable, seen from this execution; refreshed by every commit."""
         return self._committed
 
-    def _open(self) -> tuple[str | None, Committed]:
-        fresh = Committed(execution=self._target.execution)
-        with translated("reading the state"):
-            found = self._session.collection(STATES).find_one({"_id": self._id})
-        if found is None:
-            return None, fresh
-        if known_schema(self._session, self._name) is None:
-            return found["token"], fresh
-        state = None
-        if found["value"] is not None:
-            state = State(version=found["version"], value=json.loads(found["value"]))
-        known = Committed(
-            state=state,
-            execution=found["execution"],
-            finished=found["finished"],
-            counts=Counts(**found["counts"]),
-            committed_at=datetime.fromisoformat(found["committed_at"]),
-        )
-        resumed = known.resumed_by(self._target.execution, restart=self._target.restart)
-        return found["token"], resumed
-
     def write(self, batch: Batch) -> None:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
         if isinstance(batch.data, PgCopy):
             raise ContractError("MongoDB takes Arrow only")
-        data = plain_table(batch.data)
-        self._pending += Counts(rejected=len(batch.rejected))
-        if not data.num_rows:
-            return
+        self._reject(batch.rejected)
+        if batch.data.num_rows:
+            self._stage(plain_table(batch.data))
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone.add(plain_table(batch.deleted))
+
+    def _stage(self, data: pa.Table) -> None:
         refuse_names(data.schema, self._target.primary_key)
+        self._any_staged = True
+        self._require_key(data.schema)
+        data = self._with_key(data)
+        if self._target.shapes:
+            data = self._shape(data.schema).table(data)
+        if self._gone:
+            self._gone.bring_back(data)
         self._arrived = arrow_schema(evolved(self._arrived, data.schema))
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, data.schema) as stream:
@@ -134,7 +128,6 @@ class MongoWriter:
         raw = sink.getvalue()
         self._staged.append((self._file.tell(), raw.size))
         self._file.write(raw)
-        self._any_staged = True
         self._pending += Counts(processed=data.num_rows, bytes=data.nbytes)
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
@@ -147,17 +140,20 @@ class MongoWriter:
                 f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
             )
         self._usable = False
-        present = known_schema(self._session, self._name)
+        present = self._rechecked()
         schema = self._schema(present)
         self._refuse_emptying(present, finished=finished)
-        if present is None and (self._staged or finished):
-            self._make()
+        if present is None and (self._staged or self._gone or finished):
+            make(self._session, self._name)
+        if self._pending.rejected:
+            self._aside.require()
         with self._transaction() as session:
-            self._verify(session)
+            self._state.verify(session)
             counts = self._pending
-            if self._staged or finished:
+            if self._staged or self._gone or finished:
                 counts += self._merge(session, schema, finished=finished)
-                self._describe(session, schema)
+                describe(self._session, self._name, schema, within=session)
+            self._set_aside(session, finished=finished)
             committed = Committed(
                 state=self._committed.state if state is None else state,
                 execution=self._target.execution,
@@ -165,9 +161,11 @@ class MongoWriter:
                 counts=self._committed.counts + counts,
                 committed_at=self._clock(),
             )
-            token = self._write_state(session, committed)
-        self._token, self._committed = token, committed
-        self._staged, self._pending = [], Counts()
+            token = self._state.write(committed, session)
+        self._state.token, self._committed = token, committed
+        self._present = schema if self._staged or self._gone or finished else present
+        self._staged, self._pending, self._rejections = [], Counts(), []
+        self._gone.clear()
         self._file.seek(0)
         self._file.truncate()
         self._usable = True
@@ -182,11 +180,43 @@ class MongoWriter:
         if not self._usable:
             raise ContractError("this writer is closed, or a commit of it has failed; open another")
 
+    # The columns
+
+    def _first_columns(self) -> pa.Schema:
+        """The target's own columns, as the schema's policy lets them be."""
+        self._arrived = pa.schema([])
+        first = plain_schema_of(self._target)
+        if not self._target.shapes:
+            return first
+        if self._present is not None and self._target.schema_policy is SchemaPolicy.FREEZE:
+            refuse_vanished(self._present, first, ours=(DELETED_AT,))
+        return arrow_schema(self._shape(first).schema(first))
+
+    def _shape(self, arriving: pa.Schema) -> Shape:
+        return shaped(
+            self._present,
+            self._arrived,
+            arriving,
+            policy=self._target.schema_policy,
+            on_conflict=self._target.on_conflict,
+            fixed=self._target.fixed,
+        )
+
+    def _rechecked(self) -> pa.Schema | None:
+        """The columns as they are now; what was shaped for others is of no use."""
+        present = known_schema(self._session, self._name)
+        if self._target.shapes and self._staged and present != self._present:
+            raise TransientError(
+                f"collection {self._name!r} was changed while this execution was writing; "
+                "nothing of it was committed"
+            )
+        return present
+
     # The commit
 
     def _schema(self, present: pa.Schema | None) -> pa.Schema:
         arriving = self._arrived
-        if self._deletes and self._target.deletes is Deletes.SOFT:
+        if self._target.heeds_deletes and self._target.deletes is Deletes.SOFT:
             arriving = arriving.append(field(DELETED_AT, pa.timestamp("us", "UTC")))
         return arrow_schema(evolved(pa.schema([]) if present is None else present, arriving))
 
@@ -202,15 +232,6 @@ class MongoWriter:
                 f"{self._target.stream!r} came back empty, and writing that would empty "
                 f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
             )
-
-    def _make(self) -> None:
-        with translated("making the collection"):
-            self._session.collection(TABLES).delete_one({"_id": self._name})
-            if self._name not in self._session.database.list_collection_names():
-                self._session.database.create_collection(self._name)
-            for name in (STATES, TABLES):
-                if name not in self._session.database.list_collection_names():
-                    self._session.database.create_collection(name)
 
     @contextmanager
     def _transaction(self) -> Iterator["ClientSession | None"]:
@@ -228,15 +249,6 @@ class MongoWriter:
                 if session.in_transaction:
                     session.abort_transaction()
 
-    def _verify(self, session: "ClientSession | None") -> None:
-        with translated("reading the state"):
-            found = self._session.collection(STATES).find_one({"_id": self._id}, session=session)
-        if (None if found is None else found["token"]) != self._token:
-            raise TransientError(
-                f"the state of {self._target.stream!r} was moved while this execution was "
-                "writing; nothing of it was committed"
-            )
-
     def _merge(
         self, session: "ClientSession | None", schema: pa.Schema, *, finished: bool
     ) -> Counts:
@@ -246,17 +258,56 @@ class MongoWriter:
         if self._replaces:
             merge.clear()
         fields = {one.name: one for one in schema}
+        gone = self._gone_ids(fields)
         for offset, size in self._staged:
             self._file.seek(offset)
             data = pa.ipc.open_stream(self._file.read(size)).read_all()
-            self._require_key(data.schema)
-            merge.write(self._remembered(documents(data, fields)))
+            merge.write(self._remembered(documents(data, fields), gone))
+        ids = merge.present(list(gone.values()))
         if self._deletes and finished:
-            soft = self._target.deletes is Deletes.SOFT
-            at = self._clock().astimezone(UTC).replace(tzinfo=None)
-            mark = at.isoformat(timespec="microseconds") + "Z" if soft else None
-            merge.counts += Counts(deleted=merge.delete_unseen(self._seen, at=mark))
+            known = {seen_of_id(one) for one in ids}
+            ids += [one for one in merge.unseen(self._seen) if seen_of_id(one) not in known]
+        at = self._clock().astimezone(UTC).replace(tzinfo=None)
+        merge.delete(
+            ids,
+            before=self._committed.counts.deleted,
+            # Where nothing came at all, the tenant has allowed the source to be empty.
+            asks=self._any_staged or not self._target.allow_empty,
+            at=at.isoformat(timespec="microseconds") + "Z",
+        )
         return merge.counts
+
+    def _gone_ids(self, fields: Mapping[str, Field]) -> dict[Any, Any]:
+        """The ``_id`` of each record that is gone, by what it is known by."""
+        keys, key = self._gone.keys(), self._target.primary_key
+        found = () if keys is None else documents(keys, fields)
+        return {seen_of(one, key): key_of(one, key) for one in found}
+
+    def _set_aside(self, session: "ClientSession | None", *, finished: bool) -> None:
+        """Write what this commit rejects where the tenant finds it."""
+        self._aside.put(
+            self._rejections,
+            self._pending.rejected - len(self._rejections),
+            at=self._clock(),
+            complete=finished and self._target.complete,
+            within=session,
+        )
+
+    def _with_key(self, data: pa.Table) -> pa.Table:
+        """The records that a key tells from others; those without one are rejected."""
+        key = self._target.primary_key
+        nulls = [pc.is_null(data.column(name)) for name in key]
+        if not is_keyed(self._target) or not any(pc.any(one).as_py() for one in nulls):
+            return data
+        lacking: Any = reduce(pc.or_, nulls)
+        reason = f"its key ({', '.join(key)}) is NULL, so it cannot be told from others"
+        lost = readable(data.filter(lacking))
+        self._reject([rejection(record, key, reason) for record in lost])
+        return data.filter(pc.invert(lacking))
+
+    def _reject(self, rejected: Sequence[Rejection]) -> None:
+        self._pending += Counts(rejected=len(rejected))
+        self._rejections += rejected[: max(0, MOST_KEPT - len(self._rejections))]
 
     def _require_key(self, schema: pa.Schema) -> None:
         for name in self._target.primary_key:
@@ -266,37 +317,17 @@ class MongoWriter:
                     f"there are: {', '.join(schema.names)}"
                 )
 
-    def _remembered(self, found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _remembered(
+        self, found: Iterator[dict[str, Any]], gone: Mapping[Any, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The documents, without those that came before the source said they are gone."""
         for document in found:
-            if self._deletes:
-                self._seen.add(seen_of(document, self._target.primary_key))
+            if self._deletes or gone:
+                known_by = seen_of(document, self._target.primary_key)
+                if known_by in gone:
+                    continue
+                self._seen.add(known_by)
             yield document
-
-    def _describe(self, session: "ClientSession | None", schema: pa.Schema) -> None:
-        described = {"_id": self._name, "schema": schema.serialize().to_pybytes()}
-        with translated("describing the collection"):
-            self._session.collection(TABLES).replace_one(
-                {"_id": self._name}, described, upsert=True, session=session
-            )
-
-    def _write_state(self, session: "ClientSession | None", committed: Committed) -> str:
-        state, token = committed.state, secrets.token_hex(8)
-        at = committed.committed_at
-        document = {
-            "_id": self._id,
-            "execution": committed.execution,
-            "finished": committed.finished,
-            "version": None if state is None else state.version,
-            "value": None if state is None else json.dumps(dict(state.value)),
-            "counts": asdict(committed.counts),
-            "committed_at": None if at is None else at.isoformat(),
-            "token": token,
-        }
-        with translated("writing the state"):
-            self._session.collection(STATES).replace_one(
-                {"_id": self._id}, document, upsert=True, session=session
-            )
-        return token
 
 
 def plain_schema_of(target: Target) -> pa.Schema:

@@ -29,6 +29,8 @@ class SyncConfig(dg.Config):
     window_start: str | None = None
     window_end: str | None = None
     allow_empty: bool = False
+    redrive: bool = False
+    confirm_deletes: bool = False
 
     def request(self) -> Request:
         """The same in the engine's words."""
@@ -38,6 +40,8 @@ class SyncConfig(dg.Config):
             window_start=self.window_start,
             window_end=self.window_end,
             allow_empty=self.allow_empty,
+            redrive=self.redrive,
+            confirm_deletes=self.confirm_deletes,
         )
 
 

@@ -15,7 +15,7 @@ from connectors.contract import Batch, Encoding, Selection, SyncMode, WriteMode
 from connectors.errors import ConfigError, TransientError
 from connectors.mongodb.merging import Merge
 from connectors.mongodb.session import MongoSession
-from connectors.mongodb.writer import MongoWriter
+from connectors.mongodb.state import StateDocument
 from connectors.testing.rows import row, table
 from connectors.testing.writing import APPEND, UPSERT, put, put_tables, seen, state, writing
 from tests.contract.mongodb_system import Mongo
@@ -79,7 +79,7 @@ def test_without_transactions_a_crash_before_the_state_doubles_nothing(
         MongoSession, "has_transactions", new_callable=PropertyMock, return_value=False
     )
     with lone, closing(there.destination()) as destination:
-        dying = patch.object(MongoWriter, "_write_state", side_effect=TransientError("power cut"))
+        dying = patch.object(StateDocument, "write", side_effect=TransientError("power cut"))
         with dying, pytest.raises(TransientError, match="power"):
             put(destination, to, row(1), row(2), mark="two")
         between = (ids(there), seen(destination, to).state)

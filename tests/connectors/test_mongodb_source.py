@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,13 +13,26 @@ import pyarrow as pa
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from connectors.contract import Batch, Encoding, Selection, Source, State, SyncMode
+from connectors.contract import (
+    Batch,
+    Committed,
+    Deletes,
+    Destination,
+    Encoding,
+    Selection,
+    Source,
+    State,
+    SyncMode,
+    Target,
+)
 from connectors.errors import ConfigError, TransientError
 from connectors.mongodb.config import MongoConfig
+from connectors.testing.writing import UPSERT, writing
 from tests.contract.mongodb_system import Mongo
 
 pytest_plugins = ["tests.servers.stores"]
 
+MERGED = replace(UPSERT, primary_key=("_id",), cursor_field="_changed_at", deletes=Deletes.HARD)
 AT = datetime(2024, 3, 1, 12, 0, 0, 123000, UTC)
 
 
@@ -138,6 +152,50 @@ def test_a_change_stream_goes_on_from_its_token(watched: Mongo) -> None:
     assert rows(third) == []
     times = [row["_changed_at"] for row in (*rows(first), *rows(second))]
     assert times[0] < times[2] < times[3]
+
+
+def test_a_change_stream_tells_what_is_deleted(watched: Mongo) -> None:
+    orders = watched.database["orders"]
+    with closing(watched.source()) as source:
+        first = read(source, "orders")
+        orders.insert_one({"_id": 3, "n": 3})
+        orders.delete_many({"_id": {"$in": [1, 3]}})
+        second = read(source, "orders", state_of(first))
+        third = read(source, "orders", state_of(second))
+
+    assert source.stream("orders").tells_deletes
+    assert [row["_id"] for row in rows(second)] == [3]
+    assert gone(second) == [[1, 3]]
+    assert gone(third) == []
+
+
+def test_a_document_that_is_deleted_and_comes_back_is_there_in_the_end(watched: Mongo) -> None:
+    orders = watched.database["orders"]
+    second = replace(MERGED, execution="second")
+    with closing(watched.source()) as source, closing(watched.destination()) as destination:
+        first = read(source, "orders")
+        move(destination, replace(MERGED, schema=source.stream("orders").schema), first)
+        orders.delete_one({"_id": 1})
+        orders.insert_one({"_id": 1, "n": 11})
+        orders.delete_one({"_id": 2})
+        later = read(source, "orders", state_of(first))
+        done = move(destination, replace(second, schema=source.stream("orders").schema), later)
+
+    assert gone(later) == [[1], [2]]
+    assert later[0].state is None
+    assert [(one["_id"], one["n"]) for one in watched.database["shop.orders"].find()] == [(1, 11)]
+    assert done.counts.deleted == 1
+
+
+def gone(batches: list[Batch]) -> list[list[Any]]:
+    return [one.deleted.column("_id").to_pylist() for one in batches if one.deleted is not None]
+
+
+def move(destination: Destination, to: Target, batches: list[Batch]) -> Committed:
+    with writing(destination, to) as writer:
+        for batch in batches:
+            writer.write(batch)
+        return writer.commit(state_of(batches), finished=True)
 
 
 def test_a_change_during_the_first_read_is_not_lost(watched: Mongo) -> None:

@@ -15,16 +15,19 @@ from connectors.contract import (
     Batch,
     Committed,
     Encoding,
+    Rejection,
     Selection,
     Source,
     SyncMode,
     WriteMode,
 )
 from connectors.errors import AuthError, ConfigError, ContractError, TransientError
+from connectors.rejected import read_rejected
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.mysql.session import MysqlSession
 from connectors.sql.mysql.writer import MysqlStore
-from connectors.testing.rows import row, table
+from connectors.sql.state import StateTable
+from connectors.testing.rows import SCHEMA, row, table
 from connectors.testing.writing import UPSERT, put, put_tables, state, writing
 from tests.contract.mysql_system import Mariadb
 
@@ -297,6 +300,35 @@ def test_a_duplicate_is_told_without_the_value(there: Mariadb) -> None:
         session.execute("INSERT INTO one VALUES ('confidential')", "writing")
 
     assert "confidential" not in str(refused.value)
+
+
+@pytest.mark.parametrize("keyless", [False, True])
+def test_a_failed_commit_of_the_first_rejected_record_leaves_nothing(
+    there: Mariadb, keyless: bool
+) -> None:
+    """R56: making the table ``_rejected`` commits here, so it comes before the data."""
+    lost = pa.Table.from_pylist([{"id": None, "note": "lost"}], schema=SCHEMA)
+    bad = () if keyless else (Rejection(key="7", reason="bad"),)
+    data = pa.concat_tables([table(row(2)), lost]) if keyless else table(row(2))
+    with closing(there.destination()) as destination:
+        put(destination, UPSERT, row(1), mark="one")
+        with (
+            writing(destination, replace(UPSERT, execution="second")) as writer,
+            patch.object(StateTable, "write", side_effect=TransientError("the server went away")),
+        ):
+            writer.write(Batch(data=data, rejected=bad))
+            with pytest.raises(TransientError):
+                writer.commit(state("two"), finished=True)
+        left = [record["id"] for record in there.records("shop", "orders") or []]
+        before = read_rejected(destination, "shop", owner=UPSERT.owner)
+
+        with writing(destination, replace(UPSERT, execution="second")) as writer:
+            writer.write(Batch(data=data, rejected=bad))
+            writer.commit(state("two"), finished=True)
+
+        assert (left, list(before)) == ([1], [])
+        assert len(read_rejected(destination, "shop", owner=UPSERT.owner)) == 1
+    assert len(there.records("shop", "orders") or []) == 2
 
 
 def test_a_commit_on_a_killed_connection_leaves_nothing(there: Mariadb) -> None:

@@ -1,5 +1,6 @@
 """The definitions run inside this process, on a real catalog and real databases."""
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from random import Random
 
@@ -13,9 +14,10 @@ from sync_pipelines.catalog import executions
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.definitions import defs
 from sync_pipelines.defs import resources
+from sync_pipelines.defs.assets import SyncConfig
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.run import Engine
-from sync_pipelines.model.execution import Status, Trigger
+from sync_pipelines.model.execution import Request, Status, Trigger
 from sync_pipelines.model.sync import SyncStream
 from tests.world import World, make_catalog
 
@@ -148,6 +150,18 @@ def test_launchpad_config_reaches_the_engine(world, instance, sync):
     assert request.full
     assert request.streams == ("orders",)
     assert newest(world, sync).counts.processed == 3
+
+
+def test_what_a_trigger_may_ask_for_a_person_may_ask_for_in_the_launchpad() -> None:
+    every = {name: field.annotation for name, field in SyncConfig.model_fields.items()}
+    asked = SyncConfig(redrive=True, confirm_deletes=True, allow_empty=True, full=True)
+
+    known = {one.name for one in fields(Request)}
+
+    assert set(every) == known - {"into"}
+    assert asked.request() == Request(
+        redrive=True, confirm_deletes=True, allow_empty=True, full=True
+    )
 
 
 def test_the_schedule_requests_one_run_for_what_is_due(world, instance, sync):
