@@ -21,6 +21,7 @@ class Gone:
         self._key = tuple(key)
         self._found: dict[tuple[Any, ...], None] = {}
         self._schema: pa.Schema | None = None
+        self._staging: Staging | None = None
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -48,16 +49,24 @@ class Gone:
         return pa.Table.from_pylist(rows, schema=self._schema)
 
     def staged(self, store: Store, plan: Plan) -> TableName | None:
-        """A table of the keys, that ends with the commit; None if there are none."""
+        """A table of the keys, which the next commit fills anew; None if there are none."""
         keys = self.keys()
         if keys is None:
             return None
-        name = TableName(table=f"_gone_{secrets.token_hex(4)}")
-        staging = Staging(name=name, plan=chosen(plan, self._key), direct=False)
         store.begin(arrow=True)
-        store.create(name, staging.plan, (), kind=Kind.STAGED)
+        staging = self._emptied(store, chosen(plan, self._key))
         store.stage(staging, keys)
-        return name
+        return staging.name
+
+    def _emptied(self, store: Store, plan: Plan) -> Staging:
+        """It is kept, and not staged like records, because keys are looked up in it."""
+        if self._staging is not None and self._staging.plan == plan:
+            store.execute(f"DELETE FROM {self._staging.name.sql}")
+            return self._staging
+        name = TableName(table=f"_gone_{secrets.token_hex(4)}")
+        store.create(name, plan, (), kind=Kind.KEPT)
+        self._staging = Staging(name=name, plan=plan, direct=False)
+        return self._staging
 
     def _tuples(self, keys: pa.Table) -> list[tuple[Any, ...]]:
         columns = [keys.column(name).to_pylist() for name in self._key]

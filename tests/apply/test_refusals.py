@@ -91,8 +91,12 @@ WRONG = {
     ),
     "no URL": (in_connections("shop: {connector: database} #!"), "config.url: Field required"),
     "a wrong URL": (
-        in_connections("shop:\n    connector: database\n    config:\n      url: mysql://h/d #!"),
+        in_connections("shop:\n    connector: database\n    config:\n      url: oracle://h/d #!"),
         "a URL must start with one of postgresql://",
+    ),
+    "a MySQL URL without a user": (
+        in_connections("shop:\n    connector: database\n    config:\n      url: mysql://h/d #!"),
+        "config.url: Value error, write mysql://user:password@host:3306/database",
     ),
     "an unknown option": (
         in_connections(

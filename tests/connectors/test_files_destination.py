@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import registry
-from connectors.contract import Batch, Destination, Encoding, State
+from connectors.contract import Batch, Destination, Encoding, Rejection, State
 from connectors.errors import ConfigError, TransientError
 from connectors.files.config import FilesConfig
 from connectors.files.destination import FilesDestination, open_destination
 from connectors.files.local import LocalStore
 from connectors.files.manifest import directory
+from connectors.rejected import read_rejected
 from connectors.testing.rows import row, table
 from connectors.testing.writing import APPEND, DATASET, REPLACE, TABLE, UPSERT, put, seen
 
@@ -83,6 +84,50 @@ def test_an_execution_that_dies_at_its_commit_is_done_exactly_once(
     found = destination_in(tmp_path).read_table(DATASET, TABLE).to_pylist()
     assert sorted(record["id"] for record in found) == [1, 2]
     assert seen(destination_in(tmp_path), second).state.watermark == "two"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the manifest", "after it"])
+def test_rejected_records_are_there_with_the_manifest_or_not_at_all(
+    tmp_path: Path, after: bool
+) -> None:
+    """R63."""
+    dying = dying_in(tmp_path, after=after)
+    with closing(dying.open(UPSERT, Encoding.ARROW)) as writer:
+        writer.write(Batch(data=table(row(1)), rejected=(Rejection(key="7", reason="bad"),)))
+        with pytest.raises(Killed):
+            writer.commit(None, finished=True)
+
+    found = read_rejected(destination_in(tmp_path), DATASET, owner=UPSERT.owner)
+
+    assert [one.key for one in found] == (["7"] if after else [])
+
+
+def test_a_commit_of_nothing_but_rejected_records_is_no_end(tmp_path: Path) -> None:
+    """The first one has no table to merge into."""
+    with closing(destination_in(tmp_path).open(UPSERT, Encoding.ARROW)) as writer:
+        bad = Rejection(key="7", reason="bad")
+        writer.write(Batch(data=table(row(1)).slice(0, 0), rejected=(bad,)))
+        writer.commit(State(version=1, value={"watermark": "one"}))
+        writer.write(Batch(data=table(row(1))))
+        done = writer.commit(None, finished=True)
+
+    assert (done.counts.created, done.counts.rejected) == (1, 1)
+    assert len(read_rejected(destination_in(tmp_path), DATASET, owner=UPSERT.owner)) == 1
+
+
+def test_what_was_rejected_goes_with_a_whole_read_that_brings_nothing(tmp_path: Path) -> None:
+    whole = replace(UPSERT, complete=True)
+    with closing(destination_in(tmp_path).open(whole, Encoding.ARROW)) as writer:
+        bad = Rejection(key="7", reason="bad")
+        writer.write(Batch(data=table(row(1)).slice(0, 0), rejected=(bad,)))
+        writer.commit(None, finished=True)
+
+    with closing(
+        destination_in(tmp_path).open(replace(whole, execution="second"), Encoding.ARROW)
+    ) as writer:
+        writer.commit(None, finished=True)
+
+    assert not read_rejected(destination_in(tmp_path), DATASET, owner=UPSERT.owner)
 
 
 def test_a_retried_commit_writes_the_same_object_again(tmp_path: Path) -> None:
