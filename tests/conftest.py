@@ -13,6 +13,9 @@ from sqlalchemy import URL, make_url
 
 from sync_pipelines.runtime.postgres import discard, embedded
 
+# The shipped suites explain their failures as any other test does.
+pytest.register_assert_rewrite("connectors.testing")
+
 
 @pytest.fixture(scope="session")
 def postgres_server(worker_home: Path) -> Iterator[str]:

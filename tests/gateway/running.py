@@ -14,7 +14,7 @@ from fastapi import FastAPI
 def listening(app: FastAPI) -> Iterator[str]:
     """The URL of an application, for as long as it is wanted."""
     where = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, kwargs={"sockets": [where]}, daemon=True)
     thread.start()
