@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.contract import Batch, Selection
 from connectors.described import arrow_schema
@@ -120,7 +121,7 @@ class Reader:
         if name == MODIFIED_AT:
             return pa.repeat(pa.scalar(found.modified_at, pa.timestamp("us", "UTC")), rows)
         assert name == ROW
-        numbers: Any = pa.compute.add(piece.numbers, before)
+        numbers: Any = pc.add(piece.numbers, before)
         return numbers
 
 

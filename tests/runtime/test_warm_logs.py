@@ -35,9 +35,13 @@ print("after", flush=True)
 
 @pytest.fixture
 def speaker(tmp_path):
-    """A process that prints inside and outside a step, and waits for a line before its end."""
+    """A process that prints inside and outside a step, and waits for a line before its end.
+
+    Its Python holds back what it prints, as it does by itself wherever its output is a pipe.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,13 +2,15 @@
 
 Dagster's own manager starts four processes a step for that: two that read the files and two
 that watch those. Here a thread of the run's process reads them. The process writes to the
-files directly: what it printed before it was killed is in them, whatever became of the thread.
+files directly, line by line: what it printed before it was killed is in them, whatever became of
+the thread.
 """
 
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, Self
@@ -58,8 +60,26 @@ class WarmLogManager(LocalComputeLogManager):
                 ensure_file(str(path))
                 stack.enter_context(_passing_on(path, stream))
                 stack.enter_context(redirect_to_file(stream, str(path)))
+                stack.enter_context(_line_by_line(stream))
             yield CapturedLogContext(log_key)
         touch_file(self.complete_artifact_path(log_key))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _line_by_line(stream: IO[str]) -> Iterator[None]:
+    """Write every line as soon as it is whole, until the block ends.
+
+    Python holds back what goes to a pipe until there is much of it: a kill would lose that, and
+    what a child prints would stand before what was said first.
+    """
+    if not isinstance(stream, TextIOWrapper) or stream.line_buffering:
+        yield
+        return
+    stream.reconfigure(line_buffering=True)
+    try:
+        yield
+    finally:
+        stream.reconfigure(line_buffering=False)
 
 
 @contextmanager
