@@ -10,7 +10,8 @@ So data and state cannot move together. What holds instead:
   the source had.
 
 After the last good run the table is what the source is. Counts may leave out what an
-attempt that died had already written.
+attempt that died had already written. Rejected records are counted, and not kept in
+``_rejected``; whatever else a sync may ask for and the API cannot do is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.contract import Encoding, Selection, SyncMode, Target, WriteMode, Writer
+from connectors.contract import (
+    Encoding,
+    Selection,
+    SyncMode,
+    Target,
+    WriteMode,
+    Writer,
+)
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
 from connectors.http.addresses import Resolve, system_resolve
@@ -31,11 +39,47 @@ from connectors.providers.supabase_source import SupabaseSource
 from connectors.providers.supabase_writer import SupabaseWriter
 from connectors.rest.source import open_client
 from connectors.rest.spec import Api
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from connectors.surroundings import Surroundings
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _refuse_what_is_ignored(target: Target) -> None:
+    """`ConfigError` for the first thing that is asked for and would not be done.
+
+    Deletes that the source tells are refused when they come: a read of a window asks for
+    deletes like every other of its sync, and rightly deletes nothing.
+    """
+    asked = (
+        (
+            target.write_mode is not WriteMode.UPSERT,
+            f"write_mode {target.write_mode}: through its API a Supabase project takes upsert only",
+        ),
+        (
+            target.schema_policy is not SchemaPolicy.EVOLVE,
+            f"schema_policy {target.schema_policy}: through its API the columns of a Supabase "
+            "project cannot be compared with those that arrive",
+        ),
+        (
+            target.on_conflict is not OnConflict.FAIL,
+            f"on_conflict {target.on_conflict}: through its API no column is added to a "
+            "Supabase project",
+        ),
+        (
+            bool(target.redriven),
+            "rejected records cannot be sent through again: through its API a Supabase project "
+            "keeps none",
+        ),
+    )
+    for refused, reason in asked:
+        if refused:
+            raise ConfigError(
+                f"{target.stream!r}: {reason}; the connector database, given the database of the "
+                "project, takes it"
+            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,14 +107,10 @@ class SupabaseDestination:
         return (Encoding.ARROW,)
 
     def open(self, target: Target, encoding: Encoding) -> Writer:
-        """Look at the table, and at its state."""
+        """Look at the table, and at its state; `ConfigError` for what the API cannot do."""
         if encoding is not Encoding.ARROW:
             raise ContractError(f"this destination does not speak {encoding}")
-        if target.write_mode is not WriteMode.UPSERT:
-            raise ConfigError(
-                f"write_mode {target.write_mode}: through its API a Supabase project takes upsert "
-                "only; give the connection a database, and it takes every mode"
-            )
+        _refuse_what_is_ignored(target)
         if not target.primary_key:
             raise ConfigError(
                 f"{target.stream!r} has no primary key, so records cannot be upserted; "

@@ -17,8 +17,9 @@ from connectors.contract import (
     State,
     Target,
 )
+from connectors.deleting import refuse_many
 from connectors.described import arrow_schema
-from connectors.errors import ContractError, EmptySourceError
+from connectors.errors import ConfigError, ContractError, EmptySourceError
 from connectors.http.client import HttpClient
 from connectors.late import pa
 from connectors.providers.supabase_rows import (
@@ -66,6 +67,13 @@ class SupabaseWriter:
         self._check_usable()
         if isinstance(batch.data, PgCopy):
             raise ContractError("Supabase is written from Arrow, and was given pgcopy")
+        told = batch.deleted is not None and batch.deleted.num_rows > 0
+        if told and self._target.heeds_deletes:
+            raise ConfigError(
+                f"{self._target.stream!r} tells which records are gone, and through its API a "
+                "Supabase project does not take that; set deletes keep, or write with the "
+                "connector database"
+            )
         self._rejected += len(batch.rejected)
         if batch.data.num_rows:
             self._staged.append(batch.data)
@@ -80,9 +88,9 @@ class SupabaseWriter:
         found = self._table.state()
         if (found and found.token) != (self._known and self._known.token):
             raise self._table.lost(found)
-        counts = self._upserted()
-        if finished and (self._soft or self._hard):
-            counts += self._without_missing()
+        # Before anything is sent: what is refused changes nothing.
+        missing = self._missing() if finished and (self._soft or self._hard) else ()
+        counts = self._upserted() + self._without(missing)
         committed = Committed(
             state=self._committed.state if state is None else state,
             execution=self._target.execution,
@@ -174,20 +182,30 @@ class SupabaseWriter:
 
     # Deletes
 
-    def _without_missing(self) -> Counts:
-        """Remove or mark what the whole read did not bring."""
+    def _missing(self) -> Sequence[Key]:
+        """What the whole read did not bring; raises if that is too much to delete unasked."""
         key = self._target.primary_key
+        for table in self._staged:
+            keys = (row.key for row in rows_of(table, key))
+            self._met.update(canonical(one) for one in keys if None not in one)
         there = self._table.keys(alive=self._soft)
         missing = [
             tuple(row[name] for name in key)
             for row in there
             if plain_key(row, key) not in self._met
         ]
-        if missing and not self._met and not self._target.allow_empty:
-            raise EmptySourceError(
-                f"{self._target.stream!r} came back empty, and {self._target.table!r} is not; "
-                "if it is meant, allow empty sources for this sync"
-            )
+        if missing and not self._met:
+            if not self._target.allow_empty:
+                raise EmptySourceError(
+                    f"{self._target.stream!r} came back empty, and {self._target.table!r} is not; "
+                    "if it is meant, allow empty sources for this sync"
+                )
+            return missing
+        refuse_many(self._target, deleted=len(missing), left=len(self._met))
+        return missing
+
+    def _without(self, missing: Sequence[Key]) -> Counts:
+        """Remove or mark these."""
         if self._soft:
             self._table.mark(missing, self._clock())
         else:

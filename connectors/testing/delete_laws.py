@@ -9,6 +9,7 @@ import pytest
 
 from connectors.contract import Batch, Deletes, Destination, Target, WriteMode
 from connectors.errors import TooManyDeletesError
+from connectors.testing.features import Feature
 from connectors.testing.rows import SCHEMA, Row, row, table
 from connectors.testing.writing import (
     DATASET,
@@ -55,6 +56,7 @@ class ToldDeleteLaws(Opened):
     def test_what_the_source_says_is_gone_goes(
         self, system: DestinationSystem, destination: Destination, deletes: Deletes
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         put(destination, TOLD, row(1), row(2), row(3))
         second = replace(TOLD, execution="second", deletes=deletes)
 
@@ -72,6 +74,7 @@ class ToldDeleteLaws(Opened):
     def test_a_record_that_is_gone_after_it_came_is_gone_and_one_that_came_after_is_there(
         self, system: DestinationSystem, destination: Destination, deletes: Deletes
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         put(destination, TOLD, row(1))
         second = replace(TOLD, execution="second", deletes=deletes)
 
@@ -84,6 +87,7 @@ class ToldDeleteLaws(Opened):
     def test_a_record_that_is_gone_and_comes_again_later_is_there(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         soft = replace(TOLD, deletes=Deletes.SOFT)
         put(destination, soft, row(1), row(2))
         tell(destination, replace(soft, execution="second"), told(1))
@@ -95,6 +99,7 @@ class ToldDeleteLaws(Opened):
     def test_nothing_is_gone_before_the_commit(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         hard = replace(TOLD, deletes=Deletes.HARD)
         put(destination, hard, row(1), row(2))
 
@@ -106,6 +111,7 @@ class ToldDeleteLaws(Opened):
     def test_a_first_load_with_deletions_has_what_is_left(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         hard = replace(TOLD, deletes=Deletes.HARD)
 
         tell(destination, hard, told(2, rows=(row(1), row(2), row(3))))
@@ -125,6 +131,7 @@ class ToldDeleteLaws(Opened):
     def test_deletions_of_several_commits_are_held_against_the_dataset_together(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.TOLD_DELETES)
         hard = replace(TOLD, deletes=Deletes.HARD)
         put(destination, hard, *(row(n) for n in range(1, 51)))
 

@@ -24,6 +24,10 @@ class Feature(StrEnum):
     JSON_BYTES = "json_bytes"
     ENDLESS_DECIMALS = "endless_decimals"
     DROP = "drop"
+    SCHEMA_POLICY = "schema_policy"
+    VARIANT = "variant"
+    REJECTED = "rejected"
+    TOLD_DELETES = "told_deletes"
 
 
 class Lacking:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from connectors.contract import Batch, Destination, Rejection, Target
 from connectors.payload import NO_KEY
 from connectors.rejected import RejectedRecord, read_rejected
+from connectors.testing.features import Feature
 from connectors.testing.rows import SCHEMA, row, table
 from connectors.testing.writing import (
     DATASET,
@@ -37,6 +38,7 @@ class RejectedLaws(Opened):
     def test_a_rejected_record_is_kept_with_its_key_reason_and_content(
         self, system: DestinationSystem, destination: Destination, usual: Target
     ) -> None:
+        self.needs(Feature.REJECTED)
         with writing(destination, usual) as writer:
             writer.write(Batch(data=table(row(1)), rejected=(BAD,)))
             done = writer.commit(None, finished=True)
@@ -51,6 +53,7 @@ class RejectedLaws(Opened):
 
     def test_it_is_kept_with_the_commit_and_not_before(self, destination: Destination) -> None:
         """A record that is read again after a crash is not there twice."""
+        self.needs(Feature.REJECTED)
         with writing(destination, UPSERT) as writer:
             writer.write(Batch(data=table(row(1)), rejected=(BAD,)))
 
@@ -59,6 +62,7 @@ class RejectedLaws(Opened):
     def test_a_batch_of_nothing_but_rejected_records_keeps_them(
         self, destination: Destination
     ) -> None:
+        self.needs(Feature.REJECTED)
         with writing(destination, UPSERT) as writer:
             writer.write(Batch(data=SCHEMA.empty_table(), rejected=(BAD,)))
             writer.commit(None, finished=True)
@@ -67,6 +71,7 @@ class RejectedLaws(Opened):
 
     def test_a_record_that_is_rejected_again_is_there_once(self, destination: Destination) -> None:
         """An incremental read brings the records at its edge every time."""
+        self.needs(Feature.REJECTED)
         for execution in ("first", "second"):
             with writing(destination, replace(UPSERT, execution=execution)) as writer:
                 writer.write(Batch(data=table(row(1)), rejected=(BAD,)))
@@ -78,6 +83,7 @@ class RejectedLaws(Opened):
     def test_a_record_without_a_key_is_kept_with_its_content(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.REJECTED)
         keyless = [{"id": None, "changed_at": None, "note": "lost"}]
         data = pa.Table.from_pylist(keyless, schema=SCHEMA)
 
@@ -92,6 +98,7 @@ class RejectedLaws(Opened):
     def test_what_is_sent_through_again_goes_with_the_commit_that_brings_it(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.REJECTED)
         with writing(destination, UPSERT) as writer:
             other = replace(BAD, key="8")
             writer.write(Batch(data=table(row(1)), rejected=(BAD, other)))
@@ -110,6 +117,7 @@ class RejectedLaws(Opened):
     def test_a_whole_read_replaces_what_earlier_ones_had_rejected(
         self, destination: Destination
     ) -> None:
+        self.needs(Feature.REJECTED)
         for execution, rejected in (("first", (BAD,)), ("second", ())):
             with writing(destination, replace(REPLACE, execution=execution)) as writer:
                 writer.write(Batch(data=table(row(1)), rejected=rejected))
@@ -118,6 +126,7 @@ class RejectedLaws(Opened):
         assert aside(destination) == []
 
     def test_another_sync_of_the_dataset_keeps_its_own(self, destination: Destination) -> None:
+        self.needs(Feature.REJECTED)
         other = replace(REPLACE, owner="acme/other", table="others")
         with writing(destination, other) as writer:
             writer.write(Batch(data=table(row(1)), rejected=(BAD,)))
@@ -130,6 +139,7 @@ class RejectedLaws(Opened):
         ]
 
     def test_very_many_are_counted_and_the_first_are_kept(self, destination: Destination) -> None:
+        self.needs(Feature.REJECTED)
         many = tuple(replace(BAD, key=str(n)) for n in range(10_003))
 
         with writing(destination, UPSERT) as writer:

@@ -13,6 +13,7 @@ from connectors.arrow import field
 from connectors.contract import Destination, Target
 from connectors.errors import ConfigError
 from connectors.schema_policy import OnConflict, SchemaPolicy
+from connectors.testing.features import Feature
 from connectors.testing.rows import SCHEMA, at, row
 from connectors.testing.writing import (
     DATASET,
@@ -58,6 +59,7 @@ class SchemaLaws(Opened):
     def test_a_frozen_schema_refuses_a_new_column_and_changes_nothing(
         self, system: DestinationSystem, destination: Destination, usual: Target
     ) -> None:
+        self.needs(Feature.SCHEMA_POLICY)
         put(destination, usual, row(1))
         frozen = ruled(usual, schema=GRADED, schema_policy=SchemaPolicy.FREEZE)
 
@@ -70,6 +72,7 @@ class SchemaLaws(Opened):
     def test_a_frozen_schema_refuses_a_wider_type_and_a_column_that_vanished(
         self, destination: Destination
     ) -> None:
+        self.needs(Feature.SCHEMA_POLICY)
         put_tables(destination, replace(UPSERT, schema=GRADED), graded(GRADED, (1, 7)))
         wide = SCHEMA.append(field("grade", pa.decimal128(30, 4)))
         frozen = ruled(UPSERT, schema_policy=SchemaPolicy.FREEZE)
@@ -82,6 +85,7 @@ class SchemaLaws(Opened):
     def test_a_frozen_schema_takes_what_fits_it(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.SCHEMA_POLICY)
         frozen = replace(UPSERT, schema_policy=SchemaPolicy.FREEZE)
         put(destination, frozen, row(1))
 
@@ -93,6 +97,7 @@ class SchemaLaws(Opened):
     def test_a_new_column_is_left_out_where_new_ones_are_ignored(
         self, system: DestinationSystem, destination: Destination, usual: Target
     ) -> None:
+        self.needs(Feature.SCHEMA_POLICY)
         put(destination, usual, row(1))
         ignoring = ruled(usual, schema=GRADED, schema_policy=SchemaPolicy.IGNORE_NEW)
 
@@ -105,6 +110,7 @@ class SchemaLaws(Opened):
     def test_values_of_another_type_go_beside_the_column_as_they_are(
         self, system: DestinationSystem, destination: Destination, usual: Target
     ) -> None:
+        self.needs(Feature.VARIANT)
         put_tables(destination, replace(usual, schema=GRADED), graded(GRADED, (1, 7), (2, 8)))
         beside = ruled(usual, schema=WORDED, on_conflict=OnConflict.VARIANT)
 
@@ -119,6 +125,7 @@ class SchemaLaws(Opened):
     def test_a_value_that_fits_again_leaves_the_variant(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.VARIANT)
         put_tables(destination, replace(UPSERT, schema=GRADED), graded(GRADED, (1, 7)))
         beside = ruled(UPSERT, schema=WORDED, on_conflict=OnConflict.VARIANT)
         put_tables(destination, beside, graded(WORDED, (1, "bad")))
@@ -133,6 +140,7 @@ class SchemaLaws(Opened):
     def test_types_that_change_in_the_middle_of_a_first_read_are_kept_too(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.VARIANT)
         beside = replace(REPLACE, schema=GRADED, on_conflict=OnConflict.VARIANT)
 
         put_tables(destination, beside, graded(GRADED, (1, 7)), graded(WORDED, (2, "good")))
@@ -142,6 +150,7 @@ class SchemaLaws(Opened):
     def test_a_conflict_fails_unless_a_variant_is_asked_for(
         self, system: DestinationSystem, destination: Destination
     ) -> None:
+        self.needs(Feature.VARIANT)
         put_tables(destination, replace(UPSERT, schema=GRADED), graded(GRADED, (1, 7)))
 
         with pytest.raises(ConfigError, match="on_conflict: variant"):
@@ -150,6 +159,7 @@ class SchemaLaws(Opened):
         assert found(system, "grade") == [(1, 7)]
 
     def test_a_key_never_goes_to_a_variant(self, destination: Destination) -> None:
+        self.needs(Feature.VARIANT)
         put(destination, UPSERT, row(1))
         other = SCHEMA.set(0, field("id", pa.string()))
         beside = ruled(UPSERT, schema=other, on_conflict=OnConflict.VARIANT)
@@ -160,6 +170,7 @@ class SchemaLaws(Opened):
     def test_a_variant_that_the_stream_has_itself_is_refused(
         self, destination: Destination
     ) -> None:
+        self.needs(Feature.VARIANT)
         put_tables(destination, replace(UPSERT, schema=GRADED), graded(GRADED, (1, 7)))
         both = WORDED.append(field("grade__text", pa.string()))
         beside = ruled(UPSERT, schema=both, on_conflict=OnConflict.VARIANT)

@@ -10,12 +10,15 @@ import pytest
 from connectors import registry
 from connectors.contract import (
     Batch,
+    Deletes,
     Encoding,
+    Rejection,
     SyncMode,
     WriteMode,
 )
-from connectors.errors import ConfigError, TransientError
+from connectors.errors import ConfigError, TooManyDeletesError, TransientError
 from connectors.http.outside import Outside
+from connectors.schema_policy import OnConflict, SchemaPolicy
 from connectors.sql.destination import SqlDestination
 from connectors.testing.destination_suite import DestinationContract
 from connectors.testing.fake_api import FakeApi, first
@@ -60,6 +63,10 @@ class TestADestination(DestinationContract):
         Feature.NOT_A_NUMBER: "JSON knows no number that is none, so it is rejected when read",
         Feature.JSON_BYTES: "JSON inside of JSON is spelled anew when it is read",
         Feature.LISTS: "lists are read back as JSON",
+        Feature.SCHEMA_POLICY: "refused: the API does not tell which columns a table has",
+        Feature.VARIANT: THEIRS,
+        Feature.REJECTED: "rejected records are counted: " + THEIRS,
+        Feature.TOLD_DELETES: "refused: only a full read shows what is gone",
     }
 
     @pytest.fixture(autouse=True)
@@ -71,7 +78,8 @@ class TestADestination(DestinationContract):
                 pytest.skip(reason)
         said = params.params if params else {}
         usual = said.get("usual")
-        if usual is not None and (usual.write_mode is not WriteMode.UPSERT):
+        mode = said.get("mode") if usual is None else usual.write_mode
+        if mode is not None and mode is not WriteMode.UPSERT:
             pytest.skip(ONE_MODE)
         if "case" in said and said["case"].name in CASTS:
             pytest.skip("read back as text")
@@ -207,3 +215,64 @@ def test_a_missing_state_table_is_told_with_the_statement_that_makes_it(api, pro
 def test_other_modes_are_refused_with_what_takes_them(system, mode):
     with closing(system.open()) as destination, pytest.raises(ConfigError, match="database"):
         destination.open(replace(UPSERT, write_mode=mode), Encoding.ARROW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"schema_policy": SchemaPolicy.FREEZE}, "schema_policy freeze"),
+        ({"schema_policy": SchemaPolicy.IGNORE_NEW}, "schema_policy ignore_new"),
+        ({"on_conflict": OnConflict.VARIANT}, "on_conflict variant"),
+        ({"redriven": ("one",)}, "cannot be sent through again"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_with_what_takes_it(system, asked, said):
+    refused = pytest.raises(ConfigError, match=f"{said}.*the connector database")
+    with closing(system.open()) as destination, refused:
+        destination.open(replace(UPSERT, **asked), Encoding.ARROW)
+
+    assert system.project.writes == []
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("deletes", [Deletes.HARD, Deletes.SOFT])
+def test_deletes_that_a_source_tells_are_refused_unless_records_are_kept(system, complete, deletes):
+    kept = replace(UPSERT, complete=complete)
+    batch = Batch(data=table(row(1)), deleted=table(row(2)).select(["id"]))
+    with closing(system.open()) as destination:
+        refused = pytest.raises(ConfigError, match=r"deletes keep, or .* connector database")
+        with writing(destination, replace(kept, deletes=deletes)) as writer, refused:
+            writer.write(batch)
+        nothing = list(system.project.writes)
+        with writing(destination, kept) as writer:
+            writer.write(batch)
+            writer.commit(None, finished=True)
+
+    assert nothing == []
+    assert stored(system) == [row(1)]
+
+
+def test_too_many_deletions_are_refused_before_anything_is_sent(system):
+    whole = replace(UPSERT, complete=True, deletes=Deletes.HARD)
+    with closing(system.open()) as destination:
+        put(destination, whole, *(row(n) for n in range(1, 51)))
+        system.project.writes.clear()
+        second = replace(whole, execution="second")
+
+        with pytest.raises(TooManyDeletesError, match="11 of 50"):
+            put(destination, second, row(1, 9, note="new"), *(row(n) for n in range(2, 40)))
+
+    assert system.project.writes == []
+
+
+def test_rejected_records_are_counted_and_not_kept(system):
+    bad = Rejection(key="7", reason="no 'number'", payload="{}")
+    with closing(system.open()) as destination, writing(destination, UPSERT) as writer:
+        writer.write(Batch(data=table(row(1)), rejected=(bad,)))
+        done = writer.commit(None, finished=True)
+
+    assert (done.counts.rejected, stored(system)) == (1, [row(1)])
+    assert {request.places["table"] for request in system.project.writes} == {
+        "orders",
+        "_sync_state",
+    }
