@@ -12,7 +12,7 @@ from sync_pipelines.model.retention import RetentionPolicy
 
 
 class Settings(BaseSettings):
-    """Every setting has the prefix ``SYNC_``; see "Settings" in README.md.
+    """Every setting has the prefix ``SYNC_``; README.md has them in a table.
 
     With no ``database_url`` the embedded PostgreSQL under ``home`` is used. With no
     ``secret_key`` a key file is made under ``home`` on first use. With no ``dagster_url``
