@@ -29,6 +29,7 @@ from connectors.sql.mysql.writer import MysqlStore
 from connectors.sql.state import StateTable
 from connectors.testing.rows import SCHEMA, row, table
 from connectors.testing.writing import UPSERT, put, put_tables, state, writing
+from sync_pipelines.runtime.waiting import wait_until
 from tests.contract.mysql_system import Mariadb
 
 pytest_plugins = ["tests.servers.stores"]
@@ -331,14 +332,24 @@ def test_a_failed_commit_of_the_first_rejected_record_leaves_nothing(
     assert len(there.records("shop", "orders") or []) == 2
 
 
+def kill_sleepers(there: Mariadb) -> bool:
+    """End connections to the database that wait for a word; whether there were any."""
+    waiting = [
+        record["Id"]
+        for record in there.run("SHOW PROCESSLIST")
+        if record["db"] == there.database and record["Command"] == "Sleep"
+    ]
+    for number in waiting:
+        there.run(f"KILL {number}")
+    return bool(waiting)
+
+
 def test_a_commit_on_a_killed_connection_leaves_nothing(there: Mariadb) -> None:
     with closing(there.destination()) as destination:
         put(destination, UPSERT, row(1), mark="one")
         with writing(destination, replace(UPSERT, execution="second")) as writer:
             writer.write(Batch(data=table(row(2))))
-            for record in there.run("SHOW PROCESSLIST"):
-                if record["db"] == there.database and record["Command"] == "Sleep":
-                    there.run(f"KILL {record['Id']}")
+            assert wait_until(lambda: kill_sleepers(there), seconds=10)
             with pytest.raises((TransientError, ConfigError, ContractError)):
                 writer.commit(state("two"), finished=True)
 
