@@ -333,15 +333,18 @@ def test_a_failed_commit_of_the_first_rejected_record_leaves_nothing(
 
 
 def kill_sleepers(there: Mariadb) -> bool:
-    """End connections to the database that wait for a word; whether there were any."""
-    waiting = [
-        record["Id"]
-        for record in there.run("SHOW PROCESSLIST")
-        if record["db"] == there.database and record["Command"] == "Sleep"
+    """End all connections to the database, once each of them waits for a word."""
+    listing = "SHOW PROCESSLIST"
+    others = [
+        record
+        for record in there.run(listing)
+        if record["db"] == there.database and record["Info"] != listing
     ]
-    for number in waiting:
-        there.run(f"KILL {number}")
-    return bool(waiting)
+    if not others or any(record["Command"] != "Sleep" for record in others):
+        return False
+    for record in others:
+        there.run(f"KILL {record['Id']}")
+    return True
 
 
 def test_a_commit_on_a_killed_connection_leaves_nothing(there: Mariadb) -> None:
