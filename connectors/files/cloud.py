@@ -90,7 +90,7 @@ class CloudStore:
                     raise ChangedError(f"{found.name!r} was changed after it was listed")
                 for chunk in answer.stream(CHUNK_BYTES):
                     file.write(chunk)
-        except BaseException:
+        except BaseException:  # whatever ends it, nobody else has the file to close
             file.close()
             raise
         file.seek(0)

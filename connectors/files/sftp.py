@@ -149,7 +149,7 @@ class SftpStore:
                 self._call(self._fetched(sftp, found, file, (start, end)))
             if exact:
                 self.verify(found)
-        except BaseException:
+        except BaseException:  # whatever ends it, nobody else has the file to close
             file.close()
             raise
         file.seek(0)
@@ -209,7 +209,7 @@ class SftpStore:
         try:
             await sftp.put(str(path), aside)
             await sftp.posix_rename(aside, target)
-        except BaseException:
+        except BaseException:  # a cancelled upload leaves nothing behind either
             with suppress(asyncssh.SFTPError):
                 await sftp.remove(aside)
             raise

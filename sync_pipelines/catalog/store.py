@@ -68,7 +68,7 @@ def open_catalog(url: str, secrets: SecretBox) -> Catalog:
     except OperationalError as error:
         engine.dispose()
         raise TransientError(f"the catalog does not answer: {error.orig}") from error
-    except BaseException:
+    except BaseException:  # nobody else has the engine to close
         engine.dispose()
         raise
     return Catalog(engine=engine, secrets=secrets)

@@ -97,7 +97,7 @@ class Engine:
             (execution, sync), *_ = claimed
             with Reporter(self.catalog, execution, progress, self.clock):
                 self._move_all(execution, sync, progress, results)
-        except BaseException as error:
+        except BaseException as error:  # interrupted from outside: settled, and raised again
             for execution, sync in claimed:
                 if not any(result.failure is _INTERRUPTION for result in results):
                     results.append(StreamResult(stream="", failure=_broken_off(error)))
@@ -165,7 +165,7 @@ class Engine:
                 mirror = _Mirror(self.catalog, execution, stream.name)
                 try:
                     results.append(self._move_one(execution, sync, stream, ends, progress, mirror))
-                except BaseException:
+                except BaseException:  # what a stream did before an interruption is told too
                     results.append(mirror.result(_INTERRUPTION))
                     raise
                 progress.streams_done += 1

@@ -56,7 +56,7 @@ class Logged:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
-            except Exception:
+            except Exception:  # raised again: only to be in the log with its request
                 _log.exception("http.failed", route=route_of(scope))
                 raise
             finally:

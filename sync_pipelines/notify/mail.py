@@ -106,7 +106,7 @@ class MailSender:
                 smtp.starttls(context=server.context)
             if server.user:
                 smtp.login(server.user, server.password or "")
-        except BaseException:
+        except BaseException:  # nobody else has the connection to close
             smtp.close()
             raise
         return smtp

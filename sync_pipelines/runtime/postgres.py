@@ -83,7 +83,7 @@ def embedded(home: Path) -> Iterator[Server]:
         users = _join(home)
         try:
             socket_directory = postmaster.ensure_running(place)
-        except BaseException:
+        except BaseException:  # who did not get in does not count as a user
             users.close()
             raise
     try:
