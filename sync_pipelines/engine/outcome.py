@@ -174,4 +174,4 @@ def _warning(results: Sequence[StreamResult]) -> str | None:
     if not found:
         return None
     listed = ", ".join(f"{count} of {stream}" for stream, count in found.items())
-    return f"rejected records: {listed}; `sync-pipelines rejected list` shows them"
+    return f"rejected records: {listed}; `sync-pipelines rejected list` shows those that are kept"

@@ -117,7 +117,7 @@ def test_a_mapped_stream_arrives_as_mapped_and_the_unfit_record_is_set_aside(
     assert report.results[0].encoding == "arrow"
     assert report.execution.status is Status.COMPLETED
     assert metadata(world, sync)["warning"] == (
-        "rejected records: 1 of orders; `sync-pipelines rejected list` shows them"
+        "rejected records: 1 of orders; `sync-pipelines rejected list` shows those that are kept"
     )
 
 
