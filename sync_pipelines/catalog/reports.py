@@ -52,13 +52,26 @@ class _Sum:
     longest: int | None = None
     durations: list[int] = field(default_factory=lambda: [0] * PLACES)
 
-    def add(self, numbers: RowMapping, longest: int | None, counts: Sequence[int]) -> None:
-        """Count these too."""
+    def add_row(self, row: RowMapping) -> None:
+        """Count what a row of `_DAYS` says."""
         for name in _NUMBERS:
-            self.numbers[name] += int(numbers[name] or 0)
-        measured = [one for one in (self.longest, longest) if one is not None]
-        self.longest = max(measured, default=None)
-        self.durations = list(map(add, self.durations, counts))
+            self.numbers[name] += row[name] or 0
+        self._measure(row["longest_ms"], row["durations"])
+        for place in row["places"] or ():
+            if place is not None:
+                self.durations[place - 1] += 1
+
+    def add(self, other: "_Sum") -> None:
+        """Count all of another."""
+        for name in _NUMBERS:
+            self.numbers[name] += other.numbers[name]
+        self._measure(other.longest, other.durations)
+
+    def _measure(self, longest: int | None, counts: Sequence[int] | None) -> None:
+        if longest is not None:
+            self.longest = max(longest, self.longest or 0)
+        if counts:
+            self.durations = list(map(add, self.durations, counts))
 
     def totals(self) -> dict[str, Any]:
         """As `Totals` has them, with estimated percentiles."""
@@ -130,12 +143,9 @@ def _of_row(row: RowMapping) -> dict[str, Any]:
 def _of_days(db: Db, values: Mapping[str, Any]) -> tuple[Totals, list[SyncTotals]]:
     whole, syncs = _Sum(), defaultdict[str, _Sum](_Sum)
     for row in db.execute(_DAYS, values).mappings():
-        counts = [int(number) for number in row["durations"] or [0] * PLACES]
-        for place in row["places"] or ():
-            if place is not None:
-                counts[place - 1] += 1
-        for one in (whole, syncs[row["name"]]):
-            one.add(row, row["longest_ms"], counts)
+        syncs[row["name"]].add_row(row)
+    for one in syncs.values():
+        whole.add(one)
     return Totals(**whole.totals()), [
         SyncTotals(sync=name, **one.totals()) for name, one in syncs.items()
     ]
@@ -171,19 +181,19 @@ _OF_ROWS = """
         count(*) FILTER (WHERE status = 'partial') AS partial,
         count(*) FILTER (WHERE status = 'failed') AS failed,
         count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
-        sum(attempt) AS attempts,
-        sum(records_processed) AS records_processed,
-        sum(records_created) AS records_created,
-        sum(records_updated) AS records_updated,
-        sum(records_deleted) AS records_deleted,
-        sum(records_rejected) AS records_rejected,
-        sum(bytes_moved) AS bytes_moved,
-        sum(duration_ms) AS duration_ms,
+        CAST(sum(attempt) AS bigint) AS attempts,
+        CAST(sum(records_processed) AS bigint) AS records_processed,
+        CAST(sum(records_created) AS bigint) AS records_created,
+        CAST(sum(records_updated) AS bigint) AS records_updated,
+        CAST(sum(records_deleted) AS bigint) AS records_deleted,
+        CAST(sum(records_rejected) AS bigint) AS records_rejected,
+        CAST(sum(bytes_moved) AS bigint) AS bytes_moved,
+        CAST(sum(duration_ms) AS bigint) AS duration_ms,
         count(*) FILTER (WHERE status IN ('pending', 'queued', 'running')) AS unfinished,
         max(duration_ms) AS longest_ms"""
 
 _SUMMARIES = f"""
-    SELECT sync_id, {", ".join(f"sum({name}) AS {name}" for name in _SUMMED)},
+    SELECT sync_id, {", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _SUMMED)},
         0 AS unfinished, max(longest_ms) AS longest_ms"""
 
 _ROWS = text(f"""
@@ -209,13 +219,19 @@ FULL JOIN summed_up s ON l.is_whole = s.is_whole AND coalesce(l.sync_id, :tenant
 LEFT JOIN sync.syncs n ON n.tenant_id = :tenant AND n.id = coalesce(l.sync_id, s.sync_id)
 """)
 
-# One statement, so that what ends meanwhile is counted once: as ended, or as not.
+# One statement, so that what ends meanwhile is counted once: as ended, or as not. The last
+# day is taken whole where nothing was created after the end: so it is with a span up to now.
 _DAYS = text(f"""
-WITH counted AS ({_SUMMARIES},
+WITH cut AS MATERIALIZED (
+    SELECT EXISTS (
+        SELECT FROM sync.sync_executions WHERE tenant_id = :tenant AND created_at >= :end
+    ) OR :last_at = :end AS is_so
+), counted AS ({_SUMMARIES},
         ARRAY[{", ".join(f"sum(durations[{place}])" for place in range(1, PLACES + 1))}]
             AS durations, NULL::integer[] AS places
     FROM sync.execution_days
-    WHERE tenant_id = :tenant AND day >= :first AND day < :last
+    WHERE tenant_id = :tenant AND day >= :first
+        AND day < CASE WHEN (SELECT is_so FROM cut) THEN :last ELSE :last + 1 END
     GROUP BY sync_id
 ), beside AS (
     SELECT sync_id, {_OF_ROWS},
@@ -226,9 +242,11 @@ WITH counted AS ({_SUMMARIES},
         UNION ALL
         SELECT * FROM sync.sync_executions
         WHERE tenant_id = :tenant AND created_at >= :last_at AND created_at < :end
+            AND (SELECT is_so FROM cut)
         UNION ALL
         SELECT * FROM sync.sync_executions
-        WHERE tenant_id = :tenant AND created_at >= :first_at AND created_at < :last_at
+        WHERE tenant_id = :tenant AND created_at >= :first_at
+            AND created_at < CASE WHEN (SELECT is_so FROM cut) THEN :last_at ELSE :end END
             AND status IN ('pending', 'queued', 'running')
     ) edges
     GROUP BY sync_id

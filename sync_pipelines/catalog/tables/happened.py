@@ -158,7 +158,12 @@ class DayRow(Base):
         ForeignKeyConstraint(
             ["tenant_id", "sync_id"], ["syncs.tenant_id", "syncs.id"], ondelete="CASCADE"
         ),
-        Index(None, "tenant_id", "day"),
+        Index(
+            None,
+            "tenant_id",
+            "day",
+            postgresql_include=["completed", "partial", "failed", "cancelled", "records_processed"],
+        ),
     )
 
     sync_id: Mapped[UUID] = mapped_column(primary_key=True)
