@@ -1,12 +1,12 @@
-"""Files as a destination keep the contract, in every kind of store that can be written to."""
+"""Files as a destination keep the contract, in every kind of store and every written format."""
 
-import io
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow.parquet as parquet
+import pyarrow as pa
 import pytest
 
 from connectors import registry
@@ -14,6 +14,7 @@ from connectors.contract import Destination
 from connectors.testing.destination_suite import DestinationContract
 from connectors.testing.features import Feature
 from tests.contract.places import Place, place_on
+from tests.contract.written import records_in
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -33,12 +34,14 @@ class FilesDestinationSystem:
         if f"{folder}/_manifest.json" not in objects:
             return None
         manifest = json.loads(objects[f"{folder}/_manifest.json"])
+        described = base64.b64decode(manifest["arrow_schema"])
+        schema = pa.ipc.read_schema(pa.py_buffer(described))
         found: list[Mapping[str, Any]] = []
         for part in manifest["files"]:
-            read = parquet.read_table(io.BytesIO(objects[f"{folder}/{part['name']}"]))
-            assert read.num_rows == part["rows"]
+            read = records_in(part["name"], objects[f"{folder}/{part['name']}"], schema)
+            assert len(read) == part["rows"]
             empty = dict.fromkeys(manifest["columns"])
-            found += [{**empty, **record} for record in read.to_pylist()]
+            found += [{**empty, **record} for record in read]
         return found
 
     def tables(self) -> list[str]:
@@ -55,14 +58,22 @@ class FilesDestinationContract(DestinationContract):
     lacks: ClassVar = {Feature.ENDLESS_DECIMALS: "decimals of more than 38 digits are kept as text"}
 
 
+WRITINGS = {
+    "parquet": {},
+    "csv.gz": {"format": "csv"},
+    "jsonl.zst": {"format": "jsonl", "compression": "zstd"},
+}
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
 class TestAFilesDestinationOnThisMachine(FilesDestinationContract):
     @pytest.fixture
-    def system(self, tmp_path: Path) -> FilesDestinationSystem:
-        place = Place(config={"url": tmp_path.as_uri()}, directory=tmp_path)
-        return FilesDestinationSystem(place)
+    def system(self, tmp_path: Path, writing: str) -> FilesDestinationSystem:
+        config = {"url": tmp_path.as_uri(), "writing": WRITINGS[writing]}
+        return FilesDestinationSystem(Place(config=config, directory=tmp_path))
 
 
-@pytest.mark.parametrize("server", ["s3_server", "azure_server", "sftp_server"])
+@pytest.mark.parametrize("server", ["s3_server", "gcs_server", "azure_server", "sftp_server"])
 class TestAFilesDestinationInEachStore(FilesDestinationContract):
     @pytest.fixture
     def system(self, request: pytest.FixtureRequest, server: str) -> FilesDestinationSystem:
