@@ -116,7 +116,7 @@ def _packing(path: Path, compression: Compression) -> Iterator[Any]:
     """A new file; the same content makes the same bytes, whenever it is written."""
     with ExitStack() as stack:
         if compression is not Compression.GZIP:
-            packed = "zstd" if compression is Compression.ZSTD else None
+            packed: Any = "zstd" if compression is Compression.ZSTD else None
             yield stack.enter_context(pa.output_stream(str(path), compression=packed))
             return
         file = stack.enter_context(path.open("wb"))

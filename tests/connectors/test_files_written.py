@@ -232,7 +232,7 @@ def test_a_document_that_is_no_json_does_not_make_a_table_unreadable(
     schema = pa.schema([field("id", pa.int64()), field("d", pa.string(), logical=Logical.JSON)])
     data = pa.table({"id": [1], "d": [document]}, schema=schema)
 
-    with pytest.raises(ConfigError, match="'d' is no JSON.*parquet or csv"):
+    with pytest.raises(ConfigError, match=r"'d' is no JSON.*parquet or csv"):
         write(tmp_path / "part", data.schema, [data], JSONL)
 
     assert again(tmp_path, data, CSV).to_pylist() == data.to_pylist()
