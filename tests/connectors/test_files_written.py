@@ -132,8 +132,8 @@ def as_stream(root: Path) -> list[dict[str, Any]]:
     )
     with closing(source):
         selection = Selection(stream=source.stream("it"), mode=SyncMode.FULL)
-        found = [b.data.to_pylist() for b in source.read(selection, None, Encoding.ARROW)]
-    return [record for records in found for record in records]
+        found: list[Any] = [b.data for b in source.read(selection, None, Encoding.ARROW)]
+    return [record for data in found for record in data.to_pylist()]
 
 
 @FORMS
