@@ -318,6 +318,26 @@ def test_what_changed_is_read_from_every_providers_own_form():
     assert told("cloudevents") == [("com.shop.order.paid", "order", "7", ("orders",))]
 
 
+@pytest.mark.parametrize(
+    ("topic", "streams"),
+    [
+        ("order.updated", ("orders", "refunds")),
+        ("order.deleted", ("orders", "refunds", "orders_ids")),
+        ("product.updated", ("products", "variations")),
+        ("customer.created", ("customers",)),
+        ("action.woocommerce_new_order", ()),
+        ("changed", ()),
+    ],
+)
+def test_a_shops_topic_names_the_streams_in_which_the_change_is_found(topic, streams):
+    """R42: a refund says only that its order was updated; what is gone is missing from the ids."""
+    scheme, received, _, _ = GENUINE["woocommerce"]
+
+    (one,) = scheme.read(with_header(received, "x-wc-webhook-topic", topic))
+
+    assert one.streams == streams
+
+
 def test_two_changes_that_share_woocommerces_delivery_id_are_two():
     scheme, received, _, _ = GENUINE["woocommerce"]
     other = replace(received, body=ORDER.replace(b"paid", b"sent"))
