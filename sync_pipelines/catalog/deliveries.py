@@ -6,7 +6,6 @@ Laws:
 * What is sent again is stored once: a delivery of which every event is known is not kept.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,12 +45,14 @@ class Delivery:
 _STORE = text("""
     INSERT INTO sync.webhook_deliveries
         (id, tenant_id, endpoint_id, received_at, body, headers, query, event_ids)
-    SELECT id, tenant_id, endpoint_id, received_at, body, CAST(headers AS jsonb),
-        CAST(query AS jsonb), CAST(event_ids AS jsonb)
+    SELECT id, tenant_id, endpoint_id, received_at, body,
+        CAST(convert_from(headers, 'UTF8') AS jsonb),
+        CAST(convert_from(query, 'UTF8') AS jsonb),
+        CAST(convert_from(event_ids, 'UTF8') AS jsonb)
     FROM unnest(
         CAST(:id AS uuid[]), CAST(:tenant_id AS uuid[]), CAST(:endpoint_id AS uuid[]),
-        CAST(:received_at AS timestamptz[]), CAST(:body AS bytea[]), CAST(:headers AS text[]),
-        CAST(:query AS text[]), CAST(:event_ids AS text[])
+        CAST(:received_at AS timestamptz[]), CAST(:body AS bytea[]), CAST(:headers AS bytea[]),
+        CAST(:query AS bytea[]), CAST(:event_ids AS bytea[])
     ) AS t (id, tenant_id, endpoint_id, received_at, body, headers, query, event_ids)
 """)
 
@@ -73,10 +74,10 @@ def store_for_all_tenants(db: Db, deliveries: Sequence[Delivery]) -> list[UUID]:
     ]
     if kept:
         columns: dict[str, Any] = {name: [getattr(one, name) for one in kept] for name in _STORED}
-        columns["headers"] = [json.dumps(dict(one.headers)) for one in kept]
-        columns["query"] = [json.dumps(dict(one.query)) for one in kept]
+        columns["headers"] = [events.as_json(dict(one.headers)) for one in kept]
+        columns["query"] = [events.as_json(dict(one.query)) for one in kept]
         columns["event_ids"] = [
-            json.dumps([event.event_id for event in one.events]) for one in kept
+            events.as_json([event.event_id for event in one.events]) for one in kept
         ]
         db.execute(_STORE, columns)
     return new

@@ -14,6 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from connectors.errors import ConfigError
 from connectors.webhooks.contract import MalformedError, Notice, Received, Verdict
+from connectors.webhooks.reading import DEEPEST, read_json
 from connectors.webhooks.schemes import SCHEMES, scheme_of
 from tests.connectors.signing import (
     AT,
@@ -463,3 +464,18 @@ def test_a_time_far_beyond_all_calendars_is_malformed():
 
     assert verdict is Verdict.MALFORMED
     assert datetime.max.replace(tzinfo=UTC).timestamp() < 999_999_999_999
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("written", ['{"id": "a\\u0000b"}', '{"id": "a\\ud800b"}'])
+def test_what_cannot_be_kept_is_replaced_however_the_body_spells_it(encoding, written):
+    """Plain bodies are not looked through: none of these may be taken for one."""
+    assert read_json(written.encode(encoding)) == {"id": "a\ufffdb"}
+
+
+@pytest.mark.parametrize("inmost", ['"plain"', '"\\u0041"'])
+def test_a_body_may_be_nested_to_a_bound_whether_it_is_plain_or_not(inmost):
+    read_json(f"{'[' * DEEPEST}{inmost}{']' * DEEPEST}".encode())
+
+    with pytest.raises(MalformedError, match="nested"):
+        read_json(f"{'[' * (DEEPEST + 1)}{inmost}{']' * (DEEPEST + 1)}".encode())
