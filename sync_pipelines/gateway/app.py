@@ -42,6 +42,7 @@ from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.oidc_provider import Provider
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import Incoming
 from sync_pipelines.gateway.webhooks.router import router as incoming
 
 ROUTERS = (
@@ -87,6 +88,7 @@ def create_app(doors: Doors) -> FastAPI:
         openapi_url="/api/openapi.json",
         generate_unique_id_function=operation_id,
         middleware=[
+            Middleware(Incoming, doors=doors, meter=meter),
             Middleware(Logged, rng=doors.rng),
             Middleware(metrics.Counted, meter=meter),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),

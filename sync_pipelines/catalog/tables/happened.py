@@ -178,6 +178,8 @@ class EventRow(Base):
         Index(None, "tenant_id", "received_at"),
         Index("webhook_events_pending_idx", "received_at",
               postgresql_where=text("status = 'pending'")),
+        Index("webhook_events_done_idx", "processed_at",
+              postgresql_where=text("status IN ('processed', 'ignored')")),
         Index(None, "execution_id"),
     )  # fmt: skip
 
