@@ -4,6 +4,7 @@ from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
 from sync_pipelines.catalog.tables.happened import (
     AuditRow,
+    DayRow,
     EventRow,
     ExecutionRow,
     StateRow,
@@ -45,6 +46,7 @@ __all__ = [
     "ConflictRow",
     "ConnectionRow",
     "ConnectionTokenRow",
+    "DayRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",
