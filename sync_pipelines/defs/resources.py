@@ -11,6 +11,7 @@ from sync_pipelines.catalog.store import open_catalog
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.logs import configure_logging
 from sync_pipelines.settings import Settings
+from sync_pipelines.tracing import configure_tracing
 
 
 class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -25,6 +26,7 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def _engine() -> Engine:
     settings = Settings()
     configure_logging(settings.log_format)
+    configure_tracing(settings.otel_endpoint, process="dagster")
     if settings.database_url is None:
         raise ConfigError(
             "SYNC_DATABASE_URL is not set; set it to a postgresql:// URL, or start everything "

@@ -52,6 +52,7 @@ class Launch:
     schedule_id: UUID | None
     queued_at: datetime
     place: int
+    traceparent: str | None = None
 
     @property
     def key(self) -> str:
@@ -196,6 +197,7 @@ def _launch(execution: Execution) -> Launch:
         schedule_id=execution.schedule_id,
         trigger=execution.trigger,
         place=execution.place,
+        traceparent=execution.traceparent,
     )
 
 

@@ -58,6 +58,12 @@ _pages = Environment(loader=PackageLoader("sync_pipelines.gateway"), autoescape=
 Written = Annotated[str, Form(max_length=1000)]
 
 
+@router.get("/")
+def root() -> Response:
+    """Where people come who know the address alone."""
+    return RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
+
+
 @router.get("/sign-in")
 def sign_in_page(doors: ItsDoors, next: Annotated[str, Query(max_length=500)] = HOME) -> Response:
     """The form."""
@@ -226,6 +232,21 @@ def _credentials(
         button="Set password" if is_new else "Sign in",
         status=problem.status if problem else HTTPStatus.OK,
         headers=problem.headers if problem else {},
+    )
+
+
+def problem_page(
+    problem: ProblemError, request_id: str | None, headers: Mapping[str, str]
+) -> Response:
+    """What is wrong with the request for a page."""
+    return page(
+        "message.html",
+        title=problem.status.phrase,
+        text=f"{problem.detail[:1].upper()}{problem.detail[1:]}.",
+        request_id=request_id,
+        home=HOME,
+        status=problem.status,
+        headers=headers,
     )
 
 

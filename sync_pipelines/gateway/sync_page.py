@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse
 from sync_pipelines.catalog.decisions import Decided
 from sync_pipelines.catalog.history import Happening, timeline
 from sync_pipelines.catalog.scheduled import scheduled_of_sync, seen_sync
-from sync_pipelines.gateway.cookies import session_secret
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Caller, identify, require
 from sync_pipelines.gateway.pages import page
@@ -36,12 +35,12 @@ RESULTS = {
 
 
 def _viewer(request: Request, doors: ItsDoors) -> Caller | None:
-    """Who looks; None who has yet to sign in."""
+    """Who looks; None who has to sign in, for the first time or again."""
     try:
         identity = identify(request, doors)
     except ProblemError as problem:
-        signed_in = session_secret(request, doors.settings) is not None
-        if problem.status is HTTPStatus.UNAUTHORIZED and not signed_in:
+        is_program = "authorization" in request.headers
+        if problem.status is HTTPStatus.UNAUTHORIZED and not is_program:
             return None
         raise
     return require(Role.VIEWER)(request, doors, identity)
