@@ -22,6 +22,7 @@ router = APIRouter(include_in_schema=False)
 
 LATELY = 20
 COLUMNS = ("When (UTC)", "By", "Result", "Read", "New", "Changed", "Removed", "Rejected", "Why")
+NUMBERS = frozenset({"Read", "New", "Changed", "Removed", "Rejected"})
 
 RESULTS = {
     Status.PENDING: "Waiting",
@@ -66,6 +67,7 @@ def sync_page(
         pause=found.pause,
         next_run=_shown(min(coming, default=None)),
         columns=COLUMNS,
+        numbers=NUMBERS,
         rows=[_row(one) for one in happened],
     )
 
