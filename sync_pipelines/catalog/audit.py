@@ -159,7 +159,9 @@ def _what_is_cut(
     if end is None and rows:
         return "rows may be gone from the end: the row of sync.audit_heads that tells it is gone"
     if end is not None and end.length != places[end.hash]:
-        return f"rows may be gone from the end: sync.audit_heads was made anew {end.length} rows ago"
+        return (
+            f"rows may be gone from the end: sync.audit_heads was made anew {end.length} rows ago"
+        )
     if kept is not None and kept not in places:
         return f"rows are gone: the hash {kept} is not among them"
     return None

@@ -37,9 +37,7 @@ def find_tenant(db: Db, name: str) -> Tenant:
     return _tenant(found)
 
 
-def tenant_named_for_all_tenants(
-    db: Db, named: str, *, to_change: bool = False
-) -> Tenant | None:
+def tenant_named_for_all_tenants(db: Db, named: str, *, to_change: bool = False) -> Tenant | None:
     """The tenant of that id or name, or None; held by whoever is going ``to_change`` it.
 
     For all tenants, because whoever asks is not known to belong to it yet.

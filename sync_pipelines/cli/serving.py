@@ -10,8 +10,8 @@ from uuid import UUID
 import typer
 import uvicorn
 
-from sync_pipelines.catalog.isolation import check_role
 from sync_pipelines import tracing
+from sync_pipelines.catalog.isolation import check_role
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.clock import system_clock

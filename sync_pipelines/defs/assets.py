@@ -116,9 +116,7 @@ def _carried_out(context: dg.AssetExecutionContext, mine: Claim, engine: Engine)
             tracing.span("execution", parent=parent, sync=sync, **whose) as span,
         ):
             span.note(attempt=mine.attempt)
-            report = engine.run(
-                mine.execution_id, attempt=mine.attempt, run_id=context.run.run_id
-            )
+            report = engine.run(mine.execution_id, attempt=mine.attempt, run_id=context.run.run_id)
             span.note(status=str(report.execution.status))
             return report
     finally:

@@ -56,8 +56,9 @@ def routes(client):
     for path, operations in client.app.openapi()["paths"].items():
         for method in METHODS:
             if method in operations and not path.startswith(OPEN):
-                yield method, re.sub(r"\{\w*id\}", str(uuid4()), path).replace("{", "").replace(
-                    "}", ""
+                yield (
+                    method,
+                    re.sub(r"\{\w*id\}", str(uuid4()), path).replace("{", "").replace("}", ""),
                 )
 
 

@@ -1,4 +1,4 @@
-"""A suspended tenant is closed: to its tokens, its people and its webhooks. Who runs it may look."""
+"""A suspended tenant is closed to its tokens, people and webhooks; who runs it may look."""
 
 from http import HTTPStatus
 

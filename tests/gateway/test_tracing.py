@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import structlog
 from dagster._core.definitions.partitions.context import partition_loading_context
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture, capture_logs
 
 from sync_pipelines import tracing
 from sync_pipelines.definitions import defs
@@ -59,7 +59,10 @@ def run(world, monkeypatch):
     monkeypatch.setattr(resources, "_engine", lambda: engine)
 
     def run():
-        with dg.instance_for_test() as instance:
+        with (
+            dg.instance_for_test() as instance,
+            partition_loading_context(dynamic_partitions_store=instance),
+        ):
             context = dg.build_sensor_context(
                 instance=instance,
                 repository_def=defs.get_repository_def(),
@@ -67,13 +70,12 @@ def run(world, monkeypatch):
             )
             sensor = defs.resolve_sensor_def("dispatch_events")
             (asked,) = sensor.evaluate_tick(context).run_requests
-            with partition_loading_context(dynamic_partitions_store=instance):
-                return defs.resolve_job_def("sync_database").execute_in_process(
-                    instance=instance,
-                    partition_key=asked.partition_key,
-                    tags=asked.tags,
-                    raise_on_error=False,
-                )
+            return defs.resolve_job_def("sync_database").execute_in_process(
+                instance=instance,
+                partition_key=asked.partition_key,
+                tags=asked.tags,
+                raise_on_error=False,
+            )
 
     return run
 
@@ -212,3 +214,18 @@ def test_nothing_is_imported_where_nobody_wants_spans_and_a_host_that_imports_st
     done = subprocess.run([sys.executable, "-c", OFF], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_every_line_of_a_run_names_its_execution_and_tenant(client, world, sync, run):
+    """R125: also those of connectors, which know neither."""
+    execution_id = trigger(client, world, sync)
+    heard = LogCapture()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, heard])
+    try:
+        run()
+    finally:
+        structlog.reset_defaults()
+
+    lines = [line for line in heard.entries if line["event"] != "dispatch.turn"]
+    assert "attempt.settled" in {line["event"] for line in lines}
+    assert {(line["execution"], line["tenant"]) for line in lines} == {(execution_id, "acme")}

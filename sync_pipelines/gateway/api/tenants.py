@@ -133,9 +133,7 @@ def _change_use(
         limits=replace(held.limits, **{name: getattr(wanted, name) for name in names}),
         weight=wanted.weight if "weight" in _named(wanted) else held.weight,
     )
-    change_use(
-        db, doors.catalog.secrets, held, becoming, actor=identity.actor, now=doors.clock()
-    )
+    change_use(db, doors.catalog.secrets, held, becoming, actor=identity.actor, now=doors.clock())
 
 
 def _turn(db: Db, doors: Doors, held: Tenant, wanted: TenantChange, identity: Identity) -> None:
