@@ -248,7 +248,7 @@ def _credentials(
         action=action,
         hidden=hidden,
         email=email,
-        problem=problem and problem.detail,
+        problem=problem and _sentence(problem.detail),
         is_new=is_new,
         elsewhere=elsewhere,
         shortest=SHORTEST_PASSWORD,
@@ -265,12 +265,16 @@ def problem_page(
     return page(
         "message.html",
         title=problem.status.phrase,
-        text=f"{problem.detail[:1].upper()}{problem.detail[1:]}.",
+        text=_sentence(problem.detail),
         request_id=request_id,
         home=HOME,
         status=problem.status,
         headers=headers,
     )
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
 
 
 def page(

@@ -293,6 +293,7 @@ def test_nothing_of_the_environment_is_put_into_a_body(client, world, monkeypatc
 
 def test_what_is_anothers_is_not_there_by_its_name_either(client, world):
     """R127: of webhook endpoints, which are told by name."""
+    world.sync("rival/orders")
     endpoint(world, "theirs", tenant="rival")
     headers = token(world, "acme", ADMIN)
     named = [one for one in routes() if "/webhooks/{name}" in one]

@@ -23,8 +23,10 @@ PLAIN = {
     "audit.py: digest(content) != row['hash']",
     "audit.py: head == kept",
     "audit.py: head == end.hash",
+    "audit.py: end.length != places[end.hash]",
+    "once.py: answered.request_hash != request_hash",
 }
-"""What is no secret: a chain of hashes that everybody may know."""
+"""What is no secret: a chain of hashes that everybody may know, and what one has sent oneself."""
 
 
 def suspicious(path):

@@ -42,8 +42,8 @@ UNDESCRIBED = {
     "GET /sign-in/oidc/callback": 404,
     "POST /sign-out": 303,
     "GET /syncs/{tenant}/{sync}": 401,
-    "GET /unsubscribe": 404,
-    "POST /unsubscribe": 404,
+    "GET /unsubscribe": 422,
+    "POST /unsubscribe": 422,
     "GET /webhooks/{key}": 404,
     "OPTIONS /webhooks/{key}": 404,
     "POST /webhooks/{key}": 404,
@@ -64,7 +64,7 @@ def routes(client):
 
 def codes(client, world, headers, which):
     """What is answered at each; so slowly that no limit is reached."""
-    answered = {}
+    answered: dict[str, int] = {}
     for method, path in which:
         world.clock.advance(seconds=10)
         answer = client.request(method, path, headers=headers, json={})
@@ -139,7 +139,7 @@ def test_a_token_that_may_only_look_changes_nothing(client, world):
     """R129: of each resource, by its own scope."""
     changes = [(method, path) for method, path in routes(client) if method != "get"]
     looked_at = {resource for _, path in changes if (resource := resource_of(path))}
-    found = {}
+    found: dict[str, int] = {}
     for resource in looked_at & set(RESOURCES):
         headers = token(world, None, Role.ADMIN, scopes=(f"{resource}:read",))
         its = [(method, path) for method, path in changes if resource_of(path) == resource]
@@ -174,7 +174,7 @@ def test_what_the_document_does_not_describe_is_known_here(client, world):
     with world.catalog.begin() as db:
         db.execute(text("UPDATE sync.api_tokens SET revoked_at = now()"))
     fields = {"email": "a@b.c", "password": "x" * 12, "key": "k", "csrf": "c"}
-    answered = {}
+    answered: dict[str, int] = {}
     for route in sorted(undescribed()):
         method, path = route.split(" ")
         world.clock.advance(minutes=10)

@@ -55,7 +55,7 @@ def test_its_people_are_refused_for_it_and_stay_signed_in_for_others(client, wor
     page = client.get("/account")
 
     assert codes == [HTTPStatus.FORBIDDEN, HTTPStatus.OK]
-    assert "admin (suspended)" in page.text
+    assert "acme (suspended)" in page.text
 
 
 def test_a_token_of_the_installation_that_is_no_admins_is_refused_for_it_too(client, world, admin):
