@@ -13,6 +13,7 @@ from sync_pipelines.catalog.store import opened_catalog, pooled_engine
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.logs import configure_logging
 from sync_pipelines.settings import Settings
+from sync_pipelines.tracing import configure_tracing
 
 
 class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -37,6 +38,7 @@ def prepare() -> None:
 def _engine() -> Engine:
     settings = _settings()
     configure_logging(settings.log_format)
+    configure_tracing(settings.otel_endpoint, process="dagster")
     database = _database()
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
 

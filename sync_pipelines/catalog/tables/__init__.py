@@ -3,6 +3,7 @@
 from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
 from sync_pipelines.catalog.tables.happened import (
+    AuditHeadRow,
     AuditRow,
     DayRow,
     EventRow,
@@ -39,6 +40,7 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 __all__ = [
     "SCHEMA",
     "AffectedRow",
+    "AuditHeadRow",
     "AuditRow",
     "Base",
     "BreakerRow",

@@ -269,3 +269,15 @@ class AuditRow(Base):
     after: Mapped[Jsonb | None]
     previous_hash: Mapped[str]
     hash: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """The one row that says how long the audit's chain is and where it ends; a trigger moves it."""
+
+    __tablename__ = "audit_heads"
+    __table_args__ = (CheckConstraint("id = 1", name="id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    length: Mapped[int]
+    last_id: Mapped[int]
+    hash: Mapped[str]

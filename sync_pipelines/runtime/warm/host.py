@@ -31,6 +31,8 @@ from sync_pipelines.defs import resources
 from sync_pipelines.runtime.warm import child
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger, started_at
 from sync_pipelines.runtime.warm.wire import Answer, Start, answer, receive
+from sync_pipelines.settings import Settings
+from sync_pipelines.tracing import import_exporter
 
 PRELOADED = (
     "adbc_driver_manager.dbapi",
@@ -75,6 +77,7 @@ def preload(module: str) -> None:
     for name in PRELOADED:
         import_module(name)
     child.settings()
+    import_exporter(Settings().otel_endpoint)
     pointer = ModuleCodePointer(module, "defs", str(Path.cwd()))
     initialize_repository_def_from_pointer(pointer).load_all_definitions()
     resources.prepare()
