@@ -35,6 +35,7 @@ from sync_pipelines.client.errors import (
     UnreachableError,
 )
 from sync_pipelines.client.shapes import (
+    Authorization,
     Connection,
     DeadLetter,
     Execution,
@@ -51,6 +52,7 @@ from sync_pipelines.client.shapes import (
 
 __all__ = [
     "ApiError",
+    "Authorization",
     "ChangedError",
     "Client",
     "ConflictError",

@@ -19,7 +19,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.lent import AuthorizationRow, BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -39,6 +39,7 @@ __all__ = [
     "SCHEMA",
     "AffectedRow",
     "AuditRow",
+    "AuthorizationRow",
     "Base",
     "BreakerRow",
     "BudgetRow",
