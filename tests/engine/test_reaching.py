@@ -7,6 +7,7 @@ import pytest
 
 from connectors import registry
 from connectors.errors import ConfigError, TransientError
+from connectors.surroundings import Surrounded
 from connectors.testing.fake_api import FakeApi, Reply
 from sync_pipelines.catalog.syncs import find_connection, find_tenant_id, put_connection
 from sync_pipelines.engine.surroundings import (
@@ -90,6 +91,7 @@ def test_a_connection_that_asks_for_it_does_not_get_inside_by_asking(world):
         api.route("GET", "/orders", lambda request: Reply.json([{"id": 1}]))
         found = connection("rest_api", config(api.url, orders(records="")))
         source = registry.get("rest_api").open_source(found.config)
+        assert isinstance(source, Surrounded)
         source.surround(surroundings_of(world.catalog, found))
 
         with pytest.raises(ConfigError, match="allow_private_addresses"):

@@ -12,7 +12,6 @@ from connectors.addresses import is_refused
 from connectors.reach import Reach
 from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.catalog.tables import AuditRow, ConnectionRow
-from sync_pipelines.gateway.api import reaching
 from sync_pipelines.gateway.api.reaching import refused
 from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
@@ -31,14 +30,11 @@ def names(monkeypatch):
         "inside.example.com": ["93.184.215.14", "10.0.0.7"],
     }
     numbers = ("127.", "10.", "169.254.", "[::1]", "::1", "93.")
-    monkeypatch.setattr(
-        reaching,
-        "addresses_of",
-        lambda host: [host] if host.startswith(numbers) else known.get(host, []),
-    )
-    monkeypatch.setattr(
-        refused, "__kwdefaults__", {"lookup": lambda host: reaching.addresses_of(host)}
-    )
+
+    def lookup(host):
+        return [host] if host.startswith(numbers) else known.get(host, [])
+
+    monkeypatch.setattr(refused, "__kwdefaults__", {"lookup": lookup})
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_a_gateway_that_is_killed_in_the_middle_leaves_its_work_done_once(
     """Kill -9 before the execution is made, and between that and the answer."""
     home = tmp_path / "home"
     catalog = open_catalog(empty_postgres_url, SecretBox(load_keys(home, None)))
-    world = World(catalog, system_clock)
+    world = World(catalog)
     url = f"/api/v2/syncs/{world.sync('acme/orders').id}/trigger"
     headers = {**KEY, **token(world, "acme", Role.ADMIN)}
     with (

@@ -259,6 +259,9 @@ def test_the_dashboard_asks_for_nothing_that_is_not_told(here, world):
     """R122. With every kind of sample there, each name in a query is one that is served."""
     sync = world.sync()
     endpoint(world)
+    budget = surroundings_of(world.catalog, sync.source).budget
+    heard = Heard(remaining=9, resets_at=datetime.now(UTC) + timedelta(minutes=5))
+    budget.take("calls", None, wanted=1, heard=heard)
     run(world, sync, Status.COMPLETED)
     trigger(world.catalog, sync, now=world.clock())
     scraped(here)
