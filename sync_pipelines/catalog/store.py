@@ -1,6 +1,6 @@
 """Opening the catalog: one pooled engine, its migrations, its secrets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,11 +30,13 @@ class Catalog:
     """The catalog of one installation. Queries take a connection from `begin`.
 
     With a ``tenant_id`` it is that tenant's view of it: see `as_tenant`.
+    ``before_commit`` is done at the end of every transaction, in it.
     """
 
     engine: Engine
     secrets: SecretBox
     tenant_id: UUID | None = None
+    before_commit: Callable[[Connection], None] | None = None
 
     def as_tenant(self, tenant_id: UUID) -> "Catalog":
         """The catalog as the gateway sees it on behalf of a tenant: no row of another's.
@@ -50,6 +52,8 @@ class Catalog:
             if self.tenant_id is not None:
                 enter(connection, self.tenant_id)
             yield connection
+            if self.before_commit is not None:
+                self.before_commit(connection)
 
     def close(self) -> None:
         """Close pooled connections; safe to call twice."""

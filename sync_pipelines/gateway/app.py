@@ -20,6 +20,7 @@ from sync_pipelines.gateway import (
 )
 from sync_pipelines.gateway.api import (
     audit,
+    authorizing,
     conflicts,
     connections,
     connectors,
@@ -65,6 +66,7 @@ ROUTERS = (
     foreseeing.router,
     syncs.router,
     connections.router,
+    authorizing.router,
     discovering.router,
     executions.router,
     connectors.router,

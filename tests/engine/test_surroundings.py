@@ -55,7 +55,7 @@ def test_two_processes_together_stay_within_the_rate(world, connection, postgres
     assert len(made) > 30
     busiest = max(sum(1 for at in made if start <= at < start + 1) for start in made)
     assert busiest <= 20
-    [spent] = [one for one in spent_of(world) if one.connection == name]
+    [spent] = [one for one in spent_of(world) if f"{one.tenant}/{one.connection}" == name]
     assert spent.calls == len(made)
 
 

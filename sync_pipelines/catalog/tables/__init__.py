@@ -21,7 +21,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.lent import AuthorizationRow, BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -42,6 +42,7 @@ __all__ = [
     "AffectedRow",
     "AuditHeadRow",
     "AuditRow",
+    "AuthorizationRow",
     "Base",
     "BreakerRow",
     "BudgetRow",
