@@ -35,6 +35,7 @@ from sync_pipelines.client.errors import (
     UnreachableError,
 )
 from sync_pipelines.client.shapes import (
+    Authorization,
     Connection,
     DeadLetter,
     Execution,
@@ -50,6 +51,7 @@ from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Tota
 
 __all__ = [
     "ApiError",
+    "Authorization",
     "ChangedError",
     "Client",
     "ConflictError",

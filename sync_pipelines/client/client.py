@@ -12,6 +12,7 @@ import httpx
 
 from sync_pipelines.client.errors import SyncError
 from sync_pipelines.client.shapes import (
+    Authorization,
     Connection,
     DeadLetter,
     Execution,
@@ -212,6 +213,11 @@ class Connections(_Things[Connection]):
         """Connect, and what answered, by role; `ApiError` if nothing does."""
         said = self._transport.send("POST", path_of(self.resource, identity, "check")).json()
         return {role: said[role] for role in ("source", "destination") if said.get(role)}
+
+    def authorization(self, identity: UUID) -> Authorization:
+        """Whether a person has let it in at its provider; only a person, in a browser, can."""
+        path = path_of(self.resource, identity, "authorize")
+        return read(Authorization, self._transport.send("GET", path).json())
 
     def discover(self, identity: UUID) -> Sequence[Mapping[str, Any]]:
         """The streams that can be read."""

@@ -75,6 +75,19 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """Whether a person has let a connection in; ``by_person``: it is done by that at all.
+
+    ``redirect_uri`` is what must be registered with the provider.
+    """
+
+    by_person: bool
+    is_authorized: bool
+    refreshed_at: datetime | None
+    redirect_uri: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """An execution, and what it moved so far."""
 

@@ -3,6 +3,7 @@
 from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
 from sync_pipelines.catalog.tables.happened import (
+    AuditHeadRow,
     AuditRow,
     DayRow,
     EventRow,
@@ -20,7 +21,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.lent import AuthorizationRow, BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -39,7 +40,9 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 __all__ = [
     "SCHEMA",
     "AffectedRow",
+    "AuditHeadRow",
     "AuditRow",
+    "AuthorizationRow",
     "Base",
     "BreakerRow",
     "BudgetRow",

@@ -229,6 +229,8 @@ class EventRow(Base):
         Index(None, "tenant_id", "received_at"),
         Index("webhook_events_pending_idx", "received_at",
               postgresql_where=text("status = 'pending'")),
+        Index("webhook_events_done_idx", "processed_at",
+              postgresql_where=text("status IN ('processed', 'ignored')")),
         Index(None, "execution_id"),
     )  # fmt: skip
 
@@ -266,4 +268,16 @@ class AuditRow(Base):
     before: Mapped[Jsonb | None]
     after: Mapped[Jsonb | None]
     previous_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """The one row that says how long the audit's chain is and where it ends; a trigger moves it."""
+
+    __tablename__ = "audit_heads"
+    __table_args__ = (CheckConstraint("id = 1", name="id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    length: Mapped[int]
+    last_id: Mapped[int]
     hash: Mapped[str]

@@ -4,6 +4,7 @@ Law: no answer holds a secret, nor anything of one.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,10 +23,11 @@ from sync_pipelines.apply.secret_fields import harmless_keys
 from sync_pipelines.apply.spelled import merged
 from sync_pipelines.catalog import audit, listing, removing
 from sync_pipelines.catalog.listing import ConnectionListed, NameSort
+from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.gateway.api.changing import already, check_same, nothing, plan_and_act
 from sync_pipelines.gateway.api.once import OnceAdmin, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
-from sync_pipelines.gateway.api.reaching import check_reach
+from sync_pipelines.gateway.api.reaching import reaching
 from sync_pipelines.gateway.api.shapes import Json
 from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
@@ -230,9 +232,11 @@ def _change(
 def _parsed(caller: Caller, doors: Doors, body: Body, name: str, held: Connection | None) -> Parsed:
     """What a body says, which may not lead where the caller's tenant may not go."""
     parsed = parsed_connection(body, caller.tenant.name, name)
-    for wanted in parsed.manifest.connections:
-        check_reach(wanted, held, caller=caller, doors=doors)
-    return parsed
+    manifest = parsed.manifest
+    judged = tuple(
+        reaching(wanted, held, caller=caller, doors=doors) for wanted in manifest.connections
+    )
+    return replace(parsed, manifest=replace(manifest, connections=judged))
 
 
 def found_connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionListed:
@@ -241,6 +245,14 @@ def found_connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionL
     if found is None:
         raise not_found("connection", connection_id)
     return found
+
+
+def opened_connection(caller: Caller, connection_id: UUID) -> Connection:
+    """A connection with its secrets, to be used; or 404."""
+    view = caller.catalog
+    with view.begin() as db:
+        name = found_connection(db, caller, connection_id).name
+        return find_connection(db, view.secrets, f"{caller.tenant.name}/{name}")
 
 
 def _etag(found: ConnectionListed) -> str:
