@@ -21,7 +21,7 @@ Laws:
 
 * What is tried again was refused before it was done (429, 503), or may safely be done
   twice: each POST has an idempotency key of its own.
-* Nothing of the engine is imported: only httpx.
+* Nothing of the engine is imported: only httpx, and the shape of reports.
 """
 
 from sync_pipelines.client.client import Client
@@ -43,12 +43,11 @@ from sync_pipelines.client.shapes import (
     LogLine,
     Preview,
     Redriven,
-    Report,
     Schedule,
     Sync,
-    Totals,
     Triggered,
 )
+from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
 __all__ = [
     "ApiError",
@@ -57,6 +56,8 @@ __all__ = [
     "Client",
     "ConflictError",
     "Connection",
+    "Dashboard",
+    "Day",
     "DeadLetter",
     "Execution",
     "FieldError",
@@ -69,6 +70,7 @@ __all__ = [
     "Schedule",
     "Sync",
     "SyncError",
+    "SyncTotals",
     "Totals",
     "Triggered",
     "UnreachableError",

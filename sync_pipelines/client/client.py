@@ -20,14 +20,13 @@ from sync_pipelines.client.shapes import (
     LogLine,
     Preview,
     Redriven,
-    Report,
     Schedule,
     Sync,
-    Totals,
     Triggered,
     read,
 )
 from sync_pipelines.client.transport import Transport, path_of
+from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
 Thing = TypeVar("Thing", Schedule, Sync, Connection)
 
@@ -68,14 +67,19 @@ class Client:
         """What came of a span of time; the last seven days by default."""
         params = {"from": _text(start), "to": _text(end)}
         said = self._transport.send("GET", path_of("reports"), params=params).json()
-        return Report(
+        return read(
+            Report,
+            said,
             start=datetime.fromisoformat(said["from"]),
             end=datetime.fromisoformat(said["to"]),
             totals=read(Totals, said["totals"]),
-            syncs=[read(Totals, one) for one in said["syncs"]],
-            conflicts_found=said["conflicts_found"],
-            conflicts_open=said["conflicts_open"],
+            syncs=[read(SyncTotals, one) for one in said["syncs"]],
         )
+
+    def dashboard(self) -> Dashboard:
+        """What goes on now, and how each of the last seven UTC days went."""
+        said = self._transport.send("GET", path_of("reports", "dashboard")).json()
+        return read(Dashboard, said, days=[read(Day, one) for one in said["days"]])
 
     def close(self) -> None:
         """Close its connections; safe to call twice."""

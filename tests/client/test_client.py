@@ -115,6 +115,8 @@ def test_syncs_connections_letters_and_reports(sync, world, acme):
     assert sync.syncs.get(found.id).etag
     assert len(redriven.executions) == 1
     assert report.totals.failed == 1
+    assert report.percentiles_exact
+    assert [one.failed for one in sync.dashboard().days] == [0, 0, 0, 0, 0, 0, 1]
     assert report.syncs[0].sync == "orders"
 
 

@@ -161,9 +161,9 @@ def test_two_runs_refresh_once(world, connection):
     assert signed[0] == signed[1]
 
 
-def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(empty_postgres_url, key):
+def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(catalog_url, key):
     fresh = SecretBox((new_key(), key))
-    world = World(open_catalog(empty_postgres_url, SecretBox((key,))))
+    world = World(open_catalog(catalog_url, SecretBox((key,))))
     connection = world.sync(connector="rest_api").source
     store = surroundings_of(world.catalog, connection).tokens
     with store.lock():
@@ -175,7 +175,7 @@ def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(empty_postgres_u
 
     assert not any("sesame" in one for one in sealed)
     world.catalog.close()
-    with closing(open_catalog(empty_postgres_url, fresh)) as catalog:
+    with closing(open_catalog(catalog_url, fresh)) as catalog:
         assert surroundings_of(catalog, connection).tokens.load().access_token == "open sesame"
 
 

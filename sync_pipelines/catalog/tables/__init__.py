@@ -3,7 +3,9 @@
 from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
 from sync_pipelines.catalog.tables.happened import (
+    AuditHeadRow,
     AuditRow,
+    DayRow,
     EventRow,
     ExecutionRow,
     StateRow,
@@ -38,6 +40,7 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 __all__ = [
     "SCHEMA",
     "AffectedRow",
+    "AuditHeadRow",
     "AuditRow",
     "AuthorizationRow",
     "Base",
@@ -46,6 +49,7 @@ __all__ = [
     "ConflictRow",
     "ConnectionRow",
     "ConnectionTokenRow",
+    "DayRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",

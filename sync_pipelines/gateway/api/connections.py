@@ -29,7 +29,7 @@ from sync_pipelines.gateway.api.once import OnceAdmin, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
 from sync_pipelines.gateway.api.reaching import reaching
 from sync_pipelines.gateway.api.shapes import Json
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Caller, Viewer
 from sync_pipelines.gateway.problems import ProblemError, not_found
@@ -135,14 +135,15 @@ def create(
         made = listing.find_connection_named(db, wanted.name, tenant_id=caller.tenant.id)
     assert made is not None, "it was made just now"
     response.headers["Location"] = f"{router.prefix}/{made.id}"
-    return _answer(made, response)
+    return answered(_told(made), response, version=_etag(made))
 
 
 @router.get("/{connection_id}")
 def get(connection_id: UUID, caller: Viewer, response: Response) -> ConnectionTold:
     """One connection, without its secrets."""
     with caller.catalog.begin() as db:
-        return _answer(found_connection(db, caller, connection_id), response)
+        found = found_connection(db, caller, connection_id)
+    return answered(_told(found), response, version=_etag(found))
 
 
 @router.put("/{connection_id}")
@@ -252,11 +253,6 @@ def opened_connection(caller: Caller, connection_id: UUID) -> Connection:
     with view.begin() as db:
         name = found_connection(db, caller, connection_id).name
         return find_connection(db, view.secrets, f"{caller.tenant.name}/{name}")
-
-
-def _answer(found: ConnectionListed, response: Response) -> ConnectionTold:
-    response.headers["ETag"] = _etag(found)
-    return _told(found)
 
 
 def _etag(found: ConnectionListed) -> str:
