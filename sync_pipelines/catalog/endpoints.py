@@ -7,7 +7,7 @@ Laws:
   endpoint holds up nobody at its row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -197,6 +197,26 @@ def refusing_for_all_tenants(db: Db, secrets: SecretBox, *, streak: int) -> list
         EndpointRow.is_active,
         TenantRow.takes_webhooks,
         TenantRow.is_active,
+    )
+    return [_endpoint(row, secrets) for row in db.execute(query).mappings()]
+
+
+def revivable_for_all_tenants(
+    db: Db, secrets: SecretBox, schemes: Collection[str]
+) -> list[Endpoint]:
+    """Endpoints that are on and whose connection leads to who sends, by one of these schemes.
+
+    For all tenants, because one job looks after all of them.
+    """
+    query = (
+        _select()
+        .where(
+            EndpointRow.scheme.in_(list(schemes)),
+            ConnectionRow.connector == EndpointRow.scheme,
+            EndpointRow.is_active,
+            TenantRow.takes_webhooks,
+        )
+        .order_by(EndpointRow.id)
     )
     return [_endpoint(row, secrets) for row in db.execute(query).mappings()]
 

@@ -110,6 +110,16 @@ def create(
     return db.execute(statement).scalar_one()
 
 
+def put_request(db: Db, execution_id: UUID, request: Request, *, tenant_id: UUID) -> None:
+    """What an execution that has not started is to do; its row is new, or held."""
+    mine = (
+        ExecutionRow.id == execution_id,
+        ExecutionRow.tenant_id == tenant_id,
+        ExecutionRow.started_at.is_(None),
+    )
+    db.execute(update(ExecutionRow).where(*mine).values(request=request_to_json(request)))
+
+
 def lock_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:
     """One execution, locked until the transaction ends; None when it is gone.
 

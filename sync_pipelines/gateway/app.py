@@ -20,6 +20,7 @@ from sync_pipelines.gateway import (
 )
 from sync_pipelines.gateway.api import (
     audit,
+    authorizing,
     conflicts,
     connections,
     connectors,
@@ -43,6 +44,7 @@ from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.oidc_provider import Provider
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import Incoming
 from sync_pipelines.gateway.webhooks.router import router as incoming
 
 ROUTERS = (
@@ -64,6 +66,7 @@ ROUTERS = (
     foreseeing.router,
     syncs.router,
     connections.router,
+    authorizing.router,
     discovering.router,
     executions.router,
     connectors.router,
@@ -98,6 +101,7 @@ def create_app(doors: Doors) -> FastAPI:
         generate_unique_id_function=operation_id,
         telemetry=NO_SPANS_BUT_OURS,
         middleware=[
+            Middleware(Incoming, doors=doors, meter=meter),
             Middleware(Logged, rng=doors.rng),
             Middleware(metrics.Counted, meter=meter),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),

@@ -5,6 +5,7 @@ from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow,
 from sync_pipelines.catalog.tables.happened import (
     AuditHeadRow,
     AuditRow,
+    DayRow,
     EventRow,
     ExecutionRow,
     StateRow,
@@ -20,7 +21,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.lent import AuthorizationRow, BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -41,12 +42,14 @@ __all__ = [
     "AffectedRow",
     "AuditHeadRow",
     "AuditRow",
+    "AuthorizationRow",
     "Base",
     "BreakerRow",
     "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
     "ConnectionTokenRow",
+    "DayRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",
