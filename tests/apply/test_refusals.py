@@ -162,6 +162,21 @@ WRONG = {
         FRAME + "    streams:\n      - public.orders\n      - {name: sales.orders} #!\n",
         "streams 'public.orders' and 'sales.orders' both write table 'orders'",
     ),
+    "two streams into one table of which both delete": (
+        FRAME
+        + "    streams:\n"
+        + "      - {name: orders, write_mode: upsert, deletes: soft}\n"
+        + "      - {name: ids, table: orders, write_mode: upsert, deletes: hard} #!\n",
+        "which they may if all have write_mode upsert and one at most has deletes",
+    ),
+    "three streams into one table of which one replaces it": (
+        FRAME
+        + "    streams:\n"
+        + "      - {name: orders, write_mode: upsert}\n"
+        + "      - {name: ids, table: orders, write_mode: upsert, deletes: hard}\n"
+        + "      - {name: more, table: orders} #!\n",
+        "streams 'orders' and 'more' both write table 'orders'",
+    ),
     "two tables that only capital letters tell apart": (
         FRAME + "    streams:\n      - orders\n      - Orders #!\n",
         "streams 'orders' and 'Orders' both write table 'Orders'",
