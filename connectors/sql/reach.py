@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from connectors.errors import ConfigError
 from connectors.reach import Reach
-from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.config import PORTS, DatabaseConfig, Dialect
 
 WHERE = ("host", "hostaddr")
 
@@ -25,6 +25,8 @@ OWN_SOCKET = "the socket of this machine's own server"
 
 def reach(config: DatabaseConfig) -> Reach:
     """All hosts of a URL, and the files that it, or one of its options, names."""
+    if config.dialect in PORTS:
+        return Reach(hosts=(config.address.host,))
     if config.dialect is not Dialect.POSTGRESQL:
         return Reach(files=(config.path,))
     from psycopg import ProgrammingError

@@ -91,7 +91,7 @@ WRONG = {
     ),
     "no URL": (in_connections("shop: {connector: database} #!"), "config.url: Field required"),
     "a wrong URL": (
-        in_connections("shop:\n    connector: database\n    config:\n      url: oracle://h/d #!"),
+        in_connections("shop:\n    connector: database\n    config:\n      url: db2://h/d #!"),
         "a URL must start with one of postgresql://",
     ),
     "a MySQL URL without a user": (
@@ -375,7 +375,7 @@ def test_all_the_mistakes_of_a_file_are_told_together_in_order() -> None:
 
 
 def test_a_connection_that_is_wrong_itself_is_not_missed_by_its_syncs() -> None:
-    text = FRAME.replace("sqlite:////tmp/shop.db", "oracle://x") + "    streams: [orders]\n"
+    text = FRAME.replace("sqlite:////tmp/shop.db", "db2://x") + "    streams: [orders]\n"
 
     error = refusal(text)
 
