@@ -29,9 +29,7 @@ def rejection(record: Mapping[str, object], key: Sequence[str], reason: str) -> 
     )
 
 
-def without_key(
-    data: pa.Table, key: Sequence[str]
-) -> tuple[pa.Table, Sequence[Rejection]]:
+def without_key(data: pa.Table, key: Sequence[str]) -> tuple[pa.Table, Sequence[Rejection]]:
     """The records that a key tells from others, and those without one, set aside."""
     absent = pa.array([True] * data.num_rows)
     names = data.column_names

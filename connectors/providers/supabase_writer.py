@@ -214,7 +214,9 @@ class SupabaseWriter:
         if not self._whole:
             return self._told(gone)
         key = self._target.primary_key
-        self._met.update(canonical(row.key) for table in self._staged for row in rows_of(table, key))
+        self._met.update(
+            canonical(row.key) for table in self._staged for row in rows_of(table, key)
+        )
         self._met.difference_update(gone)
         return self._missing() if finished else self._told(gone)
 

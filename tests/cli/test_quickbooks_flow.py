@@ -278,7 +278,7 @@ def test_an_amount_that_no_line_explains_is_given_back_as_such(
     """A shop takes any amount, whatever the lines say."""
     flow.apply(refunds=True, refund_account="Till")
     flow.order(1, 1)
-    flow.refund(1, 77, 5, "5.00", **lines)
+    flow.refund(1, 77, 5, **{"amount": "5.00", **lines})
     flow.run()
 
     (receipt,) = company.all("RefundReceipt")
@@ -316,7 +316,7 @@ def test_a_credit_memo_whose_note_was_lost_is_not_given_back_again_once_it_is_pa
     flow.refund(1, 77, 5, "4.50", **ONE_NUT)
     flow.run()
     with sqlite3.connect(flow.cli.directory / "ledger.db") as ledger:
-        ledger.execute("DELETE FROM _quickbooks_objects WHERE entity = 'CreditMemo'")
+        ledger.execute("DELETE FROM main___quickbooks_objects WHERE entity = 'CreditMemo'")
     company.replays.clear()
 
     flow.order(1, 9)

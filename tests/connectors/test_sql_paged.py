@@ -99,9 +99,7 @@ def pages(server: str, changed: t.TypeEngine[Any], *, order: bool = True, key: i
 
 def sql(server: str, statement: sa.Select[Any]) -> str:
     """As it is sent, with its values in their places."""
-    compiled = statement.compile(
-        dialect=SERVERS[server][1], compile_kwargs={"literal_binds": True}
-    )
+    compiled = statement.compile(dialect=SERVERS[server][1], compile_kwargs={"literal_binds": True})
     return " ".join(str(compiled).split())
 
 
@@ -116,7 +114,7 @@ def test_a_page_of_sql_server_is_the_top_of_what_comes_after_the_last_row():
 
     assert first == (
         'SELECT TOP 500 "ID" AS c0, CONVERT(varchar(40), "CHANGED", 121) AS c1, "ID" AS c2 '
-        f'FROM "Sales"."ORDERS" {WHERE} ORDER BY "CHANGED", "ID"'
+        f'FROM [Sales].[ORDERS] {WHERE} ORDER BY "CHANGED", "ID"'
     )
     assert next_one == first.replace(
         " ORDER BY",
@@ -145,7 +143,9 @@ def test_a_page_of_oracle_is_the_first_of_what_comes_after_the_last_row():
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_full_read_rises_by_a_key_of_several_columns(server):
     """Neither server compares rows of values, so it is spelled out; texts in their own type."""
-    asked = pages(server, t.TIMESTAMP() if server == "oracle" else mssql.DATETIME(), order=False, key=2)
+    asked = pages(
+        server, t.TIMESTAMP() if server == "oracle" else mssql.DATETIME(), order=False, key=2
+    )
 
     said = sql(server, asked.after((7, 7, "b")))
 
@@ -228,7 +228,13 @@ def test_a_watermark_is_a_constant_of_its_kind(kind):
         ("mssql", mssql.INTEGER(), pa.int32(), None, None),
         ("mssql", mssql.BIGINT(), pa.int64(), None, None),
         ("mssql", mssql.TIMESTAMP(), pa.int64(), None, None),
-        ("mssql", mssql.DECIMAL(12, 2), pa.string(), Logical.DECIMAL, Digits(precision=12, scale=2)),
+        (
+            "mssql",
+            mssql.DECIMAL(12, 2),
+            pa.string(),
+            Logical.DECIMAL,
+            Digits(precision=12, scale=2),
+        ),
         ("mssql", mssql.MONEY(), pa.string(), Logical.DECIMAL, Digits(precision=19, scale=4)),
         ("mssql", mssql.REAL(), pa.float32(), None, None),
         ("mssql", mssql.FLOAT(), pa.float64(), None, None),
@@ -249,9 +255,27 @@ def test_a_watermark_is_a_constant_of_its_kind(kind):
         ("mssql", t.NullType(), pa.string(), Logical.OTHER, None),
         ("oracle", oracle.NUMBER(), pa.string(), Logical.DECIMAL, None),
         ("oracle", oracle.NUMBER(18, 0), pa.int64(), None, None),
-        ("oracle", oracle.NUMBER(19, 0), pa.string(), Logical.DECIMAL, Digits(precision=19, scale=0)),
-        ("oracle", oracle.NUMBER(10, 2), pa.string(), Logical.DECIMAL, Digits(precision=10, scale=2)),
-        ("oracle", oracle.NUMBER(17, -2), pa.string(), Logical.DECIMAL, Digits(precision=19, scale=0)),
+        (
+            "oracle",
+            oracle.NUMBER(19, 0),
+            pa.string(),
+            Logical.DECIMAL,
+            Digits(precision=19, scale=0),
+        ),
+        (
+            "oracle",
+            oracle.NUMBER(10, 2),
+            pa.string(),
+            Logical.DECIMAL,
+            Digits(precision=10, scale=2),
+        ),
+        (
+            "oracle",
+            oracle.NUMBER(17, -2),
+            pa.string(),
+            Logical.DECIMAL,
+            Digits(precision=19, scale=0),
+        ),
         ("oracle", oracle.NUMBER(2, 5), pa.string(), Logical.DECIMAL, Digits(precision=5, scale=5)),
         ("oracle", t.INTEGER(), pa.string(), Logical.DECIMAL, Digits(precision=38, scale=0)),
         ("oracle", oracle.FLOAT(126), pa.string(), Logical.DECIMAL, None),
@@ -268,7 +292,9 @@ def test_a_watermark_is_a_constant_of_its_kind(kind):
         ("oracle", oracle.BLOB(), pa.binary(), None, None),
         ("oracle", oracle.ROWID(), pa.string(), Logical.OTHER, None),
     ],
-    ids=lambda one: one if isinstance(one, str) else repr(one) if isinstance(one, t.TypeEngine) else "",
+    ids=lambda one: (
+        one if isinstance(one, str) else repr(one) if isinstance(one, t.TypeEngine) else ""
+    ),
 )
 def test_every_type_is_one_that_holds_its_values(server, kind, storage, logical, digits):
     meaning = SERVERS[server][0].meaning(kind)

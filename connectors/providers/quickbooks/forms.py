@@ -247,7 +247,9 @@ class Refund:
         """The document's: a shop counts its refunds apart from its orders' numbers."""
         return f"R{self.key}"
 
-    def document(self, entity: str, sold: Mapping[str, Any], details: Mapping[str, Any]) -> Document:
+    def document(
+        self, entity: str, sold: Mapping[str, Any], details: Mapping[str, Any]
+    ) -> Document:
         """As a document of that entity, for ``sold``, which the order became."""
         note = f"Refund of order {sold.get('DocNumber') or self.order_key}. {self.reason}"
         return Document(

@@ -39,9 +39,7 @@ def orders_table(orders_as: OrdersAs, *, refunds: bool = False) -> Table:
     return Table(entities=(entity,), columns=None, read=_reader(entity, as_invoices, refunds))
 
 
-def _reader(
-    entity: str, as_invoices: bool, refunds: bool
-) -> Callable[[str, Values], Thing | None]:
+def _reader(entity: str, as_invoices: bool, refunds: bool) -> Callable[[str, Values], Thing | None]:
     paid = PAID | {REFUNDED} if refunds else PAID
     left_alone = DRAFTS if refunds else DRAFTS | {REFUNDED}
 

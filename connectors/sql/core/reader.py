@@ -111,8 +111,8 @@ class CoreReader:
     def _streamed(self, pages: Pages) -> Iterator[Records]:
         query = pages.query
         with self.session.translated("reading"):
-            held = {"stream_results": True, "max_row_buffer": query.batch_rows}
-            found = self.session.connection.execute(pages.first(), execution_options=held)
+            # Both drivers fetch a result piece by piece, as it is asked for.
+            found = self.session.connection.execute(pages.first())
         with found:
             while True:
                 with self.session.translated("reading"):

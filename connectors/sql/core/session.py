@@ -77,8 +77,7 @@ class CoreSession:
         """One table or view."""
         with self._inspecting() as inspector:
             schema = name.schema or self._real(inspector.default_schema_name or "")
-            known = inspector.dialect.normalize_name
-            if not inspector.has_table(_known(known, name.table), schema=_known(known, schema)):
+            if not inspector.has_table(self._known(name.table), schema=self._known(schema)):
                 return None
             return self._table(inspector, TableName(schema=schema, table=name.table))
 
@@ -99,12 +98,16 @@ class CoreSession:
 
     def _real(self, name: str) -> str:
         """A name as the server has it: Oracle's are in capital letters, and told in small ones."""
-        denormalized = self.connection.dialect.denormalize_name(name)
-        return str(denormalized)
+        dialect = self.connection.dialect
+        return str(dialect.denormalize_name(name)) if dialect.requires_name_normalize else name
+
+    def _known(self, name: str) -> str:
+        """A server's name as SQLAlchemy knows it."""
+        dialect = self.connection.dialect
+        return str(dialect.normalize_name(name)) if dialect.requires_name_normalize else name
 
     def _table(self, inspector: sa.Inspector, name: TableName) -> Table:
-        known = inspector.dialect.normalize_name
-        table, schema = _known(known, name.table), _known(known, name.schema or "")
+        table, schema = self._known(name.table), self._known(name.schema or "")
         made = []
         for one in inspector.get_columns(table, schema=schema):
             column = self._column(self._real(one["name"]), one["type"], nullable=one["nullable"])
@@ -176,8 +179,3 @@ class CoreSession:
         if error.connection_invalidated or code in self.speech.transient:
             return TransientError(f"{where} failed: {said}")
         return ConfigError(f"{where} refused it: {said}")
-
-
-def _known(normalize: Any, name: str) -> str:
-    """A server's name as SQLAlchemy knows it."""
-    return str(normalize(name))

@@ -77,12 +77,12 @@ class Oracle:
             return Meaning(storage=pa.float64())
         if isinstance(kind, t.Boolean):
             return Meaning(storage=pa.bool_())
-        if isinstance(kind, t.Integer):  # NUMBER(*, 0) has 38 digits
-            return _decimal(Digits(precision=38, scale=0))
         if isinstance(kind, t.Float) or (isinstance(kind, t.Numeric) and kind.precision is None):
             return _decimal(None)
-        if isinstance(kind, t.Numeric):
+        if isinstance(kind, t.Numeric):  # NUMBER, which is a t.Integer besides
             return _number(kind.precision or 38, int(kind.scale or 0))
+        if isinstance(kind, t.Integer):  # NUMBER(*, 0) has 38 digits
+            return _decimal(Digits(precision=38, scale=0))
         if isinstance(kind, t.DateTime):  # DATE, too
             return Meaning(storage=pa.timestamp("us"))
         if isinstance(kind, oracle.BFILE):
