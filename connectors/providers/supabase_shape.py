@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from connectors.arrow import Logical, evolved, field
 from connectors.contract import Target
-from connectors.described import AnyField, Schema, arrow_schema
+from connectors.described import AnyField, Schema, arrow_schema, schema_of
 from connectors.errors import ConfigError
 from connectors.http.client import HttpClient
 from connectors.late import pa
@@ -98,7 +98,7 @@ class Shaper:
 
 def _comparable(schema: Schema) -> pa.Schema:
     """Lists are JSON in an API."""
-    return pa.schema([_json(one) for one in arrow_schema(schema)])
+    return arrow_schema(schema_of(_json(one) for one in arrow_schema(schema)))
 
 
 def _json(one: AnyField) -> AnyField:

@@ -29,8 +29,8 @@ class Standin:
 
     dialect = Dialect.POSTGRESQL
     driver = "psycopg"
-    begins = ("SET TIME ZONE 'UTC'",)
-    now = sa.select(sa.literal_column("timezone('utc', clock_timestamp())"))
+    begins: tuple[str, ...] = ("SET TIME ZONE 'UTC'",)
+    now: sa.Select[Any] = sa.select(sa.literal_column("timezone('utc', clock_timestamp())"))
     transient = frozenset({"57014"})
     denied = frozenset({"28P01"})
 

@@ -20,7 +20,7 @@ from sqlalchemy.dialects.oracle.oracledb import OracleDialect_oracledb
 
 from connectors import registry
 from connectors.arrow import Digits, Logical, Native, field
-from connectors.contract import Batch, Encoding, Selection, SyncMode
+from connectors.contract import Encoding, Selection, SyncMode
 from connectors.errors import AuthError, ConfigError, ConnectorError, TransientError
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.core.pages import Pages, greatest
@@ -438,7 +438,7 @@ def test_an_error_is_told_by_what_helps(server, said, expected):
 # Pages, on a server that is here
 
 
-def read(source, state=None, mode=SyncMode.INCREMENTAL, rows=2) -> list[Batch]:
+def read(source, state=None, mode=SyncMode.INCREMENTAL, rows=2):
     selection = Selection(stream=source.stream("orders"), mode=mode, batch_rows=rows)
     return list(source.read(selection, state, Encoding.ARROW))
 
@@ -457,7 +457,7 @@ def test_a_row_that_changes_behind_the_page_is_met_by_the_next_read(there, mode)
     with closing(paged(there.url)) as source:
         selection = Selection(stream=source.stream("orders"), mode=mode, batch_rows=2)
         reading = source.read(selection, None, Encoding.ARROW)
-        found = [next(reading)]
+        found: list[Any] = [next(reading)]
         there.put([row(1, seconds=20, note="changed"), row(6, seconds=30, note="changed")])
         found += reading
         later = read(source, found[-1].state)

@@ -138,7 +138,7 @@ def _sold(line: Values, sign: int) -> Line:
         name=name,
         sku=line.text("sku"),
         amount=_amount(line, sign),
-        quantity=sign * (line.number("quantity") or 0) or Decimal(1),
+        quantity=sign * (line.number("quantity") or Decimal(0)) or Decimal(1),
         description=name,
         taxable=bool(line.number("total_tax")),
     )

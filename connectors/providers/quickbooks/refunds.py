@@ -28,7 +28,8 @@ def _refund(key: str, values: Values) -> Refund:
     if amount is None or amount <= 0:
         raise DataError("amount is empty, or nothing is given back")
     lines = [line for line in lines_of(values, sign=-1) if line.amount]
-    tax = sum((-(one.money("total_tax") or 0) for one in _taxed(values)), Decimal(0))
+    taxes = [one.money("total_tax") or Decimal(0) for one in _taxed(values)]
+    tax = -sum(taxes, Decimal(0))
     unexplained = amount - tax - sum(line.amount for line in lines)
     if unexplained > MOST_ROUNDING:
         lines.append(Line(name="Refunds", amount=unexplained))

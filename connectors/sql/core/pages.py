@@ -84,5 +84,7 @@ def _from(found: sa.Select[Any], query: Query) -> sa.Select[Any]:
     name = query.table
     schema = None if name.schema is None else quoted_name(name.schema, quote=True)
     table = sa.table(quoted_name(name.table, quote=True), schema=schema)
-    conditions = [sa.literal_column(f"({one}\n)") for one in query.conditions]
+    conditions: list[sa.ColumnElement[bool]] = [
+        sa.literal_column(f"({one}\n)") for one in query.conditions
+    ]
     return found.select_from(table).where(*conditions)

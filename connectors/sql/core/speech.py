@@ -47,7 +47,7 @@ class Speech(Protocol):
 
     dialect: Dialect
     driver: str
-    """The package that has to be installed, which is also the name of the extra's need."""
+    """The package that has to be installed."""
 
     begins: tuple[str, ...]
     """Statements that every connection begins with."""
@@ -56,7 +56,10 @@ class Speech(Protocol):
     """The server's clock, as UTC without a zone."""
 
     transient: frozenset[str]
+    """Numbers of errors that may pass."""
+
     denied: frozenset[str]
+    """Numbers of errors that say who may not."""
 
     def engine(self, config: DatabaseConfig) -> tuple[sa.URL, Mapping[str, Any]]:
         """Where to connect, and the driver's arguments."""

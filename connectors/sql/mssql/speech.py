@@ -37,8 +37,8 @@ class SqlServer:
 
     dialect = Dialect.MSSQL
     driver = "pymssql"
-    begins = ("SET QUOTED_IDENTIFIER ON", "SET LOCK_TIMEOUT 10000")
-    now = sa.select(sa.literal_column("SYSUTCDATETIME()"))
+    begins: tuple[str, ...] = ("SET QUOTED_IDENTIFIER ON", "SET LOCK_TIMEOUT 10000")
+    now: sa.Select[Any] = sa.select(sa.literal_column("SYSUTCDATETIME()"))
     # Deadlock, lock timeout, snapshot conflict; Azure's moves and limits; broken connections.
     transient = frozenset(
         {"1205", "1222", "3960", "40197", "40501", "40613", "49918", "10928", "10929"}
@@ -104,7 +104,7 @@ class SqlServer:
         """Times as text, style 121, which has all their digits and a zone."""
         native = _native(column)
         if native.startswith(_TIMES) and native not in _COUNTERS:
-            style = sa.literal_column("121")
+            style: sa.ColumnElement[Any] = sa.literal_column("121")
             return sa.func.CONVERT(sa.literal_column("varchar(40)"), plain(column), style)
         if native == "UNIQUEIDENTIFIER":
             return sa.cast(plain(column), Native("char(36)"))

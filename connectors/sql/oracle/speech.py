@@ -36,11 +36,11 @@ class Oracle:
 
     dialect = Dialect.ORACLE
     driver = "oracledb"
-    begins = (
+    begins: tuple[str, ...] = (
         "ALTER SESSION SET TIME_ZONE = '+00:00'",
         "ALTER SESSION SET NLS_COMP = BINARY NLS_SORT = BINARY",
     )
-    now = sa.select(sa.literal_column("SYS_EXTRACT_UTC(SYSTIMESTAMP)")).select_from(
+    now: sa.Select[Any] = sa.select(sa.literal_column("SYS_EXTRACT_UTC(SYSTIMESTAMP)")).select_from(
         sa.table("dual")
     )
     # Deadlock, lock timeout, snapshot too old; broken connections and listeners that start.
