@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from connectors.errors import ConfigError
 from connectors.reach import Reach
-from connectors.sql.config import PORTS, DatabaseConfig, Dialect
+from connectors.sql.config import FILES, PORTS, DatabaseConfig
 
 WHERE = ("host", "hostaddr")
 
@@ -27,7 +27,7 @@ def reach(config: DatabaseConfig) -> Reach:
     """All hosts of a URL, and the files that it, or one of its options, names."""
     if config.dialect in PORTS:
         return Reach(hosts=(config.address.host,))
-    if config.dialect is not Dialect.POSTGRESQL:
+    if config.dialect in FILES:
         return Reach(files=(config.path,))
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
