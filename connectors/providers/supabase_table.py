@@ -66,7 +66,7 @@ class RemoteTable:
         """`ConfigError` where the table or a column is missing."""
         select = ",".join(named(one) for one in columns)
         call = self._call("GET", self.target.table).put({"select": select, "limit": 1})
-        self.client.send(call)
+        self.client.fetch(call, answered)
 
     def look(self, columns: Sequence[str]) -> None:
         """`ConfigError` that tells what to create, where the table or a column is missing."""
@@ -133,6 +133,9 @@ class RemoteTable:
 
     # Changes
 
+    def _write(self, call: Call) -> None:
+        self.client.fetch(call, _silent)
+
     def upsert(self, rows: Sequence[Row], names: Sequence[str]) -> None:
         """Write these rows over those of the same key."""
         for start in range(0, len(rows), MOST_ROWS):
@@ -145,7 +148,7 @@ class RemoteTable:
             conflict = ",".join(named(one) for one in self.target.primary_key)
             columns = ",".join(named(one) for one in names)
             try:
-                self.client.send(call.put({"on_conflict": conflict, "columns": columns}))
+                self._write(call.put({"on_conflict": conflict, "columns": columns}))
             except AuthError:
                 raise
             except ConfigError as error:
@@ -159,13 +162,13 @@ class RemoteTable:
         body = encoded({DELETED_AT: moment.isoformat()}).encode()
         for condition in self._among(keys):
             call = self._call("PATCH", self.target.table, "return=minimal", body)
-            self.client.send(call.put({"or": condition}))
+            self._write(call.put({"or": condition}))
 
     def delete(self, keys: Sequence[Key]) -> None:
         """Remove rows."""
         for condition in self._among(keys):
             call = self._call("DELETE", self.target.table, "return=minimal")
-            self.client.send(call.put({"or": condition}))
+            self._write(call.put({"or": condition}))
 
     # The state
 
@@ -194,11 +197,11 @@ class RemoteTable:
             call = self._call(
                 "POST", STATE_TABLE, "resolution=ignore-duplicates,return=minimal", body
             )
-            self.client.send(call.put({"on_conflict": "owner,stream"}))
+            self._write(call.put({"on_conflict": "owner,stream"}))
         else:
             mine = {name: f"eq.{row[name]}" for name in ("owner", "stream")}
             call = self._call("PATCH", STATE_TABLE, "return=minimal", body)
-            self.client.send(call.put({**mine, "token": f"eq.{known.token}"}))
+            self._write(call.put({**mine, "token": f"eq.{known.token}"}))
         # An answer may have been lost, and the call made twice: what is there decides.
         found = self.state()
         if found is None or found.token != moved.token:
@@ -212,6 +215,12 @@ class RemoteTable:
             f"the state of {self.target.stream!r} was moved{by} while this execution was writing; "
             "it begins again from there"
         )
+
+
+def _silent(answer: Answer) -> None:
+    """`TransientError` for a page of somebody else's: the project says nothing to a write."""
+    if answer.content:
+        raise TransientError("something that is not the project's API answered to a write")
 
 
 def _counted(answer: Answer) -> int:

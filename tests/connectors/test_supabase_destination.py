@@ -22,7 +22,7 @@ from connectors.rejected import read_rejected
 from connectors.schema_policy import SchemaPolicy
 from connectors.sql.destination import SqlDestination
 from connectors.testing.destination_suite import DestinationContract
-from connectors.testing.fake_api import FakeApi, first
+from connectors.testing.fake_api import FakeApi, first, html_page
 from connectors.testing.features import Feature
 from connectors.testing.rows import row, table
 from connectors.testing.writing import UPSERT, put, seen, state, stored, writing
@@ -155,6 +155,19 @@ def test_an_answer_that_is_lost_is_no_harm(system, nth):
             done = writer.commit(state("two"), finished=True)
 
     assert done.state == state("two")
+    assert stored(system) == [row(1, seconds=5, note="changed"), row(2)]
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_a_page_for_people_is_no_answer_even_to_a_write(system, nth):
+    """A proxy's page with status 200: nothing was done, although it looks so."""
+    with closing(system.open(Outside(sleep=lambda seconds: None))) as destination:
+        put(destination, UPSERT, row(1), mark="one")
+        with writing(destination, replace(UPSERT, execution="second")) as writer:
+            writer.write(Batch(data=table(row(1, seconds=5, note="changed"), row(2))))
+            system.project.api.at(nth, html_page)
+            writer.commit(state("two"), finished=True)
+
     assert stored(system) == [row(1, seconds=5, note="changed"), row(2)]
 
 
