@@ -97,6 +97,10 @@ def test_a_shop_s_data_follows_what_happens_in_it(flow: Flow, connector: str) ->
     assert flow.rows("SELECT id, order_id, amount::text FROM shop.refunds") == [(201, 2, "4.50")]
     assert flow.rows("SELECT email FROM shop.customers") == [("ann@x.ca",)]
     assert flow.rows("SELECT sku, price::text FROM shop.variations") == [("N1-blue", "1.50")]
+    assert flow.rows("SELECT code, amount::text FROM shop.coupons") == [("spring", "5.00")]
+    assert flow.rows("SELECT id, type, variations::text FROM shop.products") == [
+        (3, "variable", "[31]")
+    ]
     assert flow.rows("SELECT date_modified_gmt::text FROM shop.orders WHERE id = 1") == [
         ("2026-03-01 10:30:00+00",)
     ]
