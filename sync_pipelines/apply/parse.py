@@ -213,7 +213,7 @@ class _Reader:
 
     def _streams(self, fields: Fields) -> tuple[SyncStream, ...]:
         lines: dict[str, int] = {}
-        tables: dict[str, SyncStream] = {}
+        found: list[SyncStream] = []
         hide = hidden_in(fields.table)
         usual = _schema_policy(fields)
         for node in fields.items("streams", required=True):
@@ -228,17 +228,18 @@ class _Reader:
                     hide=hide,
                 )
                 continue
-            # Some databases do not tell capital letters apart in a table's name.
-            other = tables.setdefault(stream.table_name.casefold(), stream)
-            if other is not stream:
+            others = [one for one in found if one.clashes_with(stream)]
+            if others:
                 self._problems.add(
                     node.line,
-                    f"streams {other.name!r} and {stream.name!r} both write table "
-                    f"{stream.table_name!r}; give one of them another with `table`",
+                    f"streams {others[0].name!r} and {stream.name!r} both write table "
+                    f"{stream.table_name!r}, which they may if all have write_mode upsert and one "
+                    "at most has deletes; else give one of them another with `table`",
                     hide=hide,
                 )
             lines[stream.name] = node.line
-        return tuple(stream for stream in tables.values() if stream.name in lines)
+            found.append(stream)
+        return tuple(found)
 
     def _stream(self, node: Node, usual: Mapping[str, StrEnum]) -> SyncStream | None:
         """``usual`` is what the sync says of all its streams."""
