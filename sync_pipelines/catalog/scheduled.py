@@ -26,6 +26,7 @@ class SyncSeen:
     tenant_id: UUID
     key: str
     pause: str | None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ _SYNC = (
     func.concat(TenantRow.name, "/", SyncRow.name).label("seen_key"),
     SyncRow.is_active.label("seen_is_active"),
     SyncRow.pause_reason.label("seen_pause_reason"),
+    SyncRow.tags.label("seen_tags"),
 )
 
 
@@ -118,4 +120,5 @@ def _seen(row: RowMapping) -> SyncSeen:
         tenant_id=row["seen_tenant_id"],
         key=row["seen_key"],
         pause=None if row["seen_is_active"] else row["seen_pause_reason"] or PAUSED,
+        tags=tuple(row["seen_tags"]),
     )

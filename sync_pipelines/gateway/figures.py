@@ -21,6 +21,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from sync_pipelines.catalog.delivered import (
+    Outbox,
+    arrived_for_all_tenants,
+    outbox_for_all_tenants,
+)
 from sync_pipelines.catalog.metrics import (
     BUCKETS,
     RECORDS,
@@ -29,6 +34,7 @@ from sync_pipelines.catalog.metrics import (
     ended_for_all_tenants,
     standing_for_all_tenants,
 )
+from sync_pipelines.gateway.delivery_figures import Deliveries, told_outbox
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.health import free_bytes
 
@@ -76,6 +82,8 @@ class Figures(Collector):
         self._counted_until = doors.clock() - SETTLING
         self._looked_at: datetime | None = None
         self._standing: Standing | None = None
+        self._outbox: Outbox | None = None
+        self._deliveries = Deliveries()
         self._seconds = 0.0
 
     def describe(self) -> Iterable[Metric]:
@@ -93,7 +101,10 @@ class Figures(Collector):
             yield _gauge("sync_storage_free_bytes", "Free on the disk of SYNC_HOME.", free)
             if self._standing is not None:
                 yield from _standing(self._standing)
+            if self._outbox is not None:
+                yield from told_outbox(self._outbox)
             yield from _ended(self._tallies)
+            yield from self._deliveries.told()
 
     def _look(self) -> None:
         now = self._doors.clock()
@@ -104,12 +115,16 @@ class Figures(Collector):
             with self._doors.catalog.begin() as db:
                 standing = standing_for_all_tenants(db, now)
                 ended = ended_for_all_tenants(db, since=self._counted_until, until=until)
+                outbox = outbox_for_all_tenants(db, now)
+                arrived = arrived_for_all_tenants(db, since=self._counted_until, until=until)
         except SQLAlchemyError as error:
             log.warning("metrics.catalog_unread", error=type(error).__name__)
-            self._looked_at, self._standing = now, None
+            self._looked_at, self._standing, self._outbox = now, None, None
             return
         for one in ended:
             self._tallies[one.connector].add(one)
+        self._deliveries.add(arrived)
+        self._outbox = outbox
         self._seconds = perf_counter() - began
         self._looked_at, self._standing, self._counted_until = now, standing, until
 

@@ -45,7 +45,8 @@ class RetentionPolicy:
 
     Every execution is kept for ``executions_for``; of each sync the last ``successes`` and
     ``failures`` for ever. Decisions are kept for ``decisions_for``, and each schedule's
-    last for ever. Dagster's runs, of which executions are the summary, are kept for
+    last for ever. What was told, and incidents that are over, are kept for ``notices_for``.
+    Dagster's runs, of which executions are the summary, are kept for
     ``runs_for``, those that failed for ``failed_runs_for``.
     """
 
@@ -53,11 +54,18 @@ class RetentionPolicy:
     successes: int = 100
     failures: int = 50
     decisions_for: timedelta = timedelta(days=90)
+    notices_for: timedelta = timedelta(days=90)
     runs_for: timedelta = timedelta(days=2)
     failed_runs_for: timedelta = timedelta(days=14)
 
     def __post_init__(self) -> None:
-        shortest = min(self.executions_for, self.decisions_for, self.runs_for, self.failed_runs_for)
+        shortest = min(
+            self.executions_for,
+            self.decisions_for,
+            self.notices_for,
+            self.runs_for,
+            self.failed_runs_for,
+        )
         if shortest <= timedelta(0):
             raise ValueError(f"history is kept for more than {shortest}: at least an hour or so")
         if self.successes < 1 or self.failures < 1:
