@@ -144,7 +144,7 @@ def take_for_all_tenants(db: Db, *, now: datetime, rules: int) -> list[Delivery]
     """
     arguments = {"now": now, "until": now + LEASE, "rules": rules, "of_a_rule": OF_A_RULE}
     rows = db.execute(_TAKE, arguments).mappings()
-    return sorted((delivery_from_row(row) for row in rows), key=lambda one: one.created_at)
+    return sorted((delivery_of(row) for row in rows), key=lambda one: one.created_at)
 
 
 def settle(
@@ -206,7 +206,7 @@ def find(db: Db, delivery_id: UUID, *, tenant_id: UUID) -> Delivery | None:
     """One of a tenant's messages, or None."""
     mine = (OutboxRow.id == delivery_id, OutboxRow.tenant_id == tenant_id)
     row = db.execute(select(OutboxRow.__table__).where(*mine)).mappings().one_or_none()
-    return None if row is None else delivery_from_row(row)
+    return None if row is None else delivery_of(row)
 
 
 def list_deliveries(
@@ -217,7 +217,7 @@ def list_deliveries(
     if state is not None:
         query = query.where(OutboxRow.state == state)
     query = query.order_by(OutboxRow.created_at.desc(), OutboxRow.id).limit(limit)
-    return [delivery_from_row(row) for row in db.execute(query).mappings()]
+    return [delivery_of(row) for row in db.execute(query).mappings()]
 
 
 def depth_for_all_tenants(db: Db) -> Depth:
@@ -232,7 +232,7 @@ def depth_for_all_tenants(db: Db) -> Depth:
     return Depth(pending=waiting, oldest_due_at=oldest, dead=dead)
 
 
-def delivery_from_row(row: RowMapping) -> Delivery:
+def delivery_of(row: RowMapping) -> Delivery:
     """A row of the outbox."""
     return Delivery(
         id=row["id"],

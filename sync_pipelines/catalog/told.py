@@ -123,7 +123,7 @@ def list_deliveries(
     query = select(OutboxRow.__table__).where(OutboxRow.tenant_id == tenant_id, *equal(wanted))
     by = {"created_at": OutboxRow.created_at}
     paged = page(db, query, order_of(sort, by, OutboxRow.id), after=after, limit=limit)
-    return listed(paged, outbox.delivery_from_row)
+    return listed(paged, outbox.delivery_of)
 
 
 def list_incidents(

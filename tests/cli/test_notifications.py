@@ -160,3 +160,18 @@ def test_columns_that_a_run_added_are_told(cli: Cli, tenant: str) -> None:
     assert before == []
     assert sent["topic"] == "schema_change"
     assert sent["payload"]["schema_changes"] == {"orders": {"added": ["total"], "widened": []}}
+
+
+def test_the_history_says_what_helps(cli: Cli, tenant: str) -> None:
+    """R95."""
+    cli("run", "acme/orders")
+    with closing(sqlite3.connect(cli.directory / "shop.db")) as shop, shop:
+        shop.execute("DROP TABLE orders")
+        shop.execute("DROP TABLE countries")
+    cli("run", "acme/orders", fails=1)
+
+    bad, good = json.loads(cli("history", "acme/orders", "--json").output)
+
+    assert good["remedy"] is None
+    assert bad["error"]
+    assert bad["remedy"]

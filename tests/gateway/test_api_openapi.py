@@ -121,6 +121,7 @@ def running(doors, world, settings_):
         ids["incident"] = db.execute(select(IncidentRow.id)).scalar_one()
         ids["delivery"] = db.execute(select(OutboxRow.id)).scalar_one()
     app = create_app(replace(doors, settings=settings_))
+    app.openapi()  # made before anybody waits for it
     with listening(app) as url:
         yield url, ids, token(world, "acme", Role.ADMIN)
 
