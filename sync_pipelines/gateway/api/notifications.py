@@ -18,7 +18,7 @@ from sync_pipelines.catalog.happenings import TimeSort
 from sync_pipelines.catalog.inbox import Message, WhichMessages
 from sync_pipelines.gateway.api.once import OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
-from sync_pipelines.gateway.api.shapes import FORBID, Json
+from sync_pipelines.gateway.api.shapes import Json
 from sync_pipelines.gateway.api.times import Instant, to_come
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Caller, Viewer
@@ -77,8 +77,6 @@ class SnoozeWanted(BaseModel):
 
 class AllRead(BaseModel):
     """How many messages were new."""
-
-    model_config = FORBID
 
     messages: int
 
