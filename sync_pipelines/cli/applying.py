@@ -29,7 +29,7 @@ def apply(
 ) -> None:
     """Make a tenant's connections, syncs, schedules and rules as its file says."""
     parsed = _read(file)
-    reach = Reach(allow_private=read_settings().private_webhooks)
+    reach = Reach(allow_private=read_settings().may_reach_private)
     with session() as opened:
         if plan:
             made = act.preview(opened.catalog, parsed, now=system_clock(), reach=reach)

@@ -14,6 +14,7 @@ WHAT = {
     "executions": "executions",
     "decisions": "decisions on schedules",
     "notices": "notifications, and incidents that are over",
+    "webhook_events": "webhook events that were done with",
     "runs": "Dagster runs, with their events",
     "events": "Dagster events of no run",
     "ticks": "Dagster ticks",

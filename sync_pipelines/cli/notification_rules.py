@@ -248,7 +248,7 @@ def _store(opened: Session, db: Db, rule: Rule) -> Rule:
         rule,
         _by(),
         rng=SystemRandom(),
-        allow_private=read_settings().private_webhooks,
+        allow_private=read_settings().may_reach_private,
     )
 
 

@@ -22,6 +22,7 @@ from sync_pipelines.catalog.keeping import (
     Forgotten,
     Stop,
     forget_decisions,
+    forget_events,
     forget_executions,
 )
 from sync_pipelines.catalog.keeping_told import forget_told
@@ -119,6 +120,7 @@ class Tidied:
     executions: Forgotten
     decisions: Forgotten
     notices: Forgotten
+    webhook_events: Forgotten
     runs: Forgotten
     events: Forgotten
     ticks: Forgotten
@@ -126,8 +128,8 @@ class Tidied:
     @property
     def finished(self) -> bool:
         """Whether there was time for everything."""
-        parts = (self.executions, self.decisions, self.notices, self.runs, self.events, self.ticks)
-        return all(part.finished for part in parts)
+        ours = (self.executions, self.decisions, self.notices, self.webhook_events)
+        return all(part.finished for part in (*ours, self.runs, self.events, self.ticks))
 
 
 def tidy(
@@ -142,6 +144,7 @@ def tidy(
     executions = forget_executions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     decisions = forget_decisions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     notices = forget_told(catalog, policy, now=now, stop=stop, dry_run=dry_run)
+    told = forget_events(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     with _dagster_tables(catalog) as tables:
         if tables is None:
             nothing = Forgotten()
@@ -149,6 +152,7 @@ def tidy(
                 executions=executions,
                 decisions=decisions,
                 notices=notices,
+                webhook_events=told,
                 runs=nothing,
                 events=nothing,
                 ticks=nothing,
@@ -157,6 +161,7 @@ def tidy(
             executions=executions,
             decisions=decisions,
             notices=notices,
+            webhook_events=told,
             runs=forget_runs(tables, policy, now=now, stop=stop, dry_run=dry_run),
             events=forget_orphans(tables, policy, now=now, stop=stop, dry_run=dry_run),
             ticks=forget_ticks(tables, now=now, stop=stop, dry_run=dry_run),

@@ -10,7 +10,7 @@ from benchmarks.cases import CASES
 from benchmarks.report import results_of
 from benchmarks.task import Measure
 
-WHOLE_RUNS = {"runs", "queue", "rush", "lateness", "webhooks"}
+WHOLE_RUNS = {"runs", "queue", "rush", "lateness", "webhooks", "flood"}
 """Cases that start Dagster's processes: a minute and more each."""
 
 

@@ -115,6 +115,8 @@ def test_syncs_connections_letters_and_reports(sync, world, acme):
     assert sync.syncs.get(found.id).etag
     assert len(redriven.executions) == 1
     assert report.totals.failed == 1
+    assert report.percentiles_exact
+    assert [one.failed for one in sync.dashboard().days] == [0, 0, 0, 0, 0, 0, 1]
     assert report.syncs[0].sync == "orders"
 
 
@@ -204,3 +206,9 @@ def test_rules_deliveries_incidents_and_alerts(sync, world, acme):
     assert digest.subject
     assert not told["capacity"].is_on
     assert [one.name for one in sync.notification_rules.list()] == ["team"]
+
+
+def test_whether_a_connection_was_let_in_is_told(sync, acme):
+    told = sync.connections.authorization(acme.source.id)
+
+    assert (told.by_person, told.is_authorized, told.refreshed_at) == (False, False, None)

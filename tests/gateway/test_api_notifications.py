@@ -26,7 +26,7 @@ SECRET_URL = "https://127.0.0.1/hooks/PRIVATE"
 
 @pytest.fixture
 def settings():
-    return Settings(private_webhooks=True)
+    return Settings(allow_private_addresses=True)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_a_rule_is_named_by_its_field(api, acme, wrong, field
 
 def test_a_webhook_into_this_network_is_refused(client, world, acme, doors):
     """R104; the gateway of this test has no leave to reach into its network."""
-    object.__setattr__(doors, "settings", Settings())
+    object.__setattr__(doors, "settings", Settings(allow_private_addresses=False))
     wanted = {"name": "hook", "channel": "webhook", "url": SECRET_URL}
 
     answer = client.post(RULES, json=wanted, headers=token(world, "acme"))

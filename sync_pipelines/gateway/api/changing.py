@@ -78,7 +78,7 @@ def plan_and_act(
             wanted,
             now=now,
             actor=caller.actor,
-            reach=Reach(allow_private=doors.settings.private_webhooks, rng=doors.rng),
+            reach=Reach(allow_private=doors.settings.may_reach_private, rng=doors.rng),
         )
     except ClashError as error:
         raise bodies[0].error(error, is_clash=True) from error

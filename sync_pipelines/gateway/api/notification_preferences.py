@@ -16,7 +16,7 @@ from sync_pipelines.catalog import audit, notifications
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.gateway.api.notifications import PersonId
 from sync_pipelines.gateway.api.shapes import Json
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Viewer
 from sync_pipelines.model.notification import Channel, Preferences, QuietHours, Topic
@@ -144,8 +144,7 @@ def _quiet(wanted: Quiet | None) -> QuietHours | None:
 
 
 def _answer(found: Preferences, response: Response) -> PreferencesTold:
-    response.headers["ETag"] = _etag(found)
-    return _told(found)
+    return answered(_told(found), response, version=_etag(found))
 
 
 def _etag(found: Preferences) -> str:

@@ -31,7 +31,7 @@ from sync_pipelines.gateway.api.changing import already, check_same, plan_and_ac
 from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
 from sync_pipelines.gateway.api.shapes import Json
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Caller, Viewer
 from sync_pipelines.gateway.problems import not_found
@@ -306,8 +306,7 @@ def _by(caller: Caller, doors: Doors) -> By:
 
 
 def _answer(found: RuleListed, response: Response) -> RuleTold:
-    response.headers["ETag"] = _etag(found)
-    return _told(found)
+    return answered(_told(found), response, version=_etag(found))
 
 
 def _etag(found: RuleListed) -> str:

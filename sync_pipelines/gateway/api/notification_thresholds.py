@@ -13,7 +13,7 @@ from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.catalog.tenants import thresholds_of
 from sync_pipelines.gateway.api.changing import plan_and_act
 from sync_pipelines.gateway.api.shapes import Json
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Admin, Viewer
 from sync_pipelines.notify.thresholds import (
@@ -55,8 +55,7 @@ def get(caller: Viewer, response: Response) -> ThresholdsTold:
     """Where the tenant's alerts begin and end."""
     with caller.catalog.begin() as db:
         held = dict(thresholds_of(db, caller.tenant.id))
-    response.headers["ETag"] = etag(held, None)
-    return _told(held)
+    return answered(_told(held), response, version=etag(held, None))
 
 
 @router.put("")

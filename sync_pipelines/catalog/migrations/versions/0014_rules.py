@@ -4,8 +4,8 @@ from alembic import op
 
 from sync_pipelines.catalog.isolation import GATEWAY_ROLE
 
-revision = "0010"
-down_revision = "0009"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
