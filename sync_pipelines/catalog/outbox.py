@@ -106,7 +106,7 @@ def post(db: Db, posted: Sequence[Posted], *, now: datetime) -> int:
     ]
     keys = ["rule_id", "event_id", "recipient"]
     statement = insert(OutboxRow).values(rows).on_conflict_do_nothing(index_elements=keys)
-    return db.execute(statement).rowcount
+    return len(db.execute(statement.returning(OutboxRow.id)).all())
 
 
 _TAKE = text("""
@@ -144,7 +144,7 @@ def take_for_all_tenants(db: Db, *, now: datetime, rules: int) -> list[Delivery]
     """
     arguments = {"now": now, "until": now + LEASE, "rules": rules, "of_a_rule": OF_A_RULE}
     rows = db.execute(_TAKE, arguments).mappings()
-    return sorted((_delivery(row) for row in rows), key=lambda one: one.created_at)
+    return sorted((delivery_of(row) for row in rows), key=lambda one: one.created_at)
 
 
 def settle(
@@ -202,6 +202,13 @@ def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> b
     return db.execute(statement.values(values)).rowcount == 1
 
 
+def find(db: Db, delivery_id: UUID, *, tenant_id: UUID) -> Delivery | None:
+    """One of a tenant's messages, or None."""
+    mine = (OutboxRow.id == delivery_id, OutboxRow.tenant_id == tenant_id)
+    row = db.execute(select(OutboxRow.__table__).where(*mine)).mappings().one_or_none()
+    return None if row is None else delivery_of(row)
+
+
 def list_deliveries(
     db: Db, *, tenant_id: UUID, state: DeliveryState | None = None, limit: int = 100
 ) -> list[Delivery]:
@@ -210,7 +217,7 @@ def list_deliveries(
     if state is not None:
         query = query.where(OutboxRow.state == state)
     query = query.order_by(OutboxRow.created_at.desc(), OutboxRow.id).limit(limit)
-    return [_delivery(row) for row in db.execute(query).mappings()]
+    return [delivery_of(row) for row in db.execute(query).mappings()]
 
 
 def depth_for_all_tenants(db: Db) -> Depth:
@@ -225,7 +232,8 @@ def depth_for_all_tenants(db: Db) -> Depth:
     return Depth(pending=waiting, oldest_due_at=oldest, dead=dead)
 
 
-def _delivery(row: RowMapping) -> Delivery:
+def delivery_of(row: RowMapping) -> Delivery:
+    """A row of the outbox."""
     return Delivery(
         id=row["id"],
         tenant_id=row["tenant_id"],

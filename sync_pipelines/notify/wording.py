@@ -91,12 +91,15 @@ def _headline(message: Outgoing) -> str:
 
 
 def _first_line(payload: Mapping[str, Any]) -> str:
-    said = str(payload.get("incident", {}).get("message", "something is wrong"))
+    usual = payload.get("incident", {}).get("message", "something is wrong")
+    said = str(payload.get("headline") or usual)
     return f"{said[0].upper()}{said[1:]}" if said else said
 
 
 def _what(payload: Mapping[str, Any]) -> str:
     error, counts = payload.get("error"), payload.get("counts")
+    if "schema_changes" in payload:
+        return str(payload["message"])
     if error:
         streams = f" (in {', '.join(error['streams'])})" if error["streams"] else ""
         return f"{error['message']}{streams}"

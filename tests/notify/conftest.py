@@ -89,7 +89,7 @@ class Told:
         """What was put into the outbox, oldest first."""
         with self.catalog.begin() as db:
             query = select(OutboxRow.__table__).order_by(OutboxRow.created_at, OutboxRow.event_id)
-            found = [outbox._delivery(row) for row in db.execute(query).mappings()]
+            found = [outbox.delivery_of(row) for row in db.execute(query).mappings()]
         return [one for one in found if rule is None or one.rule_id == rule.id]
 
     def topics(self, rule: Rule) -> list[Topic]:
