@@ -22,7 +22,8 @@ class Work(StrEnum):
     posts ``times`` webhooks while ``due`` other syncs go on; its samples are the seconds
     until the row that each is about is committed at the destination. ``pages``
     reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
-    asks the API of a catalog with ``due`` schedules.
+    asks the API of a catalog with ``due`` schedules. ``deliver`` sends ``due`` webhooks that
+    wait, and then ``times`` that come one after the other.
     """
 
     COPY = "copy"
@@ -39,6 +40,7 @@ class Work(StrEnum):
     PAGES = "pages"
     FILE = "file"
     ASK = "ask"
+    DELIVER = "deliver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
