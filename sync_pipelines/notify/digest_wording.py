@@ -20,12 +20,13 @@ class Row:
     """A line of a list: what it is about, a figure or a time, and what else there is to say."""
 
     name: str
-    value: str
+    value: str = ""
     more: str = ""
 
     def as_text(self) -> str:
         """As one line of plain text."""
-        return f"{self.name}: {self.value}{f'. {self.more}' if self.more else ''}"
+        value = f": {self.value}" if self.value else ""
+        return f"{self.name}{value}{f'. {self.more}' if self.more else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,9 @@ def worded_digest(message: Outgoing) -> WordedDigest:
     told = message.payload["digest"]
     rate = told["success_rate"]
     went = (
-        "nothing ran" if rate is None else f"{_percent(rate)} of {told['executions']:,} went well"
+        "nothing ran"
+        if rate is None
+        else f"{_percent(rate)} of {_counted(told['executions'])} went well"
     )
     sections = tuple(section for section in _sections(told) if section.rows)
     period = _period(told)
@@ -154,7 +157,11 @@ def _stale(told: Mapping[str, Any]) -> Iterator[Row]:
         good = one["last_good_at"]
         yield Row(name=one["sync"], value=f"last good {_when(good, told)}" if good else "never yet")
     if len(stale) > MOST_STALE:
-        yield Row(name="and more", value=f"{len(stale) - MOST_STALE:,}")
+        yield Row(name=f"and {len(stale) - MOST_STALE:,} more")
+
+
+def _counted(number: int) -> str:
+    return "1 execution" if number == 1 else f"{number:,} executions"
 
 
 def _percent(rate: float) -> str:

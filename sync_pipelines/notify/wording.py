@@ -76,11 +76,18 @@ def worded(message: Outgoing) -> Worded:
         badge=BADGES.get(message.topic, "News"),
         headline=headline,
         facts=tuple(facts),
-        link_label="Open the sync" if "sync" in payload else "See all incidents",
+        link_label=_link_label(payload),
         link=message.url,
         severity=Severity.INFO if is_good else Severity(payload["severity"]),
         stressed="" if is_good else happened,
     )
+
+
+def _link_label(payload: Mapping[str, Any]) -> str:
+    if "sync" not in payload:
+        return "See all incidents"
+    is_alone = payload.get("incident", {}).get("syncs", 0) < 2
+    return "Open the sync" if is_alone else f"Open {payload['sync']['name']}"
 
 
 def _headline(message: Outgoing) -> str:
@@ -138,6 +145,8 @@ def _what(payload: Mapping[str, Any]) -> str:
         is_alone = payload.get("incident", {}).get("syncs", 0) < 2
         streams = f" (in {', '.join(error['streams'])})" if error["streams"] and is_alone else ""
         return f"{error['message']}{streams}"
+    if counts and not counts["processed"]:
+        return "It ran fine; there was nothing new."
     if counts:
         changed = f"{counts['created']:,} created, {counts['updated']:,} updated"
         rejected = f", {counts['rejected']:,} rejected" if counts["rejected"] else ""
@@ -158,7 +167,7 @@ def _effect(message: Outgoing) -> str:
     if "execution" not in message.payload:
         return ""
     if message.topic in GOOD:
-        return f"Good as of {_shown(message, 'occurred_at')}."
+        return f"Up to date {_shown(message, 'occurred_at')}."
     if message.payload.get("incident", {}).get("syncs", 0) > 1:
         return "Each keeps the data it had. What has not come through yet is not lost."
     good = _shown(message, "last_good_at")
@@ -176,7 +185,7 @@ def _helps(message: Outgoing) -> str:
 def _next(message: Outgoing) -> str:
     if "execution" not in message.payload:
         return ""
-    coming = _shown(message, "next_run_at")
+    coming = _coming(message)
     if message.topic is Topic.PAUSED:
         if not coming:
             return "It waits until somebody resumes it."
@@ -190,6 +199,15 @@ def _next(message: Outgoing) -> str:
     if not coming:
         return "Nothing by itself: start it when the cause is gone."
     return f"It is tried again {coming}, and goes on where it stopped.{told}"
+
+
+def _coming(message: Outgoing) -> str:
+    """When it runs next; what is overdue as this is told, a dispatcher is about to start."""
+    at = instant(message.payload, "next_run_at")
+    occurred = instant(message.payload, "occurred_at")
+    if at is not None and occurred is not None and at <= occurred:
+        return "in a moment"
+    return _shown(message, "next_run_at")
 
 
 def _shown(message: Outgoing, name: str) -> str:
