@@ -125,7 +125,7 @@ def _paced(
     """How long each waits that comes while slow receivers have all that is theirs to do."""
     since = system_clock()
     with _delivering(its):
-        _post(mine, slow * 2)
+        _post(mine, [*slow, *slow])
         due = time.perf_counter()
         for number in range(times):
             due += 1 / PER_SECOND
@@ -198,7 +198,8 @@ def _delivering(catalog: Catalog) -> Iterator[None]:
 def _wait(catalog: Catalog, rules: Sequence[Rule]) -> None:
     def is_done() -> bool:
         with catalog.begin() as db:
-            return db.scalar(_LEFT, {"rules": [rule.id for rule in rules]}) == 0
+            left: int = db.execute(_LEFT, {"rules": [rule.id for rule in rules]}).scalar_one()
+            return left == 0
 
     if not wait_until(is_done, seconds=PATIENCE_SECONDS, every=0.05):
         raise RuntimeError(f"not all were delivered within {PATIENCE_SECONDS:.0f} s")

@@ -63,7 +63,7 @@ def test_a_message_that_kills_its_sender_is_given_up_and_the_others_arrive(told)
     ids = [f"execution:{told.fail().id}:failure" for _ in range(3)]
     deadly = Deadly(ids[0])
 
-    ends = []
+    ends: list[int] = []
     while len(ends) < 20 and any(
         one.state is DeliveryState.PENDING for one in told.posted(rule)
     ):  # fmt: skip
