@@ -105,9 +105,15 @@ def begin(db: Db, delivery: Delivery, *, now: datetime) -> Delivery | None:
 
 
 def renew(db: Db, takers: Collection[UUID], *, now: datetime) -> None:
-    """Say that those who took messages go on: they have them for another `LEASE`."""
-    theirs = OutboxRow.taken_by.in_(takers)
-    db.execute(update(OutboxRow).where(theirs).values(taken_until=now + LEASE))
+    """Say that those who took messages go on: they have them for another `LEASE`.
+
+    It waits for none that is being settled: a turn holds two messages at a time, and
+    whoever waited for one with the other in hand would wait in a circle.
+    """
+    theirs = select(OutboxRow.id).where(OutboxRow.taken_by.in_(takers))
+    free = theirs.with_for_update(skip_locked=True).cte("free")
+    statement = update(OutboxRow).where(OutboxRow.id.in_(select(free.c.id)))
+    db.execute(statement.values(taken_until=now + LEASE))
 
 
 def lapsed_for_all_tenants(db: Db, *, now: datetime) -> list[Delivery]:

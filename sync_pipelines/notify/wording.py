@@ -125,8 +125,8 @@ def _headline(message: Outgoing) -> str:
 
 
 def _first_line(payload: Mapping[str, Any]) -> str:
-    usual = payload.get("message", "something is wrong")
-    said = str(payload.get("incident", {}).get("message", usual))
+    usual = payload.get("incident", payload).get("message", "something is wrong")
+    said = str(payload.get("headline") or usual)
     return f"{said[0].upper()}{said[1:]}" if said else said
 
 
@@ -140,6 +140,8 @@ def _when(message: Outgoing) -> str:
 
 def _what(payload: Mapping[str, Any]) -> str:
     error, counts = payload.get("error"), payload.get("counts")
+    if "schema_changes" in payload:
+        return str(payload["message"])
     if error:
         # Of many syncs, these streams are only one's.
         is_alone = payload.get("incident", {}).get("syncs", 0) < 2

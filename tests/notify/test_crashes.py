@@ -127,6 +127,27 @@ def test_who_says_that_it_goes_on_keeps_what_it_has(told):
     assert [one.id for one in gone] == [mine.id]
 
 
+def test_who_says_that_it_goes_on_waits_for_no_turn(told):
+    """A turn holds two messages at a time: waiting for it would be waiting in a circle."""
+    rule = hook(told, "https://example.com/hook")
+    told.fail()
+    told.fail()
+    with told.catalog.begin() as db:
+        first, second = taking.take_for_all_tenants(db, now=told.clock(), rules=9)
+    later = told.clock.advance(seconds=2)
+
+    with told.catalog.begin() as turn, told.catalog.begin() as beside:
+        taking.begin(turn, first, now=later)
+        beside.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+        taking.renew(beside, [first.taken_by], now=later)
+
+    with told.catalog.begin() as db:
+        lapsed = taking.lapsed_for_all_tenants(db, now=later + LEASE - timedelta(seconds=1))
+    assert [one.id for one in lapsed] == [first.id], "it is renewed the next time"
+    assert len(told.posted(rule)) == 2
+    assert second.taken_by == first.taken_by
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_message_that_cannot_be_made_holds_up_nobody(told, place):
     rule = hook(told, "https://example.com/hook")
