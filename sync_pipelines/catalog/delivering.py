@@ -33,8 +33,8 @@ MOST_RECEIPTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slow:
-    """What keeps its sender long: some rules, and some channels as a whole."""
+class Quick:
+    """What does not keep its sender long: some rules, and some channels as a whole."""
 
     rules: frozenset[UUID] = frozenset()
     channels: frozenset[Channel] = frozenset()
@@ -47,7 +47,7 @@ _TAKE = text("""
         FROM (
             SELECT tenant_id, rule_id, min(next_attempt_at) AS oldest FROM sync.outbox o
             WHERE state = 'pending' AND next_attempt_at <= :now
-                AND (rule_id = ANY(:slow_rules) OR channel = ANY(:slow_channels)) = :slow
+                AND (:any OR (rule_id = ANY(:rules_known) OR channel = ANY(:channels)) = :quick)
                 AND NOT EXISTS (
                     SELECT FROM sync.outbox taken
                     WHERE taken.rule_id = o.rule_id AND taken.taken_by IS NOT NULL
@@ -75,22 +75,23 @@ _NOBODYS: dict[str, Any] = {"taken_by": None, "taken_until": None, "begun_at": N
 
 
 def take_for_all_tenants(
-    db: Db, *, now: datetime, rules: int, slow: Slow | None = None, only_slow: bool = False
+    db: Db, *, now: datetime, rules: int, quick: Quick | None = None, is_quick: bool = True
 ) -> list[Delivery]:
     """Take what is due of so many rules for `LEASE`: one of each tenant, then a second.
 
-    Of what is ``slow``, or of everything else. For all tenants, as one worker delivers
-    for all.
+    Of what is ``quick``, or of everything else; None: whatever it is. For all tenants, as
+    one worker delivers for all.
     """
-    known = slow or Slow()
+    known = quick or Quick()
     arguments = {
         "now": now,
         "until": now + LEASE,
         "rules": rules,
         "of_a_rule": OF_A_RULE,
-        "slow_rules": list(known.rules),
-        "slow_channels": [str(channel) for channel in known.channels],
-        "slow": only_slow,
+        "any": quick is None,
+        "rules_known": list(known.rules),
+        "channels": [str(channel) for channel in known.channels],
+        "quick": is_quick,
     }
     rows = [delivery_of(row) for row in db.execute(_TAKE, arguments).mappings()]
     return sorted(rows, key=lambda one: (one.attempts, one.next_attempt_at, one.created_at))

@@ -3,8 +3,8 @@
 Laws:
 
 * Any number of workers may run, in any number of processes: each takes messages of its own.
-* A slow receiver holds up its own messages alone: what is slow shares some of the threads,
-  and the rest is for what is not.
+* A slow receiver holds up its own messages alone: what is not known to be quick shares some
+  of the threads, and the rest is for what is.
 * What a worker has taken is taken by others as soon as it gives no sign of life.
 """
 
@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import delivering, notifications
-from sync_pipelines.catalog.delivering import LEASE, Slow
+from sync_pipelines.catalog.delivering import LEASE, Quick
 from sync_pipelines.catalog.outbox import Delivery
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
@@ -32,8 +32,8 @@ from sync_pipelines.notify.turns import Tools, Turn, lost, note
 log = structlog.get_logger()
 
 THREADS = 16
-FOR_SLOW = 10
-"""So many of the threads what is slow may have."""
+FOR_OTHERS = 10
+"""So many of the threads may have what is slow, or was never tried."""
 
 POLL_SECONDS = 0.5
 RENEW_SECONDS = LEASE.total_seconds() / 4
@@ -85,7 +85,7 @@ class Deliverer:
             timer=timer,
             is_stopping=self._stop.is_set,
         )
-        self._lanes = Lanes(most_slow=FOR_SLOW)
+        self._lanes = Lanes(most_others=FOR_OTHERS)
         self._running: dict[Future[None], tuple[Turn, float]] = {}
         self._looked_at = -RENEW_SECONDS
         self._thread = Thread(target=self._run, name="deliverer", daemon=True)
@@ -141,20 +141,22 @@ class Deliverer:
         take_back(self._tools, self._tools.clock())
 
     def _take_some(self) -> list[Turn]:
-        """As many turns as there are threads: of what is quick first, then of what is slow."""
+        """As many turns as there are threads: of what is quick first, then of all else."""
         tools, now = self._tools, self._tools.clock()
         free = THREADS - len(self._running)
         if not free:
             return []
-        slow = self._lanes.slow(tools.timer())
-        turns = _take(tools, now, rules=free, slow=slow)
+        quick = self._lanes.quick()
+        turns: list[Turn] = []
+        if quick.rules or quick.channels:
+            turns = _take(tools, now, rules=free, quick=quick)
         room = self._lanes.room(
             (Target.of(turn.mine[0]), tools.timer() - began)
             for turn, began in self._running.values()
         )
         room = min(room, free - len(turns))
-        if room and (slow.rules or slow.channels):
-            turns += _take(tools, now, rules=room, slow=slow, only_slow=True)
+        if room:
+            turns += _take(tools, now, rules=room, quick=quick, is_quick=False)
         return turns
 
 
@@ -169,11 +171,11 @@ def take_back(tools: Tools, now: datetime) -> None:
 
 
 def _take(
-    tools: Tools, now: datetime, *, rules: int, slow: Slow | None = None, only_slow: bool = False
+    tools: Tools, now: datetime, *, rules: int, quick: Quick | None = None, is_quick: bool = True
 ) -> list[Turn]:
     with tools.catalog.begin() as db:
         taken = delivering.take_for_all_tenants(
-            db, now=now, rules=rules, slow=slow, only_slow=only_slow
+            db, now=now, rules=rules, quick=quick, is_quick=is_quick
         )
         if not taken:
             return []

@@ -126,7 +126,7 @@ def _figures(
     executions = sum(one.executions for one in of_syncs)
     completed = sum(one.completed for one in of_syncs)
     slowest = sorted((one for one in of_syncs if one.slowest_ms), key=lambda one: -one.slowest_ms)
-    coming = sorted(_coming(of_syncs, about.until))
+    coming = sorted(_coming(of_syncs))
     return {
         "every": str(when.every),
         "zone": when.timezone,
@@ -160,9 +160,9 @@ def _figures(
     }
 
 
-def _coming(of_syncs: Sequence[SyncFigures], now: datetime) -> Iterator[tuple[datetime, str]]:
+def _coming(of_syncs: Sequence[SyncFigures]) -> Iterator[tuple[datetime, str]]:
     for one in of_syncs:
-        if one.next_run_at is not None and one.next_run_at > now:
+        if one.next_run_at is not None:
             yield one.next_run_at, one.sync
 
 

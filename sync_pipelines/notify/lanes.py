@@ -1,14 +1,14 @@
-"""Which targets are slow: they share a few threads, so that they hold up nobody but each other.
+"""Which targets are quick: some threads are kept for them, so that nobody else holds them up.
 
 A target is a rule, whose webhook it is; for mail, which all rules send by one server, it is
-the channel as a whole.
+the channel as a whole. One that nobody has tried yet is not known to be quick.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sync_pipelines.catalog.delivering import Slow
+from sync_pipelines.catalog.delivering import Quick
 from sync_pipelines.catalog.outbox import Delivery
 from sync_pipelines.model.notification import Channel
 
@@ -17,6 +17,9 @@ SLOW_SECONDS = 2.0
 
 REMEMBERED_SECONDS = 600.0
 """For so long: one that is slow now and then does not get back among the quick each time."""
+
+MOST_QUICK = 10_000
+"""So many are remembered; what has not been heard of for longest is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +38,39 @@ class Target:
 
 @dataclass(slots=True)
 class Lanes:
-    """What was learnt of targets, in this process. For one thread."""
+    """What was learnt of targets, in this process. For one thread.
 
-    most_slow: int
-    _until: dict[Target, float] = field(default_factory=dict)
+    ``most_others`` is how many turns may run at once of what is not known to be quick.
+    """
+
+    most_others: int
+    _quick: dict[Target, None] = field(default_factory=dict)
+    _slow_until: dict[Target, float] = field(default_factory=dict)
 
     def note(self, target: Target, *, longest_seconds: float, now: float) -> None:
         """Somebody has sent to a target; ``now`` counts seconds from anywhere."""
+        self._quick.pop(target, None)
         if longest_seconds >= SLOW_SECONDS:
-            self._until[target] = now + REMEMBERED_SECONDS
+            self._slow_until[target] = now + REMEMBERED_SECONDS
+        elif self._slow_until.get(target, now) <= now:
+            self._slow_until.pop(target, None)
+            self._quick[target] = None
+            if len(self._quick) > MOST_QUICK:
+                del self._quick[next(iter(self._quick))]
 
-    def slow(self, now: float) -> Slow:
-        """What is slow, as far as is known."""
-        self._until = {target: until for target, until in self._until.items() if until > now}
-        return Slow(
-            rules=frozenset(one.rule_id for one in self._until if one.rule_id is not None),
-            channels=frozenset(one.channel for one in self._until if one.rule_id is None),
+    def quick(self) -> Quick:
+        """What is quick, as far as is known."""
+        return Quick(
+            rules=frozenset(one.rule_id for one in self._quick if one.rule_id is not None),
+            channels=frozenset(one.channel for one in self._quick if one.rule_id is None),
         )
 
     def room(self, running: Iterable[tuple[Target, float]]) -> int:
-        """How many more of what is slow may begin, beside turns that run for so many seconds."""
-        slow = sum(target in self._until or seconds >= SLOW_SECONDS for target, seconds in running)
-        return max(self.most_slow - slow, 0)
+        """How many more of what is not known to be quick may begin.
+
+        ``running`` are the turns that run, and for how many seconds each.
+        """
+        others = sum(
+            target not in self._quick or seconds >= SLOW_SECONDS for target, seconds in running
+        )
+        return max(self.most_others - others, 0)
