@@ -1,12 +1,15 @@
 """Asks a gateway on a full catalog, again and again, and takes the time of each answer.
 
-The lists are of a tenant that has half of everything; the report of seven days is of one
-among a hundred, and once of that large one, which has no budget.
+The lists and the dashboard are of a tenant that has half of everything; the report of seven
+days is of one among a hundred, that of ninety days of one with few syncs and as many
+executions as all others together. The report of each of the large one's thousands of syncs
+has no budget.
 """
 
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from random import Random
 from statistics import quantiles
 from threading import Thread
@@ -37,7 +40,10 @@ WARMING = 3
 LONG = "report of half"
 """What has no budget, and is not asked as often."""
 
-LARGE, USUAL = "tenant-1", "tenant-2"
+LARGE, USUAL, BUSY = "tenant-1", "tenant-2", "busy"
+
+BUSY_SYNCS = 100
+BUSY_DAYS = 90
 
 _FILL = (
     "TRUNCATE sync.tenants, sync.sync_decisions CASCADE",
@@ -73,7 +79,31 @@ _FILL = (
     ) s
     ORDER BY at
     """,
-    "ANALYZE",
+    "INSERT INTO sync.tenants (name) VALUES (:busy)",
+    """
+    INSERT INTO sync.connections (tenant_id, name, connector)
+    SELECT id, 'warehouse', 'database' FROM sync.tenants WHERE name = :busy
+    """,
+    """
+    INSERT INTO sync.syncs (tenant_id, name, source_id, destination_id, connector, dataset, streams)
+    SELECT t.id, 'sync-' || n, c.id, c.id, 'database', 'd', '[{"name": "orders"}]'
+    FROM generate_series(1, :busy_syncs) n
+    JOIN sync.tenants t ON t.name = :busy
+    JOIN sync.connections c ON c.tenant_id = t.id
+    """,
+    """
+    INSERT INTO sync.sync_executions (tenant_id, sync_id, trigger, status, created_at,
+           started_at, completed_at, followed_up_at, duration_ms, records_processed)
+    SELECT tenant_id, id, 'manual',
+           CASE WHEN random() < 0.01 THEN 'failed' ELSE 'completed' END,
+           at, at, at, at, (random() * 60000)::bigint, 1000
+    FROM (
+        SELECT s.*, now() - (n + random()) * make_interval(days => :busy_days) / :schedules AS at
+        FROM sync.syncs s JOIN sync.tenants t ON t.id = s.tenant_id AND t.name = :busy
+        CROSS JOIN generate_series(0, :schedules - 1) n
+    ) s
+    ORDER BY at
+    """,
 )
 
 
@@ -83,15 +113,20 @@ def asked(task: Task) -> Measure:
         with catalog.begin() as db:
             for statement in _FILL:
                 counts = {"tenants": TENANTS, "schedules": task.due, "each": EACH}
-                db.execute(text(statement), counts)
-            large, usual = (_headers(db, name) for name in (LARGE, USUAL))
+                busy = {"busy": BUSY, "busy_syncs": BUSY_SYNCS, "busy_days": BUSY_DAYS}
+                db.execute(text(statement), {**counts, **busy})
+            headers = {name: _headers(db, name) for name in (LARGE, USUAL, BUSY)}
+        with catalog.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+            alone.execute(text("VACUUM ANALYZE"))  # as the server does by itself in time
         with _listening(catalog) as url, httpx.Client(base_url=url, timeout=60) as http:
-            return _measured(http, large, usual, times=task.times)
+            return _measured(http, headers, times=task.times)
 
 
 def _measured(
-    http: httpx.Client, large: Mapping[str, str], usual: Mapping[str, str], *, times: int
+    http: httpx.Client, headers_of: Mapping[str, Mapping[str, str]], *, times: int
 ) -> Measure:
+    large, usual, busy = (headers_of[name] for name in (LARGE, USUAL, BUSY))
+    long = system_clock() - timedelta(days=BUSY_DAYS)
     base = "/api/v2/sync-schedules"
     one = http.get(base, headers=large).json()["items"][7]["id"]
     # A page from the middle: what lies before it must cost nothing.
@@ -102,7 +137,9 @@ def _measured(
         "history": (f"{base}/{one}/history?limit=50", large),
         "executions": (f"/api/v2/executions?limit=50&cursor={middle}", large),
         "failed": ("/api/v2/executions?limit=50&status=failed", usual),
+        "dashboard": ("/api/v2/reports/dashboard", large),
         "report": ("/api/v2/reports", usual),
+        "long report": (f"/api/v2/reports?from={long:%Y-%m-%dT%H:%M:%SZ}", busy),
         LONG: ("/api/v2/reports", large),
     }
     figures: dict[str, float] = {}

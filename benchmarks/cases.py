@@ -219,6 +219,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "queue": launches.queue,
     "rush": launches.rush,
     "webhooks": launches.webhooks,
+    "flood": launches.flood,
     "pages": pages,
     "answers": api.answers,
     "deliveries": deliveries,

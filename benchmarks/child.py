@@ -46,6 +46,10 @@ def perform(task: Task) -> Measure:
         from benchmarks.webhooks import posted
 
         return posted(task)
+    if task.work is Work.FLOOD:
+        from benchmarks.flood import flooded
+
+        return flooded(task)
     if task.work is Work.PAGES:
         from benchmarks import moving, paging
 

@@ -12,6 +12,7 @@ from benchmarks.task import Task, Work
 
 STOCK = "stock Dagster"
 WARM = "ours"
+PACE = 1_000
 
 
 def runs(place: Place, size: Size) -> Case:
@@ -73,6 +74,37 @@ def webhooks(place: Place, size: Size) -> Case:
     return Case(
         name="webhooks",
         title=f"From a webhook to its row at the destination, {times} one after the other",
+        rows=0,
+        contenders=contenders,
+        before_round=nothing,
+        check=nothing,
+        rounds=1,
+    )
+
+
+def flood(place: Place, size: Size) -> Case:
+    """Ten seconds of webhooks, at the pace that is promised and as fast as they are taken."""
+    times = 10_000 if size.rows >= 100_000 else 200
+    contenders = [
+        _contender(
+            name,
+            replace(
+                _task(place, Work.FLOOD, f"flood-{pace}-{gateways}"),
+                times=times,
+                due=pace,
+                gateways=gateways,
+            ),
+            Budget(figures=limits),
+        )
+        for name, pace, gateways, limits in (
+            ("1,000 a second", PACE, 1, {"refused": Limit(at_most=0)}),
+            ("all it takes", 0, 1, {"accepted a second": Limit(at_least=PACE)}),
+            ("all that two take", 0, 2, {}),
+        )
+    ]
+    return Case(
+        name="flood",
+        title=f"A flood of {times:,} webhooks, each stored before it is answered",
         rows=0,
         contenders=contenders,
         before_round=nothing,

@@ -30,13 +30,15 @@ from sync_pipelines.engine.progress import Progress
 
 def warm_up(task: Task) -> None:
     """Import what the work will need, as a warm process has."""
-    modules = ["connectors.sql.postgres.reader", "connectors.sql.postgres.writer"]
+    modules = [f"connectors.sql.{name}" for name in ("source", "writer")]
+    modules += ["connectors.sql.postgres.reader", "connectors.sql.postgres.writer"]
     to_duckdb = task.destination.startswith("duckdb:")
     if to_duckdb:
         modules.append("connectors.sql.duckdb.writer")
     if task.work is Work.FILE:
         modules += ["connectors.files.source", "connectors.files.local"]
         modules += [f"connectors.files.formats.{name}" for name in ("csv", "jsonl", "parquet")]
+    if task.arrow or task.work is Work.FILE:
         modules += ["connectors.sql.postgres.encode", "connectors.sql.postgres.ingest"]
     if task.arrow or to_duckdb:
         modules += ["adbc_driver_manager.dbapi", "adbc_driver_postgresql"]

@@ -20,7 +20,9 @@ class Work(StrEnum):
     Dagster runs that do nothing, ``queue`` fills Dagster's queue with ``due`` of them,
     ``rush`` lets ``due`` syncs with nothing to do fall due in one minute. ``webhooks``
     posts ``times`` webhooks while ``due`` other syncs go on; its samples are the seconds
-    until the row that each is about is committed at the destination. ``pages``
+    until the row that each is about is committed at the destination. ``flood`` sends
+    ``times`` of them to ``gateways``, ``due`` a second, or if that is 0 as many as they take.
+    ``pages``
     reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
     asks the API of a catalog with ``due`` schedules. ``deliver`` sends ``due`` webhooks that
     wait, and then ``times`` that come one after the other.
@@ -37,6 +39,7 @@ class Work(StrEnum):
     QUEUE = "queue"
     RUSH = "rush"
     WEBHOOKS = "webhooks"
+    FLOOD = "flood"
     PAGES = "pages"
     FILE = "file"
     ASK = "ask"
@@ -56,6 +59,7 @@ class Task:
     row_filter: str | None = None
     times: int = 1
     due: int = 0
+    gateways: int = 1
     catalog: str = ""
     target: str = ""
     psql: str = ""

@@ -31,11 +31,13 @@ class Heard:
     """What was seen since the budget was last asked.
 
     ``remaining`` calls are left until ``resets_at``, as the provider said; None is
-    unknown. ``throttles`` counts the answers that asked to slow down.
+    unknown. ``throttles`` counts the answers that asked to slow down; ``waited`` is how long
+    calls stood still for either.
     """
 
     calls: int = 0
     throttles: int = 0
+    waited: timedelta = timedelta(0)
     remaining: int | None = None
     resets_at: datetime | None = None
 

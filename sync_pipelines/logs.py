@@ -1,7 +1,11 @@
 """How a process logs: dotted events with data as keys, to standard error.
 
-Law: a traceback shows code, never the values of variables: among them are
-configurations with secrets.
+Laws:
+
+* A traceback shows code, never the values of variables: among them are configurations
+  with secrets.
+* What is bound by structlog's contextvars, such as the ids of a request or an execution, is
+  in every line of it, also in those of libraries; so are the ids of the span that is on.
 """
 
 import logging
@@ -9,6 +13,8 @@ import sys
 from typing import Literal, TypeAlias
 
 import structlog
+
+from sync_pipelines import tracing
 
 LogFormat: TypeAlias = Literal["console", "json"]
 
@@ -18,6 +24,7 @@ def configure_logging(form: LogFormat = "console", *, level: int = logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *_shown(form),
@@ -35,6 +42,7 @@ def configure_library_logs(form: LogFormat = "console") -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
                 structlog.contextvars.merge_contextvars,
+                _with_trace,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -46,6 +54,13 @@ def configure_library_logs(form: LogFormat = "console") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _with_trace(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    event.update(tracing.ids())
+    return event
 
 
 def _shown(form: LogFormat) -> list[structlog.typing.Processor]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr, model_validator
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sync_pipelines.logs import LogFormat
@@ -20,13 +20,16 @@ class Settings(BaseSettings):
     comma-separated, whose word for who asks is taken. ``public_url`` is where people and
     programs reach the gateway, if that is another place than it listens on. With an
     ``oidc_issuer`` people may sign in there; of ``oidc_domains``, comma-separated, also
-    those who are no users yet. ``smtp_url`` is the mail server; ``private_webhooks`` lets
-    notifications reach into this network. A tenant's connections may name files under
-    ``tenant_files``/TENANT only, and none where it is None; and hosts of private networks
-    only with ``allow_private_addresses``.
+    those who are no users yet. ``otel_endpoint`` is where spans go: see `tracing`.
+    ``smtp_url`` is the mail server. A tenant's connections may
+    name files under ``tenant_files``/TENANT only, and none where it is None; they and webhooks
+    of notifications reach addresses inside this network only with
+    ``allow_private_addresses``: see `may_reach_private` for what is so unasked.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SYNC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SYNC_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     home: Path = Path(".sync")
     database_url: SecretStr | None = None
@@ -34,6 +37,11 @@ class Settings(BaseSettings):
     dagster_port: int = Field(default=3000, ge=1, le=65535)
     dagster_url: HttpUrl | None = None
     log_format: LogFormat = "console"
+    otel_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        validation_alias=AliasChoices("SYNC_OTEL_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    )
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8000, ge=1, le=65535)
     trusted_proxies: str = ""
@@ -49,9 +57,8 @@ class Settings(BaseSettings):
     oidc_domains: str = ""
     smtp_url: SecretStr | None = None
     mail_from: str = "Sync Pipelines <sync-pipelines@localhost>"
-    private_webhooks: bool = False
     tenant_files: Path | None = None
-    allow_private_addresses: bool = False
+    allow_private_addresses: bool | None = None
     retention_days: int = Field(default=30, ge=1)
     run_retention_days: int = Field(default=2, ge=1)
     transform_modules: str = ""
@@ -61,6 +68,16 @@ class Settings(BaseSettings):
         if self.oidc_issuer is not None and not self.oidc_client_id:
             raise ValueError("SYNC_OIDC_ISSUER needs SYNC_OIDC_CLIENT_ID too")
         return self
+
+    @property
+    def may_reach_private(self) -> bool:
+        """Whether what tenants configure may lead into this network: unasked, on one machine only.
+
+        An installation with a database of its own is taken for one that others use.
+        """
+        if self.allow_private_addresses is None:
+            return self.database_url is None
+        return self.allow_private_addresses
 
     @property
     def retention(self) -> RetentionPolicy:

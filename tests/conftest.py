@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import URL, make_url
 
 from sync_pipelines.runtime.postgres import discard, embedded
+from tests.world import make_catalog
 
 # The shipped suites explain their failures as any other test does.
 pytest.register_assert_rewrite("connectors.testing")
@@ -30,6 +31,7 @@ def postgres_server(worker_home: Path) -> Iterator[str]:
         return
     try:
         with embedded(worker_home) as server:
+            _forget_power_cuts(server.url("postgres"))
             yield server.url("postgres")
     finally:
         discard(worker_home)
@@ -54,9 +56,32 @@ def empty_postgres_url(postgres_server: str) -> Iterator[str]:
     yield from _fresh_database(postgres_server)
 
 
-def _fresh_database(server: str) -> Iterator[str]:
+@pytest.fixture
+def catalog_url(postgres_server: str, _catalog_template: str) -> Iterator[str]:
+    """Like ``empty_postgres_url``, with the catalog's empty tables in it."""
+    yield from _fresh_database(postgres_server, template=_catalog_template)
+
+
+@pytest.fixture(scope="session")
+def _catalog_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database whose tables are copied: that is far quicker than making them."""
+    for url in _fresh_database(postgres_server):
+        make_catalog(url).close()
+        yield make_url(url).database or ""
+
+
+def _forget_power_cuts(server: str) -> None:
+    """Waiting for the disk protects from nothing that a test does."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _fresh_database(server: str, *, template: str = "template1") -> Iterator[str]:
     name = f"sync_test_{uuid4().hex[:16]}"
-    _administer(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _administer(server, made.format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield _with_database(make_url(server), name)
     finally:

@@ -85,7 +85,10 @@ _Symbol = Annotated[str, Field(min_length=1, max_length=1)]
 
 
 class CsvOptions(BaseModel):
-    """How a CSV file is to be read."""
+    """How a CSV file is to be read.
+
+    ``empty_lines``: whether an empty line is a record, as it is in a file with one column.
+    """
 
     model_config = _FORBID
 
@@ -94,6 +97,7 @@ class CsvOptions(BaseModel):
     header: bool = True
     encoding: str = "utf-8"
     null_words: tuple[str, ...] = ("",)
+    empty_lines: bool = False
 
     @field_validator("encoding")
     @classmethod
@@ -162,20 +166,46 @@ class StreamConfig(BaseModel):
 
     def format_of(self, name: str) -> FormatName | None:
         """How an object of this name is read; None if nothing says so."""
-        return self.format or _SUFFIXES.get(_unpacked(name).suffix.lower())
+        return self.format or format_of(name)
 
     def compression_of(self, name: str) -> Compression:
         """How an object of this name is packed."""
-        return self.compression or _PACKED.get(_suffix(name), Compression.NONE)
+        return self.compression or compression_of(name)
 
 
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def _unpacked(name: str) -> PurePosixPath:
+def format_of(name: str) -> FormatName | None:
+    """What an object's name says of its format."""
     path = PurePosixPath(name)
-    return path.with_suffix("") if path.suffix.lower() in _PACKED else path
+    unpacked = path.with_suffix("") if path.suffix.lower() in _PACKED else path
+    return _SUFFIXES.get(unpacked.suffix.lower())
+
+
+def compression_of(name: str) -> Compression:
+    """What an object's name says of its packing."""
+    return _PACKED.get(PurePosixPath(name).suffix.lower(), Compression.NONE)
+
+
+class Writing(BaseModel):
+    """How a destination writes; CSV and JSON lines are packed by gzip unless it says otherwise."""
+
+    model_config = _FORBID
+
+    format: FormatName = FormatName.PARQUET
+    compression: Compression | None = None
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        if self.format is FormatName.EXCEL:
+            raise ValueError("excel is read, not written; write parquet, csv or jsonl")
+        if self.format is FormatName.PARQUET and self.packed is not Compression.NONE:
+            raise ValueError("parquet is packed by itself; leave compression out")
+        return self
+
+    @property
+    def packed(self) -> Compression:
+        """How objects are packed as a whole."""
+        usual = Compression.NONE if self.format is FormatName.PARQUET else Compression.GZIP
+        return self.compression or usual
 
 
 class FilesConfig(BaseModel):
@@ -190,6 +220,7 @@ class FilesConfig(BaseModel):
 
     url: str
     streams: Mapping[str, StreamConfig] = Field(default_factory=dict)
+    writing: Writing = Writing()
     endpoint: str | None = None
     allow_http: bool = False
     region: str | None = None

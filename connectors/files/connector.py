@@ -2,6 +2,7 @@
 
 from connectors.contract import Destination, Source
 from connectors.files.config import FilesConfig
+from connectors.files.reach import reach
 from connectors.registry import Connector
 
 
@@ -30,4 +31,5 @@ CONNECTOR = Connector(
     source=_source,
     destination=_destination,
     place=_place,
+    reach=reach,
 )

@@ -19,6 +19,7 @@ from connectors.contract import Destination, Encoding, Target, WriteMode, Writer
 from connectors.errors import ConfigError, ContractError
 from connectors.files.config import FilesConfig
 from connectors.files.manifest import NAME, Manifest, directory, folder_of
+from connectors.files.parts import Form
 from connectors.files.stores import ChangedError, Store, open_store
 from connectors.files.writer import FilesWriter, stored_parts, stored_rejected
 from connectors.rejected import REJECTED_TABLE, rejected_schema
@@ -64,7 +65,9 @@ class FilesDestination:
                 f"{target.stream!r} has no primary key, so records cannot be upserted; "
                 "name key columns, or write with append or replace"
             )
-        return FilesWriter(store=self._opened, target=target, clock=self._clock)
+        writing = self._config.writing
+        form = Form(format=writing.format, compression=writing.packed)
+        return FilesWriter(store=self._opened, target=target, clock=self._clock, form=form)
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
         """All objects that the manifest names; ``_rejected`` of all the dataset's tables."""

@@ -29,6 +29,7 @@ _DECLARED = {
         r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
     ),
     Word.UUID: r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+    Word.BYTES: r"^\\x([0-9a-fA-F]{2})*$",
 }
 _CHECKED = {Word.INTEGER, Word.DECIMAL, Word.BOOLEAN}
 """Inferred types whose conversion alone would also take other spellings."""
@@ -48,8 +49,9 @@ def fitted(texts: Texts, kind: Kind, *, declared: bool) -> Fitted:
         return Fitted(texts)
     wanted = kind.field("").type
     strict = not declared and kind.word in _CHECKED
-    unbounded = kind.word is Word.UUID or (kind.word is Word.DECIMAL and kind.digits is None)
-    if not (strict or (unbounded and declared)) or _all_match(texts, kind.word, declared=declared):
+    unbounded = kind.word is Word.DECIMAL and kind.digits is None
+    by_pattern = unbounded or kind.word in (Word.UUID, Word.BYTES)
+    if not (strict or (by_pattern and declared)) or _all_match(texts, kind.word, declared=declared):
         try:
             return Fitted(_cast(texts, wanted))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -79,6 +81,9 @@ def _sorted_out(texts: Texts, word: Word, wanted: DataType, *, declared: bool) -
 
 
 def _cast(texts: Any, wanted: DataType) -> Any:
+    if pa.types.is_binary(wanted):
+        found = [None if text is None else bytes.fromhex(text[2:]) for text in texts.to_pylist()]
+        return pa.chunked_array([pa.array(found, wanted)])
     if not pa.types.is_time(wanted):
         return texts.cast(wanted)
     # Arrow reads no times of day, but those of a day.

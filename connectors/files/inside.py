@@ -69,15 +69,15 @@ class Inside:
         cut = found.size > SAMPLE_BYTES
         with self.store.open(found, 0, min(found.size, SAMPLE_BYTES), exact=False) as file:
             begun, ended = bytearray(), False
-            lines = self.unpacked(file, found.name)
-            try:
-                while not ended and len(begun) < SAMPLE_BYTES:
-                    chunk = lines.read(CHUNK_BYTES)
-                    begun += chunk
-                    ended = not chunk
-            except TransientError:
-                if not cut:
-                    raise
+            with self.unpacked(file, found.name) as lines:
+                try:
+                    while not ended and len(begun) < SAMPLE_BYTES:
+                        chunk = lines.read(CHUNK_BYTES)
+                        begun += chunk
+                        ended = not chunk
+                except TransientError:
+                    if not cut:
+                        raise
         if cut or not ended:
             del begun[begun.rfind(b"\n") + 1 or len(begun) :]
         return io.BytesIO(bytes(begun))

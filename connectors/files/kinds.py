@@ -12,14 +12,17 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeAlias
 
-from connectors.arrow import Digits, Field, Logical, field
+from connectors.arrow import Digits, Field, Logical, digits_of, field, logical_of
 from connectors.late import pa, pc
 
 Texts: TypeAlias = "pa.ChunkedArray[Any]"
 
 
 class Word(StrEnum):
-    """The types that a column can be given; ``instant`` is a time with a zone."""
+    r"""The types that a column can be given.
+
+    ``instant`` is a time with a zone; ``bytes`` are spelled as PostgreSQL does, ``\x00ff``.
+    """
 
     TEXT = "text"
     INTEGER = "integer"
@@ -32,6 +35,7 @@ class Word(StrEnum):
     INSTANT = "instant"
     JSON = "json"
     UUID = "uuid"
+    BYTES = "bytes"
 
 
 _WORD = re.compile(r"([a-z]+)(?:\((\d+),(\d+)\))?")
@@ -44,6 +48,11 @@ class Kind:
 
     word: Word
     digits: Digits | None = None
+
+    def __str__(self) -> str:
+        """As a tenant writes it, ``decimal(12,2)`` among others."""
+        bounds = self.digits
+        return f"{self.word}({bounds.precision},{bounds.scale})" if bounds else self.word.value
 
     def field(self, name: str) -> Field:
         """A column of this type."""
@@ -68,6 +77,7 @@ def _storages() -> dict[Word, Any]:
         Word.INSTANT: pa.timestamp("us", "UTC"),
         Word.JSON: pa.string(),
         Word.UUID: pa.string(),
+        Word.BYTES: pa.binary(),
     }
 
 
@@ -83,6 +93,36 @@ def kind_called(text: str) -> Kind:
     if word is not Word.DECIMAL or not 0 < digits.precision <= _MOST_DIGITS or digits.whole < 0:
         raise ValueError(f"{text!r}: only decimals have bounds, of at most {_MOST_DIGITS} digits")
     return Kind(word, digits)
+
+
+def kind_of(one: Field) -> Kind:
+    """The word by which a column is declared, so that its spelled values are read as they were.
+
+    What has no type of its own in a text, lists among it, is a document or a text.
+    """
+    logical = logical_of(one)
+    if logical is Logical.DECIMAL:
+        digits = digits_of(one)
+        bounded = digits is not None and digits.precision <= _MOST_DIGITS and digits.scale >= 0
+        return Kind(Word.DECIMAL, digits if bounded else None)
+    if logical in (Logical.JSON, Logical.UUID):
+        return Kind(Word(logical.value))
+    types, kind = pa.types, one.type
+    if types.is_uint64(kind):
+        return Kind(Word.DECIMAL)
+    if types.is_nested(kind):
+        return Kind(Word.JSON)
+    if isinstance(kind, pa.TimestampType):
+        return Kind(Word.TIMESTAMP if kind.tz is None else Word.INSTANT)
+    plain = (
+        (types.is_integer, Word.INTEGER),
+        (types.is_floating, Word.FLOAT),
+        (types.is_boolean, Word.BOOLEAN),
+        (types.is_date, Word.DATE),
+        (types.is_time, Word.TIME),
+        (types.is_binary, Word.BYTES),
+    )
+    return Kind(next((word for fits, word in plain if fits(kind)), Word.TEXT))
 
 
 PATTERNS = {

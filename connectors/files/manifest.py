@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import ConfigError
+from connectors.files.kinds import kind_of
 
 NAME = "_manifest.json"
 DATA, REJECTED = "data", "rejected"
@@ -32,11 +33,15 @@ _MOST_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One object of a table, by its name within the table's directory."""
+    """One object of a table, by its name within the table's directory.
+
+    ``longest`` is its longest record in bytes, where its format has lines.
+    """
 
     name: str
     rows: int
     bytes: int
+    longest: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +75,15 @@ class Manifest:
         return replace(self, known={**self.known, _key(target): known})
 
     def text(self) -> bytes:
-        """As JSON; ``columns`` and ``types`` are for people and for other programs."""
+        """As JSON; ``columns`` are for people and other programs, ``declare`` for our source."""
         return json.dumps(
             {
                 "version": VERSION,
                 "rows": self.rows,
-                "files": [asdict(part) for part in self.parts],
-                "rejected": [asdict(part) for part in self.rejected],
+                "files": [_named(part) for part in self.parts],
+                "rejected": [_named(part) for part in self.rejected],
                 "columns": {one.name: str(one.type) for one in self.schema},
+                "declare": {one.name: str(kind_of(one)) for one in self.schema},
                 "states": {key: _spelled(known) for key, known in sorted(self.known.items())},
                 "arrow_schema": base64.b64encode(self.schema.serialize().to_pybytes()).decode(),
             },
@@ -138,6 +144,11 @@ def _folder(name: str) -> str:
 
 def _key(target: Target) -> str:
     return json.dumps([target.owner, target.stream], ensure_ascii=False)
+
+
+def _named(part: Part) -> Mapping[str, Any]:
+    """Without what earlier versions do not know, where it says nothing."""
+    return {key: value for key, value in asdict(part).items() if key != "longest" or value}
 
 
 def _spelled(known: Known) -> Mapping[str, Any]:

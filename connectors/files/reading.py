@@ -50,17 +50,18 @@ class Reader:
         content = io.BufferedReader(lines) if lines else self._inside.unpacked(file, found.name)
         options = self._inside.options(found.name, names)
         rows = before
-        waiting: list[Batch] = []
-        for piece in self._inside.format(found.name).read(content, self._wanted, options):
-            if len(piece.numbers):
-                rows = before + piece.numbers[-1].as_py()
-            for batch in self._divided(piece, found, before):
-                if waiting and not self._fit_together(waiting, batch):
-                    yield _joined(waiting)
-                    waiting = []
-                waiting.append(batch)
-        if waiting:
-            yield _joined(waiting)
+        with content:
+            waiting: list[Batch] = []
+            for piece in self._inside.format(found.name).read(content, self._wanted, options):
+                if len(piece.numbers):
+                    rows = before + piece.numbers[-1].as_py()
+                for batch in self._divided(piece, found, before):
+                    if waiting and not self._fit_together(waiting, batch):
+                        yield _joined(waiting)
+                        waiting = []
+                    waiting.append(batch)
+            if waiting:
+                yield _joined(waiting)
         if lines is not None:
             offset = (prior.offset if prior else 0) + lines.passed
             size = min(HEAD_BYTES, offset)

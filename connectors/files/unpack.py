@@ -1,12 +1,15 @@
 """Packed bytes unpacked as a stream, in bounded memory.
 
 Laws: an object that ends too early was caught half-written, and is a `TransientError`;
-one that unpacks to more than is allowed is refused before it does.
+one that unpacks to more than is allowed is refused before it does. A thread unpacks ahead;
+when what was unpacked is closed, it has ended, and the packed file may be closed.
 """
 
 import io
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -15,6 +18,9 @@ from connectors.errors import ConfigError, TransientError
 from connectors.files.config import Compression
 
 CHUNK_BYTES = 256 * 1024
+AHEAD = 3
+"""Chunks that are unpacked while the one before them is used."""
+
 _GZIP_OR_ZLIB = 16 + zlib.MAX_WBITS
 
 
@@ -81,10 +87,12 @@ def _capped(chunks: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
 
 
 class _Chunks(io.RawIOBase):
-    """Chunks as a file."""
+    """Chunks as a file, some of them made ahead in a thread."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unpack")
+        self._coming: deque[Future[bytes | None]] = deque()
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -95,7 +103,9 @@ class _Chunks(io.RawIOBase):
         """The next bytes; none at the end."""
         target = memoryview(buffer)  # type: ignore[arg-type]
         while not self._rest:
-            chunk = next(self._chunks, None)
+            while len(self._coming) <= AHEAD:
+                self._coming.append(self._thread.submit(next, self._chunks, None))
+            chunk = self._coming.popleft().result()
             if chunk is None:
                 return 0
             self._rest = memoryview(chunk)
@@ -103,3 +113,9 @@ class _Chunks(io.RawIOBase):
         target[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
+
+    def close(self) -> None:
+        """Unpack no more; returns when nobody reads the packed file."""
+        if not self.closed:
+            self._thread.shutdown(cancel_futures=True)
+        super().close()

@@ -34,6 +34,7 @@ from connectors.contract import (
 from connectors.described import arrow_schema
 from connectors.errors import ContractError, EmptySourceError, TransientError
 from connectors.files import parts
+from connectors.files.config import FormatName
 from connectors.files.manifest import (
     DATA,
     NAME,
@@ -46,6 +47,7 @@ from connectors.files.manifest import (
     table_of,
 )
 from connectors.files.scratch import Scratch
+from connectors.files.spelling import on_one_line
 from connectors.files.stores import Object, Store
 from connectors.rejected import REJECTED_TABLE, rejected_schema
 
@@ -56,8 +58,11 @@ KEPT = timedelta(days=1)
 class FilesWriter:
     """See `connectors.contract.Writer`."""
 
-    def __init__(self, *, store: Store, target: Target, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, store: Store, target: Target, clock: Callable[[], datetime], form: parts.Form
+    ) -> None:
         self._store = store
+        self._form = form
         self._target = target
         self._clock = clock
         self._place = table_of(target)
@@ -97,6 +102,9 @@ class FilesWriter:
         if isinstance(batch.data, PgCopy):
             raise ContractError("files are written from Arrow, and were given pgcopy")
         self._any_rows = self._any_rows or batch.data.num_rows > 0
+        if self._form.format is FormatName.JSONL:
+            lines = on_one_line(batch.data, arrow_schema(self._target.schema))
+            batch = replace(batch, data=lines)
         self._staging().write(batch)
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
@@ -175,7 +183,8 @@ class FilesWriter:
         if not replaces and not counts.created and not counts.updated and not counts.deleted:
             return counts, base
         loaded = 0 if self._once else base.rows
-        new = self._put(scratch.records(after=loaded if appends else 0), schema, folder=DATA)
+        records = scratch.records(after=loaded if appends else 0)
+        new = self._put(records, schema, folder=DATA, form=self._form)
         return counts, replace(base, parts=(*base.parts, *new) if appends else new)
 
     def _tidies(self, finished: bool) -> bool:
@@ -191,7 +200,7 @@ class FilesWriter:
         before = {identity for table in held for identity in table.column("id").to_pylist()}
         if before == set(found.column("id").to_pylist()):
             return base.rejected
-        return self._put(iter((found,)), found.schema, folder=REJECTED)
+        return self._put(iter((found,)), found.schema, folder=REJECTED, form=parts.PARQUET)
 
     def _refuse_emptying(self) -> None:
         """A replace of which nothing came; deletes are refused where they are merged."""
@@ -205,19 +214,18 @@ class FilesWriter:
             )
 
     def _put(
-        self, tables: Iterator[pa.Table], schema: pa.Schema, *, folder: str
+        self, tables: Iterator[pa.Table], schema: pa.Schema, *, folder: str, form: parts.Form
     ) -> tuple[Part, ...]:
         with tempfile.TemporaryDirectory(prefix="sync-files-") as home:
             path = Path(home) / "part"
-            rows = parts.write(path, schema, tables)
-            if not rows:
+            done = parts.write(path, schema, tables, form)
+            if not done.rows:
                 return ()
             digest = parts.digest_of(path)
-            name = part_name(
-                self._target, self._commits, digest, folder=folder, suffix=parts.SUFFIX
-            )
+            name = part_name(self._target, self._commits, digest, folder=folder, suffix=form.suffix)
             self._store.put(f"{self._place}/{name}", path)
-            return (Part(name=name, rows=rows, bytes=path.stat().st_size),)
+            size = path.stat().st_size
+            return (Part(name=name, rows=done.rows, bytes=size, longest=done.longest),)
 
     def _sweep(self) -> None:
         """Remove what nobody names any more; that it fails is no reason to fail."""
@@ -256,4 +264,4 @@ def _stored(
                 f"{part.name!r} of {place!r} is named by its manifest, and not there"
             )
         with closing(store.open(found)) as file:
-            yield from parts.read(file, schema)
+            yield from parts.read(file, part, schema)

@@ -1,53 +1,29 @@
 """Which addresses are connected to.
 
 Law: the address that was checked is the one connected to. A name is resolved once per
-connection, so that a second answer of a hostile name server helps nobody. Link-local
-addresses, where clouds keep credentials, are never connected to.
+connection, so that a second answer of a hostile name server helps nobody.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeAlias
 
 import httpcore
 import httpx
 
+from connectors.addresses import addresses_of, is_refused
 from connectors.errors import ConfigError
 
-Address: TypeAlias = IPv4Address | IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 
 
 def system_resolve(host: str, port: int) -> Sequence[str]:
     """Every address of a host, in the order in which they should be tried."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise httpcore.ConnectError(f"the host {host!r} cannot be resolved") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def is_refused(text: str, *, allow_private: bool) -> bool:
-    """Whether an address must not be connected to."""
-    address = _plain(ip_address(text.partition("%")[0]))
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return True
-    return not (allow_private or address.is_global)
-
-
-def _plain(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one: it leads to the same machine."""
-    if isinstance(address, IPv4Address):
-        return address
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and address.teredo is not None:
-        inner = address.teredo[1]
-    if inner is None and int(address) >> 32 == 0x64FF9B << 64:
-        inner = IPv4Address(int(address) & 0xFFFFFFFF)  # NAT64, RFC 6052
-    return inner or address
+    found = addresses_of(host)
+    if not found:
+        raise httpcore.ConnectError(f"the host {host!r} cannot be resolved")
+    return found
 
 
 class GuardedBackend(httpcore.NetworkBackend):

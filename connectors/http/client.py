@@ -167,6 +167,7 @@ class HttpClient:
                 log.info("http.retry", url=shown_url(url), failed=failed, wait_seconds=wait)
                 waited += wait
                 self._sleep(wait)
+                self._pacer.waited(call.bucket, timedelta(seconds=wait))
             except ConnectorError as error:
                 raise self._redacted(error) from None
 

@@ -73,6 +73,8 @@ def authorization_url(app: App, *, redirect_uri: str, state: str, pkce: Pkce) ->
     """Where to send the person who owns the account; ``state`` comes back with the code."""
     if app.authorize_url is None:
         raise ConfigError("authorize_url is missing: this connection has no page to consent on")
+    if urlsplit(app.authorize_url).scheme not in ("https", "http"):
+        raise ConfigError("authorize_url is no page on the web; it begins with https://")
     params = {
         "response_type": "code",
         "client_id": app.client_id,

@@ -119,6 +119,7 @@ class Pacer:
                     retry_after=wait,
                 )
             self.sleep(wait.total_seconds())
+            self.waited(bucket, wait)
 
     def _wait(self, bucket: str) -> timedelta | None:
         with self._lock:
@@ -151,11 +152,17 @@ class Pacer:
                 ),
             )
 
+    def waited(self, bucket: str, wait: timedelta) -> None:
+        """Take note of a time in which a call stood still."""
+        with self._lock:
+            self._hear(bucket, Heard(waited=wait))
+
     def _hear(self, bucket: str, more: Heard) -> None:
         before = self._heard.get(bucket, NOTHING)
         self._heard[bucket] = Heard(
             calls=before.calls + more.calls,
             throttles=before.throttles + more.throttles,
+            waited=before.waited + more.waited,
             remaining=before.remaining if more.remaining is None else more.remaining,
             resets_at=before.resets_at if more.remaining is None else more.resets_at,
         )

@@ -5,6 +5,7 @@ from importlib import import_module
 from connectors.contract import Destination, Source
 from connectors.errors import ConfigError
 from connectors.mongodb.config import MongoConfig
+from connectors.mongodb.reach import reach
 from connectors.registry import Connector
 
 
@@ -41,4 +42,5 @@ CONNECTOR = Connector(
     source=_source,
     destination=_destination,
     place=lambda config: config.redacted,
+    reach=reach,
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.contract import (
@@ -31,16 +31,11 @@ from connectors.contract import (
 )
 from connectors.described import arrow_schema
 from connectors.errors import ConfigError, ContractError
-from connectors.http.addresses import Resolve, system_resolve
-from connectors.http.client import HttpClient
-from connectors.http.outside import Outside
 from connectors.late import pa
 from connectors.providers.supabase_source import SupabaseSource
 from connectors.providers.supabase_writer import SupabaseWriter
-from connectors.rest.source import open_client
-from connectors.rest.spec import Api
+from connectors.rest.source import Connected
 from connectors.schema_policy import OnConflict, SchemaPolicy
-from connectors.surroundings import Surroundings
 
 
 def _now() -> datetime:
@@ -83,19 +78,10 @@ def _refuse_what_is_ignored(target: Target) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class SupabaseDestination:
+class SupabaseDestination(Connected):
     """One project to write to; a dataset is a schema that its API exposes."""
 
-    api: Api
     clock: Callable[[], datetime] = _now
-    outside: Outside = field(default_factory=Outside)
-    resolve: Resolve = system_resolve
-    _surroundings: Surroundings = field(default_factory=Surroundings, init=False)
-    _client: HttpClient | None = field(default=None, init=False, repr=False)
-
-    def surround(self, surroundings: Surroundings) -> None:
-        """See `Surrounded.surround`."""
-        self._surroundings = surroundings
 
     def check(self) -> str:
         """Ask which tables there are."""
@@ -116,7 +102,7 @@ class SupabaseDestination:
                 f"{target.stream!r} has no primary key, so records cannot be upserted; "
                 "name key columns"
             )
-        return SupabaseWriter(client=self._opened, target=target, clock=self.clock)
+        return SupabaseWriter(client=self.client, target=target, clock=self.clock)
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
         """A whole table as Arrow."""
@@ -126,20 +112,6 @@ class SupabaseDestination:
             batches = source.read(selection, None, Encoding.ARROW)
             tables = [batch.data for batch in batches if isinstance(batch.data, pa.Table)]
         return pa.concat_tables([arrow_schema(stream.schema).empty_table(), *tables])
-
-    def close(self) -> None:
-        """Release connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    @property
-    def _opened(self) -> HttpClient:
-        if self._client is None:
-            self._client = open_client(
-                self.api, self._surroundings, outside=self.outside, resolve=self.resolve
-            )
-        return self._client
 
     def _source(self, schema: str) -> SupabaseSource:
         source = SupabaseSource(

@@ -12,43 +12,20 @@ from difflib import get_close_matches
 
 from connectors.contract import Batch, Encoding, Selection, State, Stream, SyncMode
 from connectors.errors import ConfigError, ContractError
-from connectors.http.addresses import Resolve, system_resolve
-from connectors.http.client import HttpClient
-from connectors.http.outside import Outside
 from connectors.http.redact import shown_url
 from connectors.providers.supabase_tables import COUNTED, Table, spec_of, tables
 from connectors.rest.reading import Reading
-from connectors.rest.source import open_client
-from connectors.rest.spec import Api
-from connectors.surroundings import Surroundings
+from connectors.rest.source import Connected
 
 
 @dataclass(slots=True, kw_only=True)
-class SupabaseSource:
-    """One schema of a project. ``resolve`` and ``outside`` are what a test replaces."""
+class SupabaseSource(Connected):
+    """One schema of a project."""
 
-    api: Api
     schema: str = "public"
     cursor_fields: tuple[str, ...] = ()
     page_rows: int = 1000
-    outside: Outside = field(default_factory=Outside)
-    resolve: Resolve = system_resolve
-    _surroundings: Surroundings = field(default_factory=Surroundings, init=False)
-    _client: HttpClient | None = field(default=None, init=False, repr=False)
     _tables: Sequence[Table] = field(default=(), init=False)
-
-    def surround(self, surroundings: Surroundings) -> None:
-        """See `Surrounded.surround`."""
-        self._surroundings = surroundings
-
-    @property
-    def client(self) -> HttpClient:
-        """The connection's client; made when first asked for, and again after an interruption."""
-        if self._client is None:
-            self._client = open_client(
-                self.api, self._surroundings, outside=self.outside, resolve=self.resolve
-            )
-        return self._client
 
     def check(self) -> str:
         """Ask which tables there are."""
@@ -91,18 +68,6 @@ class SupabaseSource:
             known=lambda name: table.columns,
         )
         yield from reading.batches(state)
-
-    def interrupt(self) -> None:
-        """Make a read that waits in another thread end in an error."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.stop()
-
-    def close(self) -> None:
-        """Release connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
 
     def _known(self, *, fresh: bool = False) -> Sequence[Table]:
         if fresh or not self._tables:

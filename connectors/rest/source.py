@@ -24,6 +24,7 @@ from connectors.http.client import HttpClient
 from connectors.http.outside import Outside
 from connectors.http.redact import shown_url
 from connectors.rest.asking import Asking
+from connectors.rest.auth import OAuth2
 from connectors.rest.columns import Column, Kind
 from connectors.rest.infer import infer
 from connectors.rest.marks import Marks
@@ -38,15 +39,14 @@ SAMPLED_PARTS = 100
 
 
 @dataclass(slots=True, kw_only=True)
-class RestSource:
-    """A provider as a source. ``resolve`` and ``outside`` are what a test replaces."""
+class Connected:
+    """An API as it is spoken to. ``resolve`` and ``outside`` are what a test replaces."""
 
     api: Api
     outside: Outside = field(default_factory=Outside)
     resolve: Resolve = system_resolve
     _surroundings: Surroundings = field(default_factory=Surroundings, init=False)
     _client: HttpClient | None = field(default=None, init=False, repr=False)
-    _columns: dict[str, tuple[Column, ...]] = field(default_factory=dict, init=False)
 
     def surround(self, surroundings: Surroundings) -> None:
         """See `Surrounded.surround`."""
@@ -60,6 +60,25 @@ class RestSource:
                 self.api, self._surroundings, outside=self.outside, resolve=self.resolve
             )
         return self._client
+
+    def interrupt(self) -> None:
+        """Make a read that waits in another thread end in an error."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.stop()
+
+    def close(self) -> None:
+        """Release connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class RestSource(Connected):
+    """A provider as a source."""
+
+    _columns: dict[str, tuple[Column, ...]] = field(default_factory=dict, init=False)
 
     def check(self) -> str:
         """Ask for something small, and say who answered."""
@@ -109,18 +128,6 @@ class RestSource:
         )
         yield from reading.batches(state)
 
-    def interrupt(self) -> None:
-        """Make a read that waits in another thread end in an error."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.stop()
-
-    def close(self) -> None:
-        """Release connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
     def _spec(self, name: str) -> StreamSpec:
         names = [spec.name for spec in self.api.streams]
         if name not in names:
@@ -169,9 +176,12 @@ def open_client(
 ) -> HttpClient:
     """A client for a provider, as a source or a destination uses it."""
     outside = outside or Outside()
+    auth = api.auth
+    if isinstance(auth, OAuth2) and not surroundings.allow_private:
+        auth = replace(auth, app=replace(auth.app, allow_private=False))
     return HttpClient(
         base_url=api.base_url,
-        signer=api.auth.signer(surroundings.tokens, outside),
+        signer=auth.signer(surroundings.tokens, outside),
         limits=api.limits,
         headers=api.headers,
         budget=surroundings.budget,

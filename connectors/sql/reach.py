@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from connectors.errors import ConfigError
 from connectors.reach import Reach
-from connectors.sql.config import DatabaseConfig, Dialect
+from connectors.sql.config import FILES, DatabaseConfig, Dialect
 
 WHERE = ("host", "hostaddr")
 
@@ -25,7 +25,9 @@ OWN_SOCKET = "the socket of this machine's own server"
 
 def reach(config: DatabaseConfig) -> Reach:
     """All hosts of a URL, and the files that it, or one of its options, names."""
-    if config.dialect is not Dialect.POSTGRESQL:
+    if config.dialect is Dialect.MYSQL:
+        return Reach(hosts=(config.address.host,))
+    if config.dialect in FILES:
         return Reach(files=(config.path,))
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict

@@ -16,6 +16,8 @@ from connectors.webhooks.reading import bounded, fingerprint, inside, plural, re
 
 _PING = re.compile(rb"webhook_id=[0-9]{1,20}")
 
+BELOW = {"order": ("refunds",), "product": ("variations",)}
+
 
 @dataclass(frozen=True, slots=True)
 class WooCommerce(Scheme):
@@ -37,17 +39,26 @@ class WooCommerce(Scheme):
         """One record, by ``X-WC-Webhook-Topic``: ``order.updated``."""
         data = read_object(request.body)
         topic = word(request.headers.get("x-wc-webhook-topic")) or "changed"
-        entity = topic.partition(".")[0] if "." in topic else None
+        entity, dot, happened = topic.partition(".")
         delivery = request.headers.get("x-wc-webhook-delivery-id", "")
-        streams = plural(entity) if entity != "action" else ()
         return [
             Notice(
                 event_id=bounded(f"{word(delivery) or 'none'}:{fingerprint(request.body)}"),
                 event_type=topic,
-                entity_type=entity,
+                entity_type=(entity or None) if dot else None,
                 entity_id=word(inside(data, "id")),
-                # A refund that is made or deleted says only that its order was updated.
-                streams=(*streams, "refunds") if entity == "order" else streams,
+                streams=_streams(entity, happened) if dot else (),
                 data=data,
             )
         ]
+
+
+def _streams(entity: str, happened: str) -> tuple[str, ...]:
+    """What of the shop is to be read: a refund or a variation says only that its parent was
+    updated, and what is gone is found by the list of all ids.
+    """
+    if entity in ("", "action"):
+        return ()
+    (name,) = plural(entity)
+    gone = (f"{name}_ids",) if happened == "deleted" else ()
+    return (name, *BELOW.get(entity, ()), *gone)

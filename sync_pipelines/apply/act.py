@@ -148,6 +148,7 @@ class _Doer:
             sealed=sealed,
             key_id=self._secrets.key_id if sealed else None,
             most_at_once=_most_at_once(wanted.connector, config),
+            reaches_private=wanted.reaches_private,
             now=self._now,
         )
         self._connections[wanted.name] = Connection(
@@ -156,6 +157,7 @@ class _Doer:
             name=wanted.name,
             connector=wanted.connector,
             config=config,
+            reaches_private=wanted.reaches_private,
         )
 
     def _put_sync(self, put: PutSync) -> None:

@@ -27,10 +27,16 @@ class FieldChange:
 
 
 def described_connection(
-    connector: str, config: Mapping[str, Json], secrets: Sequence[str]
+    connector: str, config: Mapping[str, Json], secrets: Sequence[str], *, reaches_private: bool
 ) -> Described:
-    """A connection, its secret fields by name only."""
-    return {"connector": connector, "config": config, "secrets": sorted(secrets)}
+    """A connection, its secret fields by name only; what may not lead inside says so."""
+    kept_outside = {} if reaches_private else {"reaches_private": False}
+    return {
+        "connector": connector,
+        "config": config,
+        "secrets": sorted(secrets),
+        **kept_outside,
+    }
 
 
 def described_sync(sync: Sync | WantedSync, description: str | None) -> Described:

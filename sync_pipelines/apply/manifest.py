@@ -18,13 +18,17 @@ from sync_pipelines.model.sync import SyncStream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedConnection:
-    """A connection as the file has it; ``secrets`` are the part that is encrypted."""
+    """A connection as the file has it; ``secrets`` are the part that is encrypted.
+
+    ``reaches_private``: it may lead to addresses inside this network; who writes files may.
+    """
 
     name: str
     line: int
     connector: str
     config: Mapping[str, Json]
     secrets: Mapping[str, Json] = field(repr=False)
+    reaches_private: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,7 +135,12 @@ def _connector_of(name: str, manifest: Manifest, current: Current) -> str | None
 def _connection_change(tenant: str, wanted: WantedConnection, current: Current) -> Iterator[Change]:
     there = current.connection(wanted.name)
     before = _described_now(there) if there else None
-    after = described_connection(wanted.connector, wanted.config, tuple(wanted.secrets))
+    after = described_connection(
+        wanted.connector,
+        wanted.config,
+        tuple(wanted.secrets),
+        reaches_private=wanted.reaches_private,
+    )
     fields = differences(before, after)
     if there is not None:
         _, held = split_config(registry.get(there.connector).config, there.config)
@@ -157,7 +162,12 @@ def _connection_change(tenant: str, wanted: WantedConnection, current: Current) 
 
 def _described_now(connection: Connection) -> Described:
     shown, secrets = split_config(registry.get(connection.connector).config, connection.config)
-    return described_connection(connection.connector, shown, tuple(secrets))
+    return described_connection(
+        connection.connector,
+        shown,
+        tuple(secrets),
+        reaches_private=connection.reaches_private,
+    )
 
 
 def _sync_changes(

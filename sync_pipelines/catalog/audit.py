@@ -4,8 +4,10 @@ Laws:
 
 * One writer at a time appends: the function ``sync.audit_head`` waits for those before,
   and then knows the last hash, of whatever tenant that row is.
-* What is taken away from the chain's end leaves a chain. Whoever must be sure of that too
-  keeps the last hash elsewhere, and asks whether it is still there.
+* Where the chain ends is kept beside it, moved by a trigger in the same transaction, so
+  that rows cut off its end are missed, also after others have followed.
+* Whoever may write the whole database can write another history, and its end too. Against
+  that helps only a hash that is kept elsewhere: see `head_of_chain`.
 """
 
 import json
@@ -18,7 +20,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, text, true
 
-from sync_pipelines.catalog.tables import AuditRow
+from sync_pipelines.catalog.tables import AuditHeadRow, AuditRow
 
 GENESIS = "0" * 64
 
@@ -81,16 +83,25 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where the chain ends: how many rows it has, and the last one's id and hash."""
+
+    length: int
+    last_id: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """How many rows are good, the hash of the last of them, and what is wrong first.
 
-    ``is_cut``: the hash that was asked for is not in it, so that rows of its end are gone.
+    ``cut`` says which rows of its end are gone, or may be; None if none are.
     """
 
     rows: int
     head: str
     broken: Broken | None
-    is_cut: bool = False
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,22 +118,53 @@ class Entry:
     after: Mapping[str, Any] | None
 
 
-def verify_for_all_tenants(db: Connection, *, upto: str | None = None) -> Verified:
-    """Walk the whole chain; with ``upto``, that hash must be in it.
+def head_of_chain(db: Connection) -> Head | None:
+    """Where the chain ends now, to be kept where this database's writers cannot reach it.
 
-    For all tenants, because they share the chain.
+    None where nothing was done yet, or somebody has removed the row that says it.
     """
-    head, rows, seen = GENESIS, 0, upto in (None, GENESIS)
+    row = db.execute(select(AuditHeadRow.length, AuditHeadRow.last_id, AuditHeadRow.hash))
+    found = row.one_or_none()
+    return None if found is None else Head(**found._mapping)
+
+
+def verify_for_all_tenants(db: Connection, *, kept: str | None = None) -> Verified:
+    """Walk the whole chain up to its end; with ``kept``, that hash must be in it too.
+
+    For all tenants, because they share the chain. Rows that are added meanwhile are walked
+    as well.
+    """
+    end = head_of_chain(db)  # before the rows: those that follow it are no error
+    head, rows, places = GENESIS, 0, {GENESIS: 0}
     query = select(AuditRow.__table__).order_by(AuditRow.id).execution_options(yield_per=1000)
     with db.execute(query) as found:
         for row in found.mappings():
             reason = _what_is_wrong(row, head)
             if reason is not None:
                 broken = Broken(id=row["id"], at=row["at"], reason=reason)
-                return Verified(rows=rows, head=head, broken=broken, is_cut=not seen)
+                return Verified(rows=rows, head=head, broken=broken)
             head, rows = row["hash"], rows + 1
-            seen = seen or head == upto
-    return Verified(rows=rows, head=head, broken=None, is_cut=not seen)
+            if head == kept or (end is not None and head == end.hash):
+                places[head] = rows
+    cut = _what_is_cut(end, rows, places, kept)
+    return Verified(rows=rows, head=head, broken=None, cut=cut)
+
+
+def _what_is_cut(
+    end: Head | None, rows: int, places: Mapping[str, int], kept: str | None
+) -> str | None:
+    """What is missing of the end, where ``places`` are those of the hashes that were found."""
+    if end is not None and end.hash not in places:
+        return f"rows are gone from the end: there were {end.length}, the last is id {end.last_id}"
+    if end is None and rows:
+        return "rows may be gone from the end: the row of sync.audit_heads that tells it is gone"
+    if end is not None and end.length != places[end.hash]:
+        return (
+            f"rows may be gone from the end: sync.audit_heads was made anew {end.length} rows ago"
+        )
+    if kept is not None and kept not in places:
+        return f"rows are gone: the hash {kept} is not among them"
+    return None
 
 
 def _what_is_wrong(row: RowMapping, head: str) -> str | None:

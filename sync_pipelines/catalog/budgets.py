@@ -19,17 +19,19 @@ from sync_pipelines.catalog.tables import BudgetRow
 _TAKE = text("""
 INSERT INTO sync.connection_budgets AS b
        (tenant_id, connection_id, bucket, tokens, refilled_at, granted,
-        remaining, resets_at, calls, throttles)
+        remaining, resets_at, calls, throttles, waited_ms)
 SELECT :tenant_id, :connection_id, :bucket, :burst - given, now(), given,
-       CAST(:remaining AS bigint) - given, CAST(:resets_at AS timestamptz), :calls, :throttles
+       CAST(:remaining AS bigint) - given, CAST(:resets_at AS timestamptz), :calls, :throttles,
+       :waited_ms
   FROM (SELECT least(:wanted, :burst,
                      CASE WHEN CAST(:resets_at AS timestamptz) > now()
                           THEN CAST(:remaining AS bigint) END) AS given) AS first
 ON CONFLICT (connection_id, bucket) DO UPDATE SET
-       (tokens, refilled_at, granted, remaining, resets_at, calls, throttles) = (
+       (tokens, refilled_at, granted, remaining, resets_at, calls, throttles, waited_ms) = (
     SELECT held.tokens - given, greatest(b.refilled_at, now()), given,
            held.remaining - CASE WHEN held.resets_at > now() THEN given ELSE 0 END,
-           held.resets_at, b.calls + :calls, b.throttles + :throttles
+           held.resets_at, b.calls + :calls, b.throttles + :throttles,
+           b.waited_ms + :waited_ms
       FROM (SELECT least(:burst, b.tokens + :per_second *
                          greatest(0, extract(epoch FROM now() - b.refilled_at))) AS tokens,
                    CASE WHEN :heard THEN CAST(:remaining AS bigint) ELSE b.remaining END
@@ -47,13 +49,21 @@ RETURNING granted, extract(epoch FROM CASE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """One limit of one connection, as it stands."""
+    """What one connection has used, over all its limits; ``remaining`` is of the tightest."""
 
+    tenant: str
     connection: str
-    bucket: str
+    connector: str
     calls: int
     throttles: int
+    waited: timedelta
     remaining: int | None
+
+
+MOST_CONNECTIONS = 200
+"""So many connections are told by name, those that called most; the rest are one."""
+
+REST = "(others)"
 
 
 def take(
@@ -80,6 +90,7 @@ def take(
         "resets_at": heard.resets_at,
         "calls": heard.calls,
         "throttles": heard.throttles,
+        "waited_ms": _milliseconds(heard),
     }
     granted, wait = db.execute(_TAKE, values).one()
     return Lease(
@@ -99,22 +110,52 @@ def note(db: Db, connection_id: UUID, bucket: str, heard: Heard, *, tenant_id: U
     values: dict[str, Any] = {
         "calls": BudgetRow.calls + heard.calls,
         "throttles": BudgetRow.throttles + heard.throttles,
+        "waited_ms": BudgetRow.waited_ms + _milliseconds(heard),
     }
     if heard.remaining is not None or heard.resets_at is not None:
         values |= {"remaining": heard.remaining, "resets_at": heard.resets_at}
     db.execute(update(BudgetRow).where(*mine).values(values))
 
 
-def spent_for_all_tenants(db: Db) -> list[Spent]:
-    """What every connection has used.
+def spent_for_all_tenants(db: Db, *, most: int = MOST_CONNECTIONS) -> list[Spent]:
+    """What connections have used since they were made.
 
     For all tenants, because the figures are those of the installation.
     """
-    query = text("""
-        SELECT t.name || '/' || c.name AS connection, b.bucket, b.calls, b.throttles,
-               CASE WHEN b.resets_at > now() THEN b.remaining END AS remaining
-          FROM sync.connection_budgets AS b
-          JOIN sync.connections AS c ON c.id = b.connection_id
-          JOIN sync.tenants AS t ON t.id = b.tenant_id
-         ORDER BY 1, 2""")
-    return [Spent(**row) for row in db.execute(query).mappings()]
+    return [
+        Spent(
+            tenant=row.tenant,
+            connection=row.connection,
+            connector=row.connector,
+            calls=row.calls,
+            throttles=row.throttles,
+            waited=timedelta(milliseconds=row.waited_ms),
+            remaining=row.remaining,
+        )
+        for row in db.execute(_SPENT, {"most": most, "rest": REST})
+    ]
+
+
+def _milliseconds(heard: Heard) -> int:
+    return round(heard.waited / timedelta(milliseconds=1))
+
+
+_SPENT = text("""
+WITH spent AS (
+    SELECT connection_id, tenant_id, sum(calls)::bigint AS calls,
+           sum(throttles)::bigint AS throttles, sum(waited_ms)::bigint AS waited_ms,
+           min(remaining) FILTER (WHERE resets_at > now()) AS remaining
+      FROM sync.connection_budgets GROUP BY connection_id, tenant_id
+), ranked AS (
+    SELECT spent.*, row_number() OVER (ORDER BY calls DESC, connection_id) AS place FROM spent
+)
+SELECT CASE WHEN place <= :most THEN t.name ELSE :rest END AS tenant,
+       CASE WHEN place <= :most THEN c.name ELSE :rest END AS connection,
+       c.connector, sum(r.calls)::bigint AS calls, sum(r.throttles)::bigint AS throttles,
+       sum(r.waited_ms)::bigint AS waited_ms,
+       min(r.remaining) FILTER (WHERE place <= :most) AS remaining
+  FROM ranked AS r
+  JOIN sync.connections AS c ON c.id = r.connection_id
+  JOIN sync.tenants AS t ON t.id = r.tenant_id
+ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+""")

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sync_pipelines.catalog.executions import ACTIVE, from_row, selected
 from sync_pipelines.catalog.tables import ExecutionRow
 from sync_pipelines.model.execution import Execution, Status, Trigger
+from sync_pipelines.tracing import carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def claim(
             "trigger": one.trigger,
             "status": Status.PENDING,
             "priority": one.priority,
-            "execution_metadata": dict(one.metadata),
+            "execution_metadata": {**one.metadata, **carried()},
             "next_attempt_at": max(one.at, now),
             "created_at": now,
         }

@@ -9,13 +9,14 @@ Laws:
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import Row, insert, select, text, tuple_
+from sqlalchemy import Row, select, text, tuple_
 
 from sync_pipelines.catalog import events
-from sync_pipelines.catalog.keeping import BATCH, Forgotten, Stop
+from sync_pipelines.catalog.keeping import Forgotten, Stop, forget_in_batches
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.tables import DeliveryRow
 from sync_pipelines.model.endpoint import Endpoint
@@ -41,6 +42,23 @@ class Delivery:
     events: tuple[Event, ...] = ()
 
 
+_STORE = text("""
+    INSERT INTO sync.webhook_deliveries
+        (id, tenant_id, endpoint_id, received_at, body, headers, query, event_ids)
+    SELECT id, tenant_id, endpoint_id, received_at, body,
+        CAST(convert_from(headers, 'UTF8') AS jsonb),
+        CAST(convert_from(query, 'UTF8') AS jsonb),
+        CAST(convert_from(event_ids, 'UTF8') AS jsonb)
+    FROM unnest(
+        CAST(:id AS uuid[]), CAST(:tenant_id AS uuid[]), CAST(:endpoint_id AS uuid[]),
+        CAST(:received_at AS timestamptz[]), CAST(:body AS bytea[]), CAST(:headers AS bytea[]),
+        CAST(:query AS bytea[]), CAST(:event_ids AS bytea[])
+    ) AS t (id, tenant_id, endpoint_id, received_at, body, headers, query, event_ids)
+""")
+
+_STORED = ("id", "tenant_id", "endpoint_id", "received_at", "body")
+
+
 def store_for_all_tenants(db: Db, deliveries: Sequence[Delivery]) -> list[UUID]:
     """Store deliveries with their events; the ids of the events that are new.
 
@@ -49,22 +67,19 @@ def store_for_all_tenants(db: Db, deliveries: Sequence[Delivery]) -> list[UUID]:
     told = [event for delivery in deliveries for event in delivery.events]
     new = events.accept_all_for_all_tenants(db, told)
     fresh = set(new)
-    rows = [
-        {
-            "id": one.id,
-            "tenant_id": one.tenant_id,
-            "endpoint_id": one.endpoint_id,
-            "received_at": one.received_at,
-            "body": one.body,
-            "headers": dict(one.headers),
-            "query": dict(one.query),
-            "event_ids": [event.event_id for event in one.events],
-        }
+    kept = [
+        one
         for one in deliveries
         if not one.events or any(event.id in fresh for event in one.events)
     ]
-    if rows:
-        db.execute(insert(DeliveryRow), rows)
+    if kept:
+        columns: dict[str, Any] = {name: [getattr(one, name) for one in kept] for name in _STORED}
+        columns["headers"] = [events.as_json(dict(one.headers)) for one in kept]
+        columns["query"] = [events.as_json(dict(one.query)) for one in kept]
+        columns["event_ids"] = [
+            events.as_json([event.event_id for event in one.events]) for one in kept
+        ]
+        db.execute(_STORE, columns)
     return new
 
 
@@ -109,14 +124,7 @@ def forget_for_all_tenants(
     catalog: Catalog, *, now: datetime, stop: Stop, kept_for: timedelta = KEPT_FOR
 ) -> Forgotten:
     """Delete old deliveries, a batch at a time. For all tenants: it is the installation's rule."""
-    rows = 0
-    while not stop():
-        with catalog.begin() as db:
-            gone = db.execute(_FORGET, {"before": now - kept_for, "size": BATCH}).rowcount
-        rows += gone
-        if gone < BATCH:
-            return Forgotten(rows=rows)
-    return Forgotten(rows=rows, finished=False)
+    return forget_in_batches(catalog, _FORGET, before=now - kept_for, stop=stop)
 
 
 def _delivery(row: Row[tuple[object, ...]]) -> Delivery:

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 class Armed:
     """A schedule with all that decides whether it may start its sync.
 
-    ``pause`` says why the whole sync is paused; None if it is not.
+    ``pause`` says why the whole sync, or its tenant, starts nothing; None if it may.
     """
 
     schedule: Schedule
@@ -54,6 +54,14 @@ class Moved:
 
 
 PAUSED = "the sync is paused"
+SUSPENDED = "the tenant is suspended"
+
+
+def pause_of(*, tenant_is_active: bool, sync_is_active: bool, reason: str | None) -> str | None:
+    """Why no schedule starts a sync; None if they may."""
+    if not tenant_is_active:
+        return SUSPENDED
+    return None if sync_is_active else reason or PAUSED
 
 
 def _select() -> Select[Any]:
@@ -62,6 +70,7 @@ def _select() -> Select[Any]:
             ScheduleRow.__table__,
             func.concat(TenantRow.name, "/", SyncRow.name).label("sync_key"),
             SyncRow.is_active.label("sync_is_active"),
+            TenantRow.is_active.label("tenant_is_active"),
             SyncRow.pause_reason,
             SyncRow.breaker,
             TenantRow.limits,
@@ -193,7 +202,11 @@ def _armed(row: RowMapping) -> Armed:
     return Armed(
         schedule=schedule_from_row(row),
         sync_key=row["sync_key"],
-        pause=None if row["sync_is_active"] else row["pause_reason"] or PAUSED,
+        pause=pause_of(
+            tenant_is_active=row["tenant_is_active"],
+            sync_is_active=row["sync_is_active"],
+            reason=row["pause_reason"],
+        ),
         breaker=breaker_from_json(row["breaker"]),
         limits=limits_from_json(row["limits"]),
     )

@@ -7,7 +7,7 @@ Laws:
   endpoint holds up nobody at its row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -43,11 +43,12 @@ def _select() -> Select[Any]:
 
 
 def find_by_key_for_all_tenants(db: Db, secrets: SecretBox, key: str) -> Endpoint | None:
-    """The endpoint of a key; None if there is none.
+    """The endpoint of a key; None if there is none, or its tenant is suspended.
 
     For all tenants, because nothing but the key says whose it is.
     """
-    row = db.execute(_select().where(EndpointRow.key == key)).mappings().one_or_none()
+    query = _select().where(EndpointRow.key == key, TenantRow.is_active)
+    row = db.execute(query).mappings().one_or_none()
     return None if row is None else _endpoint(row, secrets)
 
 
@@ -183,6 +184,7 @@ def silent_for_all_tenants(db: Db, secrets: SecretBox, now: datetime) -> list[En
         EndpointRow.silence_after_seconds.is_not(None),
         EndpointRow.is_active,
         TenantRow.takes_webhooks,
+        TenantRow.is_active,
         heard + patience < now,
     )
     return [_endpoint(row, secrets) for row in db.execute(query).mappings()]
@@ -191,7 +193,30 @@ def silent_for_all_tenants(db: Db, secrets: SecretBox, now: datetime) -> list[En
 def refusing_for_all_tenants(db: Db, secrets: SecretBox, *, streak: int) -> list[Endpoint]:
     """Endpoints that refused so many requests in a row. For all tenants, for the watch."""
     query = _select().where(
-        EndpointRow.failure_streak >= streak, EndpointRow.is_active, TenantRow.takes_webhooks
+        EndpointRow.failure_streak >= streak,
+        EndpointRow.is_active,
+        TenantRow.takes_webhooks,
+        TenantRow.is_active,
+    )
+    return [_endpoint(row, secrets) for row in db.execute(query).mappings()]
+
+
+def revivable_for_all_tenants(
+    db: Db, secrets: SecretBox, schemes: Collection[str]
+) -> list[Endpoint]:
+    """Endpoints that are on and whose connection leads to who sends, by one of these schemes.
+
+    For all tenants, because one job looks after all of them.
+    """
+    query = (
+        _select()
+        .where(
+            EndpointRow.scheme.in_(list(schemes)),
+            ConnectionRow.connector == EndpointRow.scheme,
+            EndpointRow.is_active,
+            TenantRow.takes_webhooks,
+        )
+        .order_by(EndpointRow.id)
     )
     return [_endpoint(row, secrets) for row in db.execute(query).mappings()]
 

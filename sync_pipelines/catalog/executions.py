@@ -26,6 +26,7 @@ from sync_pipelines.catalog.tables import (
     TenantRow,
 )
 from sync_pipelines.model.execution import PRIORITY, Execution, Request, Status, Trigger
+from sync_pipelines.tracing import CARRIED, carried
 
 ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
@@ -69,6 +70,7 @@ def from_row(row: RowMapping) -> Execution:
         completed_at=row["completed_at"],
         run_id=row["run_id"],
         request=request_from_json(row["request"]),
+        traceparent=row["execution_metadata"].get(CARRIED),
     )
 
 
@@ -98,7 +100,7 @@ def create(
             status=status,
             priority=PRIORITY[trigger],
             request=request_to_json(request or Request()),
-            execution_metadata=dict(metadata or {}),
+            execution_metadata={**(metadata or {}), **carried()},
             next_attempt_at=now,
             queued_at=now if status is Status.QUEUED else None,
             created_at=now,
@@ -106,6 +108,16 @@ def create(
         .returning(ExecutionRow.id)
     )
     return db.execute(statement).scalar_one()
+
+
+def put_request(db: Db, execution_id: UUID, request: Request, *, tenant_id: UUID) -> None:
+    """What an execution that has not started is to do; its row is new, or held."""
+    mine = (
+        ExecutionRow.id == execution_id,
+        ExecutionRow.tenant_id == tenant_id,
+        ExecutionRow.started_at.is_(None),
+    )
+    db.execute(update(ExecutionRow).where(*mine).values(request=request_to_json(request)))
 
 
 def lock_for_all_tenants(db: Db, execution_id: UUID) -> Execution | None:

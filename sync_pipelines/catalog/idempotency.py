@@ -4,15 +4,17 @@ Laws:
 
 * A key is taken before the work begins, in a transaction of its own: of two requests at
   once, one works, and the other is told so.
-* What is not known to have come to nothing is never done again. A key whose request died
-  in the middle stays taken until it is forgotten.
+* Whatever is done for a key is marked at it in the same transaction. So a key whose request
+  died is known to have done nothing, and is taken over; or to have done its work, and then
+  it is never done again.
+* Who takes a key over owns it: what the one before still tries to do is undone.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, text, update
 from sqlalchemy import Connection as Db
 from sqlalchemy.dialects.postgresql import insert
 
@@ -21,47 +23,101 @@ from sync_pipelines.catalog.tables import IdempotencyRow
 KEPT = timedelta(days=1)
 """How long a key is remembered."""
 
+LEASE = timedelta(seconds=30)
+"""How long a request that is not answered is taken to be at work."""
+
+
+class OvertakenError(Exception):
+    """Another request has taken the key over: what was done for it is undone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What was asked under a key, and the answer; ``status`` None: there is none yet."""
+    """What was asked under a key, and the answer; ``status`` None: there is none yet.
+
+    ``is_at_work``: whoever took it may still be busy with it. ``is_done``: the work was done,
+    whether there is an answer or not.
+    """
 
     request_hash: str
     status: int | None
     body: str | None
+    is_at_work: bool = True
+    is_done: bool = False
 
 
-def take(db: Db, key: str, *, tenant_id: UUID, request_hash: str, now: datetime) -> Answered | None:
-    """Take a key, None if it was free; else what it was taken for."""
-    values = {"request_hash": request_hash, "status": None, "body": None, "created_at": now}
+def take(
+    db: Db, key: str, *, tenant_id: UUID, request_hash: str, owner: UUID, now: datetime
+) -> Answered | None:
+    """Take a key, None if it was free or left behind; else what it was taken for."""
+    values = {
+        "request_hash": request_hash,
+        "status": None,
+        "body": None,
+        "created_at": now,
+        "owner": owner,
+        "leased_until": now + LEASE,
+        "worked_at": None,
+    }
+    row = IdempotencyRow
+    left_behind = and_(
+        row.status.is_(None),
+        row.worked_at.is_(None),
+        row.leased_until <= now,
+        row.request_hash == request_hash,
+    )
     statement = (
-        insert(IdempotencyRow)
+        insert(row)
         .values(tenant_id=tenant_id, key=key, **values)
         .on_conflict_do_update(
             index_elements=["tenant_id", "key"],
             set_=values,
-            where=IdempotencyRow.created_at < now - KEPT,
+            where=or_(row.created_at < now - KEPT, left_behind),
         )
-        .returning(IdempotencyRow.key)
+        .returning(row.key)
     )
     if db.execute(statement).one_or_none() is not None:
         return None
-    query = select(IdempotencyRow.request_hash, IdempotencyRow.status, IdempotencyRow.body)
-    row = db.execute(query.where(*_mine(key, tenant_id))).one_or_none()
-    if row is None:  # given back this very moment; who asks again gets it
+    query = select(row.request_hash, row.status, row.body, row.worked_at, row.leased_until)
+    found = db.execute(query.where(*_mine(key, tenant_id))).one_or_none()
+    if found is None:  # given back this very moment; who asks again gets it
         return Answered(request_hash=request_hash, status=None, body=None)
-    return Answered(request_hash=row.request_hash, status=row.status, body=row.body)
+    return Answered(
+        request_hash=found.request_hash,
+        status=found.status,
+        body=found.body,
+        is_at_work=found.leased_until is not None and found.leased_until > now,
+        is_done=found.worked_at is not None,
+    )
 
 
-def keep(db: Db, key: str, *, tenant_id: UUID, status: int, body: str) -> None:
+def mark(db: Db, key: str, *, tenant_id: UUID, owner: UUID, now: datetime) -> None:
+    """At the end of a transaction: if it has written anything, its key's work is done with it.
+
+    `OvertakenError` if the key is another's by now.
+    """
+    if not db.execute(_HAS_WRITTEN).scalar_one():
+        return
+    statement = (
+        update(IdempotencyRow)
+        .where(*_mine(key, tenant_id), IdempotencyRow.owner == owner)
+        .values(worked_at=now)
+    )
+    if db.execute(statement).rowcount != 1:
+        raise OvertakenError(key)
+
+
+def keep(db: Db, key: str, *, tenant_id: UUID, owner: UUID, status: int, body: str) -> None:
     """Remember the answer."""
     values = {"status": status, "body": body}
-    db.execute(update(IdempotencyRow).where(*_mine(key, tenant_id)).values(values))
+    mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner)
+    db.execute(update(IdempotencyRow).where(*mine).values(values))
 
 
-def give_back(db: Db, key: str, *, tenant_id: UUID) -> None:
+def give_back(db: Db, key: str, *, tenant_id: UUID, owner: UUID) -> None:
     """Free a key of which nothing came."""
-    db.execute(delete(IdempotencyRow).where(*_mine(key, tenant_id)))
+    mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner)
+    db.execute(delete(IdempotencyRow).where(*mine))
 
 
 def forget_for_all_tenants(db: Db, *, now: datetime) -> int:
@@ -72,3 +128,7 @@ def forget_for_all_tenants(db: Db, *, now: datetime) -> int:
 
 def _mine(key: str, tenant_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.key == key
+
+
+# A transaction has a number once it has written, or locked, a row (PostgreSQL 18, 9.27.9).
+_HAS_WRITTEN = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")

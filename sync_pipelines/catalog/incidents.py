@@ -33,6 +33,7 @@ class Kind(StrEnum):
     STUCK_EXECUTION = "stuck_execution"
     SILENT_WEBHOOK = "silent_webhook"
     REFUSED_WEBHOOKS = "refused_webhooks"
+    DISABLED_WEBHOOK = "disabled_webhook"
     FAILING = "failing"
     THRESHOLD = "threshold"
     STALE_DATA = "stale_data"

@@ -1,4 +1,4 @@
-"""Forgets executions and decisions that the retention policy lets go.
+"""Forgets executions, decisions and events that the retention policy lets go.
 
 Laws: an execution is either there or counted in its sync's summary of the day, never
 both, never neither: one transaction moves a batch. What has not ended, what nobody has
@@ -14,7 +14,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, TextClause, select, text
 
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.tables import SummaryRow
@@ -123,6 +123,16 @@ _FORGET_DECISIONS = text(f"""
     WHERE id IN ({_OLD_DECISIONS} LIMIT :size FOR UPDATE OF d SKIP LOCKED)
 """)
 
+_OLD_EVENTS = """
+    SELECT id FROM sync.webhook_events
+    WHERE status IN ('processed', 'ignored') AND processed_at < :before
+"""
+_COUNT_EVENTS = text(f"SELECT count(*) FROM ({_OLD_EVENTS}) AS old")
+_FORGET_EVENTS = text(f"""
+    DELETE FROM sync.webhook_events
+    WHERE id IN ({_OLD_EVENTS} ORDER BY processed_at LIMIT :size FOR UPDATE SKIP LOCKED)
+""")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
@@ -227,10 +237,37 @@ def forget_decisions(
     if dry_run:
         with catalog.begin() as db:
             return Forgotten(rows=db.execute(_COUNT_DECISIONS, {"before": before}).scalar_one())
+    return forget_in_batches(catalog, _FORGET_DECISIONS, before=before, stop=stop)
+
+
+def forget_events(
+    catalog: Catalog,
+    policy: RetentionPolicy,
+    *,
+    now: datetime,
+    stop: Stop,
+    dry_run: bool = False,
+) -> Forgotten:
+    """Delete events that were done with long ago, a batch at a time.
+
+    Those that wait, are being answered, or came to nothing and have a dead letter stay. One
+    that is forgotten would not be known again, were it sent again.
+    """
+    before = now - policy.events_for
+    if dry_run:
+        with catalog.begin() as db:
+            return Forgotten(rows=db.execute(_COUNT_EVENTS, {"before": before}).scalar_one())
+    return forget_in_batches(catalog, _FORGET_EVENTS, before=before, stop=stop)
+
+
+def forget_in_batches(
+    catalog: Catalog, statement: TextClause, *, before: datetime, stop: Stop
+) -> Forgotten:
+    """Run a statement that deletes at most ``size`` rows until there are none left, or `Stop`."""
     rows = 0
     while not stop():
         with catalog.begin() as db:
-            went = db.execute(_FORGET_DECISIONS, {"before": before, "size": BATCH}).rowcount
+            went = db.execute(statement, {"before": before, "size": BATCH}).rowcount
         rows += went
         if went < BATCH:
             return Forgotten(rows=rows)

@@ -97,7 +97,7 @@ _FRONT = text(
     LEFT JOIN ends source ON source.id = p.source_id
     LEFT JOIN ends destination
         ON destination.id = p.destination_id AND p.destination_id <> p.source_id
-    WHERE p.place <= coalesce((t.limits ->> 'concurrent')::bigint, :per_tenant)
+    WHERE t.is_active AND p.place <= coalesce((t.limits ->> 'concurrent')::bigint, :per_tenant)
       AND (CAST(:connector AS text) IS NULL OR p.connector = :connector)
     ORDER BY p.place::numeric / t.weight, p.next_attempt_at, p.id
     LIMIT :limit
@@ -108,7 +108,8 @@ _FRONT = text(
 def front_for_all_tenants(
     db: Db, now: datetime, *, connector: str | None, per_tenant: int, limit: int
 ) -> list[Candidate]:
-    """Whose turn it is, in order: at most one execution of a sync, none of a busy one.
+    """Whose turn it is, in order: at most one execution of a sync, none of a busy one,
+    none of a suspended tenant.
 
     For all tenants, because fairness among them is decided on the whole.
     """

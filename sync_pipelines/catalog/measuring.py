@@ -45,7 +45,7 @@ _EXECUTED = text("""
         WHERE x.sync_id = s.id AND x.status IN ('completed', 'failed', 'partial')
         ORDER BY x.created_at DESC LIMIT :most
     ) e
-    WHERE s.is_active ORDER BY s.id, e.completed_at DESC
+    WHERE s.is_active AND t.is_active ORDER BY s.id, e.completed_at DESC
 """)
 
 _LOADS = text("""
@@ -55,7 +55,7 @@ _LOADS = text("""
         (SELECT count(*) FROM sync.sync_executions e
          WHERE e.tenant_id = t.id AND e.created_at > :hour_ago) AS executions_per_hour,
         (SELECT count(*) FROM sync.sync_schedules h WHERE h.tenant_id = t.id) AS schedules
-    FROM sync.tenants t
+    FROM sync.tenants t WHERE t.is_active
 """)
 
 
@@ -72,7 +72,7 @@ def executed_for_all_tenants(db: Db) -> Iterator[Executed]:
 
 
 def loads_for_all_tenants(db: Db, *, hour_ago: datetime) -> list[Load]:
-    """Every tenant; limits that are not set are not there."""
+    """Every tenant that is not suspended; limits that are not set are not there."""
     return [
         Load(
             tenant_id=row["id"],

@@ -179,6 +179,8 @@ _WAITING = text(
            count(*) FILTER (WHERE status = 'running') AS running,
            min(next_attempt_at) FILTER (WHERE status = 'pending') AS oldest
     FROM sync.sync_executions WHERE status IN ('pending', 'queued', 'running')
+      AND NOT (status = 'pending'
+               AND tenant_id IN (SELECT id FROM sync.tenants WHERE NOT is_active))
     """
 )
 

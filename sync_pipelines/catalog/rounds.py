@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, select
 from sqlalchemy import Connection as Db
 
 from sync_pipelines.catalog.codec import retry_from_json
-from sync_pipelines.catalog.due import PAUSED
+from sync_pipelines.catalog.due import pause_of
 from sync_pipelines.catalog.executions import from_row, selected
 from sync_pipelines.catalog.schedules import schedule_from_row
 from sync_pipelines.catalog.tables import ExecutionRow, ScheduleRow, SyncRow, TenantRow
@@ -26,7 +26,7 @@ from sync_pipelines.model.schedule import Schedule
 class Looked:
     """A schedule as it stands; None, and ``trouble``, where its row cannot be read.
 
-    ``pause`` says why its whole sync is paused; None if it is not.
+    ``pause`` says why its whole sync, or its tenant, starts nothing; None if it may.
     """
 
     id: UUID
@@ -70,6 +70,7 @@ def schedules_in_turn_for_all_tenants(
             ScheduleRow.__table__,
             func.concat(TenantRow.name, "/", SyncRow.name, "/", ScheduleRow.name).label("key"),
             SyncRow.is_active.label("sync_is_active"),
+            TenantRow.is_active.label("tenant_is_active"),
             SyncRow.pause_reason,
         )
         .join(SyncRow, SyncRow.id == ScheduleRow.sync_id)
@@ -188,7 +189,11 @@ def _looked(row: RowMapping) -> Looked:
         id=row["id"],
         tenant_id=row["tenant_id"],
         key=row["key"],
-        pause=None if row["sync_is_active"] else row["pause_reason"] or PAUSED,
+        pause=pause_of(
+            tenant_is_active=row["tenant_is_active"],
+            sync_is_active=row["sync_is_active"],
+            reason=row["pause_reason"],
+        ),
         schedule=schedule,
         trouble=trouble,
     )

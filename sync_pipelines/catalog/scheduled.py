@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection as Db
 from sqlalchemy import RowMapping, Select, func, select
 
-from sync_pipelines.catalog.due import PAUSED
+from sync_pipelines.catalog.due import pause_of
 from sync_pipelines.catalog.schedules import schedule_from_row, split_schedule_key
 from sync_pipelines.catalog.syncs import find_tenant_id, missing, split_key
 from sync_pipelines.catalog.tables import ScheduleRow, SyncRow, TenantRow
@@ -20,7 +20,7 @@ from sync_pipelines.model.schedule import Schedule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSeen:
-    """A sync by its name and standing; ``pause`` says why it is paused, None if it is not."""
+    """A sync and its standing; ``pause`` says why no schedule starts it, None if they may."""
 
     id: UUID
     tenant_id: UUID
@@ -94,6 +94,7 @@ _SYNC = (
     SyncRow.tenant_id.label("seen_tenant_id"),
     func.concat(TenantRow.name, "/", SyncRow.name).label("seen_key"),
     SyncRow.is_active.label("seen_is_active"),
+    TenantRow.is_active.label("seen_tenant_is_active"),
     SyncRow.pause_reason.label("seen_pause_reason"),
 )
 
@@ -117,5 +118,9 @@ def _seen(row: RowMapping) -> SyncSeen:
         id=row["seen_id"],
         tenant_id=row["seen_tenant_id"],
         key=row["seen_key"],
-        pause=None if row["seen_is_active"] else row["seen_pause_reason"] or PAUSED,
+        pause=pause_of(
+            tenant_is_active=row["seen_tenant_is_active"],
+            sync_is_active=row["seen_is_active"],
+            reason=row["seen_pause_reason"],
+        ),
     )

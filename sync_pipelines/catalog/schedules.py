@@ -93,6 +93,12 @@ def ids_of_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[UUID]:
     return list(db.scalars(query))
 
 
+def ids_of_tenant(db: Db, *, tenant_id: UUID) -> list[UUID]:
+    """The ids of a tenant's schedules."""
+    query = select(ScheduleRow.id).where(ScheduleRow.tenant_id == tenant_id)
+    return list(db.scalars(query))
+
+
 def delete_schedule(db: Db, schedule: Schedule) -> None:
     """Remove a schedule; its executions and decisions stay, as its sync's."""
     db.execute(

@@ -1,8 +1,9 @@
 """Opening the catalog: one pooled engine, its migrations, its secrets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import configure_mappers
 
 from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog.isolation import enter
@@ -28,11 +30,13 @@ class Catalog:
     """The catalog of one installation. Queries take a connection from `begin`.
 
     With a ``tenant_id`` it is that tenant's view of it: see `as_tenant`.
+    ``before_commit`` is done at the end of every transaction, in it.
     """
 
     engine: Engine
     secrets: SecretBox
     tenant_id: UUID | None = None
+    before_commit: Callable[[Connection], None] | None = None
 
     def as_tenant(self, tenant_id: UUID) -> "Catalog":
         """The catalog as the gateway sees it on behalf of a tenant: no row of another's.
@@ -48,6 +52,8 @@ class Catalog:
             if self.tenant_id is not None:
                 enter(connection, self.tenant_id)
             yield connection
+            if self.before_commit is not None:
+                self.before_commit(connection)
 
     def close(self) -> None:
         """Close pooled connections; safe to call twice."""
@@ -56,13 +62,27 @@ class Catalog:
 
 def open_catalog(url: str, secrets: SecretBox) -> Catalog:
     """Connect to the catalog at a ``postgresql://`` URL, and bring its tables up to date."""
-    engine = create_engine(
+    return opened_catalog(pooled_engine(url), secrets)
+
+
+def pooled_engine(url: str) -> Engine:
+    """The catalog's engine before its first connection.
+
+    A process may be forked with it: what it costs to make has then been paid.
+    """
+    configure_mappers()
+    newest_revision()
+    return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=5,
         max_overflow=15,
         pool_pre_ping=True,
         connect_args={"application_name": "sync-pipelines", "options": "-c timezone=UTC"},
     )
+
+
+def opened_catalog(engine: Engine, secrets: SecretBox) -> Catalog:
+    """The catalog behind an engine, its tables up to date."""
     try:
         migrate(engine)
     except OperationalError as error:
@@ -76,12 +96,11 @@ def open_catalog(url: str, secrets: SecretBox) -> Catalog:
 
 def migrate(engine: Engine) -> None:
     """Create or upgrade the catalog's tables; of several processes one does it."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    script = ScriptDirectory.from_config(config)
     with engine.connect() as connection:
-        if _revision(connection) == script.get_current_head():
+        if is_current(connection):
             return
+    config = _alembic()
+    script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         found = _revision(connection)
@@ -98,9 +117,19 @@ def migrate(engine: Engine) -> None:
 
 def is_current(connection: Connection) -> bool:
     """Whether the catalog's tables are those that this version knows."""
+    return _revision(connection) == newest_revision()
+
+
+@cache
+def newest_revision() -> str | None:
+    """That of the tables this version knows."""
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
+
+
+def _alembic() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    return _revision(connection) == ScriptDirectory.from_config(config).get_current_head()
+    return config
 
 
 def _revision(connection: Connection) -> str | None:

@@ -107,6 +107,7 @@ def put_connection(
     sealed: str | None,
     key_id: str | None,
     most_at_once: int | None = None,
+    reaches_private: bool = True,
     now: datetime,
 ) -> UUID:
     """Create or change a connection; ``sealed`` is `SecretBox.seal` of its secret fields.
@@ -119,6 +120,7 @@ def put_connection(
         "secrets": sealed,
         "secrets_key_id": key_id,
         "most_at_once": most_at_once,
+        "reaches_private": reaches_private,
         "updated_at": now,
     }
     statement = (
@@ -155,6 +157,7 @@ def _connection(row: RowMapping, tenant: str, secrets: SecretBox) -> Connection:
         name=row["name"],
         connector=row["connector"],
         config=_opened(row["config"], row["secrets"], secrets),
+        reaches_private=row["reaches_private"],
     )
 
 
@@ -170,7 +173,7 @@ def _opened(config: Mapping[str, Any], sealed: str | None, secrets: SecretBox) -
 def _select_syncs() -> Select[Any]:
     """Made once: to put it together takes longer than to run it."""
     source, destination = aliased(ConnectionRow), aliased(ConnectionRow)
-    parts = ("id", "name", "connector", "config", "secrets")
+    parts = ("id", "name", "connector", "config", "secrets", "reaches_private")
     return (
         select(
             SyncRow.__table__,
@@ -274,6 +277,7 @@ def _sync(row: RowMapping, secrets: SecretBox) -> Sync:
             name=row[f"{side}_name_"],
             connector=row[f"{side}_connector_"],
             config=_opened(row[f"{side}_config_"], row[f"{side}_secrets_"], secrets),
+            reaches_private=row[f"{side}_reaches_private_"],
         )
 
     return Sync(

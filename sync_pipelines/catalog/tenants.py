@@ -1,4 +1,4 @@
-"""Tenants: who there is, what each may use, and how much each weighs."""
+"""Tenants: who there is, what each may use, how much each weighs, and who is suspended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,12 +16,16 @@ from sync_pipelines.model.limits import TenantLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """A customer. Of two that both wait, one of twice the ``weight`` gets twice as much."""
+    """A customer. Of two that both wait, one of twice the ``weight`` gets twice as much.
+
+    One that is not ``is_active`` is suspended: see `engine.tenants`.
+    """
 
     id: UUID
     name: str
     limits: TenantLimits
     weight: int = 1
+    is_active: bool = True
 
 
 def find_tenant(db: Db, name: str) -> Tenant:
@@ -33,8 +37,8 @@ def find_tenant(db: Db, name: str) -> Tenant:
     return _tenant(found)
 
 
-def tenant_named_for_all_tenants(db: Db, named: str) -> Tenant | None:
-    """The tenant of that id or name, or None.
+def tenant_named_for_all_tenants(db: Db, named: str, *, to_change: bool = False) -> Tenant | None:
+    """The tenant of that id or name, or None; held by whoever is going ``to_change`` it.
 
     For all tenants, because whoever asks is not known to belong to it yet.
     """
@@ -42,7 +46,10 @@ def tenant_named_for_all_tenants(db: Db, named: str) -> Tenant | None:
         which = TenantRow.id == UUID(named)
     except ValueError:
         which = TenantRow.name == named
-    row = db.execute(select(TenantRow.__table__).where(which)).mappings().one_or_none()
+    query = select(TenantRow.__table__).where(which)
+    if to_change:
+        query = query.with_for_update(key_share=True)  # rows that point to it may come in
+    row = db.execute(query).mappings().one_or_none()
     return None if row is None else _tenant(row)
 
 
@@ -56,6 +63,15 @@ def put_limits(db: Db, tenant: Tenant, *, now: datetime) -> None:
     """Store a tenant's limits and weight."""
     values = {"limits": limits_to_json(tenant.limits), "weight": tenant.weight, "updated_at": now}
     db.execute(update(TenantRow).where(TenantRow.id == tenant.id).values(values))
+
+
+def set_active(db: Db, tenant: Tenant, *, is_active: bool, now: datetime) -> bool:
+    """Suspend or resume a tenant; False if somebody had done that before."""
+    statement = update(TenantRow).where(
+        TenantRow.id == tenant.id, TenantRow.is_active.is_not(is_active)
+    )
+    values = {"is_active": is_active, "updated_at": now}
+    return db.execute(statement.values(values)).rowcount == 1
 
 
 def limits_to_json(limits: TenantLimits) -> dict[str, Any]:
@@ -75,4 +91,5 @@ def _tenant(row: RowMapping) -> Tenant:
         name=row["name"],
         limits=limits_from_json(row["limits"]),
         weight=row["weight"],
+        is_active=row["is_active"],
     )

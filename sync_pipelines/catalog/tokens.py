@@ -28,7 +28,10 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token, without what lets it in. With no tenant it administers the installation."""
+    """A token, without what lets it in. With no tenant it administers the installation.
+
+    ``is_suspended``: its tenant is, and it lets nobody in until that is resumed.
+    """
 
     id: UUID
     tenant_id: UUID | None
@@ -42,6 +45,7 @@ class Token:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    is_suspended: bool
 
     def is_good(self, now: datetime) -> bool:
         """Whether it lets anybody in."""
@@ -153,10 +157,15 @@ def _one(db: Db, *which: Any) -> Token | None:
 
 
 def _selected(*more: Any) -> Select[Any]:
-    names = (name for name in Token.__dataclass_fields__ if name != "tenant")
-    columns = (getattr(TokenRow, name) for name in names)
+    of_tenants: Mapping[str, Any] = {
+        "tenant": TenantRow.name,
+        "is_suspended": TenantRow.is_active.is_(False),  # false also where there is no tenant
+    }
+    names = (name for name in Token.__dataclass_fields__ if name not in of_tenants)
+    columns = [getattr(TokenRow, name) for name in names]
+    columns += [column.label(name) for name, column in of_tenants.items()]
     return (
-        select(*columns, TenantRow.name.label("tenant"), *more)
+        select(*columns, *more)
         .select_from(TokenRow)
         .outerjoin(TenantRow, TenantRow.id == TokenRow.tenant_id)
     )

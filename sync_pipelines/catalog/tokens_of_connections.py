@@ -37,6 +37,14 @@ def find(db: Db, secrets: SecretBox, connection_id: UUID, *, tenant_id: UUID) ->
     return None if sealed is None else _tokens(secrets.open(sealed))
 
 
+def kept_at(db: Db, connection_id: UUID, *, tenant_id: UUID) -> datetime | None:
+    """When the tokens last came; None if the connection has none."""
+    query = select(ConnectionTokenRow.updated_at).where(
+        ConnectionTokenRow.connection_id == connection_id, ConnectionTokenRow.tenant_id == tenant_id
+    )
+    return db.scalar(query)
+
+
 def put(
     db: Db, secrets: SecretBox, connection_id: UUID, tokens: Tokens, *, tenant_id: UUID
 ) -> None:

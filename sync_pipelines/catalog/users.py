@@ -27,11 +27,12 @@ LINK_LASTS = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """What a user may do for a tenant."""
+    """What a user may do for a tenant; nothing while that ``is_suspended``."""
 
     tenant_id: UUID
     tenant: str
     role: Role
+    is_suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +193,7 @@ def _read(db: Db, *which: Any) -> list[User]:
             MembershipRow.user_id,
             MembershipRow.tenant_id,
             TenantRow.name.label("tenant"),
+            TenantRow.is_active,
             MembershipRow.role,
         )
         .join(TenantRow, TenantRow.id == MembershipRow.tenant_id)
@@ -200,7 +202,12 @@ def _read(db: Db, *which: Any) -> list[User]:
     )
     memberships: dict[UUID, list[Membership]] = {}
     for row in db.execute(query):
-        one = Membership(tenant_id=row.tenant_id, tenant=row.tenant, role=Role(row.role))
+        one = Membership(
+            tenant_id=row.tenant_id,
+            tenant=row.tenant,
+            role=Role(row.role),
+            is_suspended=not row.is_active,
+        )
         memberships.setdefault(row.user_id, []).append(one)
     return [
         User(

@@ -40,37 +40,52 @@ def list_(
 
 
 @app.command()
+def head(as_json: AsJson = False) -> None:
+    """The hash with which the chain ends now: keep it where nobody writes who writes here.
+
+    `verify --head` then shows whether all up to it is still there.
+    """
+    with session() as opened, opened.catalog.begin() as db:
+        found = audit.head_of_chain(db)
+    ends = audit.GENESIS if found is None else found.hash
+    if as_json:
+        print_json({"rows": 0 if found is None else found.length, "head": ends})
+    else:
+        print_line(ends)
+
+
+@app.command()
 def verify(
-    contains: Annotated[
+    kept: Annotated[
         str | None,
-        typer.Option("--contains", metavar="HASH", help="A last hash that was told before."),
+        typer.Option("--head", metavar="HASH", help="What `audit head` told before."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Walk the chain of hashes; names the first row that was changed, put in or removed.
 
-    Rows that were removed from the end leave a chain: keep the last hash elsewhere, and
-    ask with --contains whether it is still there.
+    Rows that were cut off the end are missed too, unless somebody has also changed the row
+    that says where it is: against that, keep what `audit head` tells elsewhere.
     """
     with session() as opened, opened.catalog.begin() as db:
-        verified = audit.verify_for_all_tenants(db, upto=contains)
+        verified = audit.verify_for_all_tenants(db, kept=kept)
     if as_json:
         print_json(_verified_json(verified))
     else:
-        print_line(_said(verified, contains))
-    if verified.broken is not None or verified.is_cut:
+        print_line(_said(verified))
+    if verified.broken is not None or verified.cut is not None:
         raise typer.Exit(1)
 
 
-def _said(verified: Verified, contains: str | None) -> str:
+def _said(verified: Verified) -> str:
     if verified.broken is not None:
         broken = verified.broken
         at = shown_time(broken.at)
         return (
             f"row {broken.id} of {at} is wrong: {broken.reason}; {verified.rows} before it are good"
         )
-    if verified.is_cut:
-        return f"rows are gone: the hash {contains} is not in the {verified.rows} that are there"
+    if verified.cut is not None:
+        return f"{verified.cut}; the {verified.rows} that are there are as they were written"
     return f"{verified.rows} rows are as they were written; the last hash is {verified.head}"
 
 
@@ -83,7 +98,7 @@ def _verified_json(verified: Verified) -> dict[str, Json]:
         "rows": verified.rows,
         "head": verified.head,
         "broken": wrong,
-        "is_cut": verified.is_cut,
+        "cut": verified.cut,
     }
 
 

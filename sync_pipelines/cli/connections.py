@@ -10,16 +10,15 @@ import typer
 from connectors import registry
 from connectors.contract import Json, Stream
 from connectors.cursors import cursor_candidates
-from connectors.errors import ConfigError
-from connectors.http.oauth import App, Pkce, TokenEndpoint, authorization_url
-from sync_pipelines.catalog import audit
+from connectors.http.oauth import Pkce
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.syncs import find_connection, find_tenant_id
+from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.cli.consent import Waiting
 from sync_pipelines.cli.doors import AsJson, ConnectionKey, actor, session
 from sync_pipelines.cli.output import print_json, print_line, print_table, tell
 from sync_pipelines.clock import system_clock
-from sync_pipelines.engine.surroundings import open_destination, open_source, surroundings_of
+from sync_pipelines.engine.authorizing import Asked, app_of, granted
+from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.model.sync import Connection
 
 app = typer.Typer(
@@ -94,52 +93,22 @@ def authorize(
     """
     with session() as opened:
         connection = _found(opened.catalog, name)
-        oauth = _app(connection)
-        pkce = Pkce.of(secrets.token_bytes(32))
         waiting = Waiting(redirect_uri=redirect_uri, seconds=wait)
-        url = authorization_url(oauth, redirect_uri=redirect_uri, state=waiting.state, pkce=pkce)
+        asked = Asked(
+            app=app_of(connection),
+            redirect_uri=redirect_uri,
+            state=waiting.state,
+            pkce=Pkce.of(secrets.token_bytes(32)),
+        )
+        url = asked.page
         with waiting.listening() as consented:
             print_line(url)
             tell("open this address in a browser and consent")
             if browser:
                 webbrowser.open(url)
             answer = consented()
-        tokens = TokenEndpoint(app=oauth).exchange(
-            answer["code"],
-            redirect_uri=redirect_uri,
-            pkce=pkce,
-            extra={kept: answer[kept] for kept in oauth.kept if kept in answer},
-        )
-        store = surroundings_of(opened.catalog, connection).tokens
-        assert store is not None
-        with store.lock():
-            store.save(tokens)
-        _note_authorized(opened.catalog, connection)
+        granted(opened.catalog, connection, asked, answer, actor=actor(), at=system_clock())
     tell(f"{name} is authorized; connections check {name} tries it")
-
-
-def _app(connection: Connection) -> App:
-    """What is registered with the provider; `ConfigError` where nobody is asked."""
-    connector = registry.get(connection.connector)
-    app = None if connector.oauth is None else connector.oauth(connector.parse(connection.config))
-    if app is None:
-        raise ConfigError(
-            f"connection {connection.tenant}/{connection.name} ({connector.name}) is not "
-            "authorized by a person; its credentials are in its configuration"
-        )
-    return app
-
-
-def _note_authorized(catalog: Catalog, connection: Connection) -> None:
-    with catalog.begin() as db:
-        audit.record(
-            db,
-            at=system_clock(),
-            actor=actor(),
-            action="connection.authorized",
-            subject=connection.name,
-            tenant_id=find_tenant_id(db, connection.tenant),
-        )
 
 
 def _json(stream: Stream) -> Json:

@@ -39,9 +39,9 @@ class Waiting:
         parts = urlsplit(self.redirect_uri)
         if parts.scheme == "http" and parts.hostname in LOOPBACK and parts.port:
             with _server(parts.port) as server:
-                yield lambda: self._accepted(self._wait(server, parts))
+                yield lambda: self._wait(server, parts)
             return
-        yield lambda: self._accepted(self._pasted())
+        yield self._pasted
 
     def _wait(self, server: _Server, parts: SplitResult) -> Mapping[str, str]:
         server.path, server.state = parts.path or "/", self.state
@@ -64,14 +64,6 @@ class Waiting:
         if not secrets.compare_digest(found.get("state", ""), self.state):
             raise AuthError("this is not the address of this authorization; start it again")
         return found
-
-    def _accepted(self, answer: Mapping[str, str]) -> Mapping[str, str]:
-        if "error" in answer:
-            said = answer.get("error_description") or answer["error"]
-            raise AuthError(f"the provider did not authorize it: {said[:200]}")
-        if not answer.get("code"):
-            raise AuthError("the provider sent nobody back with a code; start it again")
-        return answer
 
 
 class _Server(HTTPServer):

@@ -25,7 +25,12 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"SYNC_{name} is wrong: {first['msg']}") from None
+        raise ConfigError(f"{_prefixed(name)} is wrong: {first['msg']}") from None
+
+
+def _prefixed(name: str) -> str:
+    """A setting's variable; one that has several names is called by the one that was set."""
+    return name if name.startswith(("SYNC_", "OTEL_")) else f"SYNC_{name}"
 
 
 @contextmanager

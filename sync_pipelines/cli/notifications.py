@@ -142,7 +142,7 @@ def add(
             rule,
             _by(),
             rng=SystemRandom(),
-            allow_private=settings.private_webhooks,
+            allow_private=settings.may_reach_private,
         )
     if as_json:
         print_json(described(stored))

@@ -10,12 +10,14 @@ from uuid import UUID
 import typer
 import uvicorn
 
+from sync_pipelines import tracing
 from sync_pipelines.catalog.isolation import check_role
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.clock import system_clock
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.gateway.server import Server
 from sync_pipelines.logs import configure_library_logs, configure_logging
 from sync_pipelines.notify.delivery import Deliverer
 from sync_pipelines.notify.senders import senders_of
@@ -40,14 +42,16 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = read_settings()
     configure_logging(settings.log_format)
     configure_library_logs(settings.log_format)
+    tracing.configure_tracing(settings.otel_endpoint, process="gateway")
     where = _listening(
         host or settings.gateway_host, settings.gateway_port if port is None else port
     )
     with where, open_session(settings) as opened:
         with opened.catalog.begin() as db:
             check_role(db)
+        app = create_app(doors_of(opened))
         config = uvicorn.Config(
-            create_app(doors_of(opened)),
+            app,
             log_config=None,
             access_log=False,  # the gateway writes its own
             server_header=False,
@@ -58,7 +62,8 @@ def serve(host: Host = None, port: Port = None) -> None:
         tell(f"the gateway is on {_url(where)}")
         # uvicorn has ended in order when Ctrl-C is passed on.
         with suppress(KeyboardInterrupt), delivering(opened, _url(where)):
-            uvicorn.Server(config).run(sockets=[where])
+            Server(app, config).run(sockets=[where])
+        tracing.stop_tracing()
 
 
 @contextmanager
@@ -82,7 +87,9 @@ def doors_of(opened: Session) -> Doors:
             return find_webserver(db, settings, system_clock())
 
     def launch(execution_id: UUID) -> bool:
-        handed = hand_over(catalog, execution_id, url=dagster_url(), clock=system_clock)
+        with tracing.span("execution.hand_over", execution=str(execution_id)) as span:
+            handed = hand_over(catalog, execution_id, url=dagster_url(), clock=system_clock)
+            span.note(handed_over=str(handed))
         return handed is HandedOver.AT_ONCE
 
     return Doors(

@@ -1,30 +1,29 @@
-"""``tenants``: who there is, and what each may use."""
+"""``tenants``: who there is, what each may use, and who is suspended."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection as Db
 
 from connectors.contract import Json
-from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.schedules import count_active
-from sync_pipelines.catalog.tenants import (
-    Tenant,
-    find_tenant,
-    limits_to_json,
-    list_tenants_for_all_tenants,
-    put_limits,
-)
+from sync_pipelines.catalog.tenants import Tenant, find_tenant, list_tenants_for_all_tenants
 from sync_pipelines.cli.doors import AsJson, actor, session
-from sync_pipelines.cli.output import print_json, print_table
+from sync_pipelines.cli.output import print_json, print_line, print_table
 from sync_pipelines.clock import system_clock
-from sync_pipelines.engine.conflicts import review
+from sync_pipelines.engine import tenants
 
-app = typer.Typer(help="The tenants there are, and what each may use.", no_args_is_help=True)
+app = typer.Typer(
+    help="The tenants there are, what each may use, and who is suspended.", no_args_is_help=True
+)
 
-COLUMNS = ("tenant", "concurrent", "schedules", "per hour", "weight", "switched on")
+COLUMNS = ("tenant", "concurrent", "schedules", "per hour", "weight", "switched on", "state")
 NO_LIMIT = 0
 """What ``none`` on the command line is read as; a limit itself is at least 1."""
+
+Named = Annotated[str, typer.Argument(metavar="TENANT", show_default=False)]
 
 
 def _limit(value: str) -> int:
@@ -44,20 +43,23 @@ def _limit_option(of: str) -> Any:
 def list_(as_json: AsJson = False) -> None:
     """All tenants with their limits."""
     with session() as opened, opened.catalog.begin() as db:
-        found = [
-            (tenant, count_active(db, tenant_id=tenant.id))
-            for tenant in list_tenants_for_all_tenants(db)
-        ]
+        found = [_json(db, tenant) for tenant in list_tenants_for_all_tenants(db)]
     if as_json:
-        print_json([_json(tenant, active) for tenant, active in found])
+        print_json([*found])
         return
-    empty = "there are no tenants yet; `sync-pipelines apply -f FILE` makes one"
-    print_table(COLUMNS, [_row(tenant, active) for tenant, active in found], empty=empty)
+    _print(found, empty="there are no tenants yet; `sync-pipelines apply -f FILE` makes one")
+
+
+@app.command()
+def show(tenant: Named, as_json: AsJson = False) -> None:
+    """One tenant with its limits."""
+    with session() as opened, opened.catalog.begin() as db:
+        _tell(_json(db, find_tenant(db, tenant)), as_json)
 
 
 @app.command()
 def limits(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", show_default=False)],
+    tenant: Named,
     concurrent: Annotated[int | None, _limit_option("executions at a time")] = None,
     schedules: Annotated[int | None, _limit_option("schedules that are switched on")] = None,
     per_hour: Annotated[int | None, _limit_option("executions in an hour")] = None,
@@ -68,7 +70,6 @@ def limits(
     as_json: AsJson = False,
 ) -> None:
     """What a tenant may use; with options, change that first. `none` takes a limit away."""
-    now = system_clock()
     with session() as opened, opened.catalog.begin() as db:
         held = find_tenant(db, tenant)
         wanted = replace(
@@ -81,24 +82,37 @@ def limits(
             ),
             weight=held.weight if weight is None else weight,
         )
-        if wanted != held:
-            put_limits(db, wanted, now=now)
-            audit.record(
-                db,
-                at=now,
-                actor=actor(),
-                action="tenant.changed",
-                subject=tenant,
-                tenant_id=held.id,
-                before=_audited(held),
-                after=_audited(wanted),
-            )
-            review(db, opened.catalog.secrets, wanted, now=now)
-        active = count_active(db, tenant_id=held.id)
-    if as_json:
-        print_json(_json(wanted, active))
-    else:
-        print_table(COLUMNS, [_row(wanted, active)], empty="")
+        secrets, now = opened.catalog.secrets, system_clock()
+        tenants.change_use(db, secrets, held, wanted, actor=actor(), now=now)
+        _tell(_json(db, wanted), as_json)
+
+
+@app.command()
+def suspend(
+    tenant: Named,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; the audit keeps it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let nothing of a tenant go on: no start, no token, no sign-in, no webhook.
+
+    What runs ends by itself. Nothing is removed; `resume` lets it go on.
+    """
+    with session() as opened, opened.catalog.begin() as db:
+        held = find_tenant(db, tenant)
+        done = tenants.suspend(db, held, reason=reason, actor=actor(), now=system_clock())
+    said = "is suspended" if done else "is suspended already; nothing was changed"
+    _tell_turned(tenant, said, done, as_json)
+
+
+@app.command()
+def resume(tenant: Named, as_json: AsJson = False) -> None:
+    """Let a suspended tenant go on: its schedules from their next instants, what waits at once."""
+    with session() as opened, opened.catalog.begin() as db:
+        done = tenants.resume(db, find_tenant(db, tenant), actor=actor(), now=system_clock())
+    said = "goes on" if done else "is not suspended; nothing was changed"
+    _tell_turned(tenant, said, done, as_json)
 
 
 def _chosen(written: int | None, held: int | None) -> int | None:
@@ -107,27 +121,38 @@ def _chosen(written: int | None, held: int | None) -> int | None:
     return None if written == NO_LIMIT else written
 
 
-def _row(tenant: Tenant, active: int) -> tuple[str, ...]:
-    limits = tenant.limits
-    shown = (limits.concurrent, limits.schedules, limits.executions_per_hour)
-    return (
-        tenant.name,
-        *("none" if one is None else str(one) for one in shown),
-        str(tenant.weight),
-        str(active),
-    )
+def _tell(told: dict[str, Json], as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+    else:
+        _print([told], empty="")
 
 
-def _json(tenant: Tenant, active: int) -> Json:
+def _tell_turned(tenant: str, said: str, done: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"tenant": tenant, "changed": done})
+    else:
+        print_line(f"{tenant} {said}")
+
+
+def _print(told: Sequence[dict[str, Json]], *, empty: str) -> None:
+    print_table(COLUMNS, [_row(one) for one in told], empty=empty)
+
+
+def _row(told: dict[str, Json]) -> tuple[str, ...]:
+    *shown, is_active = told.values()
+    words = ("none" if one is None else str(one) for one in shown)
+    return (*words, "active" if is_active else "suspended")
+
+
+def _json(db: Db, tenant: Tenant) -> dict[str, Json]:
+    """A tenant as it is told, in the order of the columns."""
     return {
         "tenant": tenant.name,
         "concurrent": tenant.limits.concurrent,
         "schedules": tenant.limits.schedules,
         "executions_per_hour": tenant.limits.executions_per_hour,
         "weight": tenant.weight,
-        "switched_on": active,
+        "switched_on": count_active(db, tenant_id=tenant.id),
+        "is_active": tenant.is_active,
     }
-
-
-def _audited(tenant: Tenant) -> dict[str, object]:
-    return {"limits": limits_to_json(tenant.limits), "weight": tenant.weight}

@@ -18,6 +18,7 @@ from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import webhooks
 from sync_pipelines.engine.replaying import replay as replay_events
 from sync_pipelines.engine.replaying import replay_into
+from sync_pipelines.engine.reviving import revive as revive_at_provider
 from sync_pipelines.engine.webhooks import OVERLAP, Made
 from sync_pipelines.model.endpoint import Endpoint
 
@@ -166,6 +167,19 @@ def off(
 ) -> None:
     """Answer webhooks but drop them, an endpoint's or all of the tenant's: schedules go on."""
     _switch(tenant, name, is_on=False)
+
+
+@app.command()
+def revive(tenant: Tenant, name: Name) -> None:
+    """Switch on again, by the provider's API, what the provider has switched off."""
+    with session() as opened:
+        with opened.catalog.begin() as db:
+            found = endpoints.find(db, opened.catalog.secrets, name, tenant=tenant)
+        off = revive_at_provider(opened.catalog, found, now=system_clock(), actor=actor())
+    for one in off:
+        print_line(f"webhook {one.id} ({one.topic}) was switched off, and is on again")
+    if not off:
+        print_line(f"the provider has switched off no webhook to {found.label}")
 
 
 @app.command()

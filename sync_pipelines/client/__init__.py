@@ -21,7 +21,7 @@ Laws:
 
 * What is tried again was refused before it was done (429, 503), or may safely be done
   twice: each POST has an idempotency key of its own.
-* Nothing of the engine is imported: only httpx.
+* Nothing of the engine is imported: only httpx, and the shape of reports.
 """
 
 from sync_pipelines.client.client import Client
@@ -35,6 +35,7 @@ from sync_pipelines.client.errors import (
     UnreachableError,
 )
 from sync_pipelines.client.shapes import (
+    Authorization,
     Connection,
     DeadLetter,
     Execution,
@@ -42,19 +43,21 @@ from sync_pipelines.client.shapes import (
     LogLine,
     Preview,
     Redriven,
-    Report,
     Schedule,
     Sync,
-    Totals,
     Triggered,
 )
+from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
 __all__ = [
     "ApiError",
+    "Authorization",
     "ChangedError",
     "Client",
     "ConflictError",
     "Connection",
+    "Dashboard",
+    "Day",
     "DeadLetter",
     "Execution",
     "FieldError",
@@ -67,6 +70,7 @@ __all__ = [
     "Schedule",
     "Sync",
     "SyncError",
+    "SyncTotals",
     "Totals",
     "Triggered",
     "UnreachableError",

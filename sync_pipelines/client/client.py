@@ -12,6 +12,7 @@ import httpx
 
 from sync_pipelines.client.errors import SyncError
 from sync_pipelines.client.shapes import (
+    Authorization,
     Connection,
     DeadLetter,
     Execution,
@@ -19,14 +20,13 @@ from sync_pipelines.client.shapes import (
     LogLine,
     Preview,
     Redriven,
-    Report,
     Schedule,
     Sync,
-    Totals,
     Triggered,
     read,
 )
 from sync_pipelines.client.transport import Transport, path_of
+from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
 Thing = TypeVar("Thing", Schedule, Sync, Connection)
 
@@ -67,14 +67,19 @@ class Client:
         """What came of a span of time; the last seven days by default."""
         params = {"from": _text(start), "to": _text(end)}
         said = self._transport.send("GET", path_of("reports"), params=params).json()
-        return Report(
+        return read(
+            Report,
+            said,
             start=datetime.fromisoformat(said["from"]),
             end=datetime.fromisoformat(said["to"]),
             totals=read(Totals, said["totals"]),
-            syncs=[read(Totals, one) for one in said["syncs"]],
-            conflicts_found=said["conflicts_found"],
-            conflicts_open=said["conflicts_open"],
+            syncs=[read(SyncTotals, one) for one in said["syncs"]],
         )
+
+    def dashboard(self) -> Dashboard:
+        """What goes on now, and how each of the last seven UTC days went."""
+        said = self._transport.send("GET", path_of("reports", "dashboard")).json()
+        return read(Dashboard, said, days=[read(Day, one) for one in said["days"]])
 
     def close(self) -> None:
         """Close its connections; safe to call twice."""
@@ -208,6 +213,11 @@ class Connections(_Things[Connection]):
         """Connect, and what answered, by role; `ApiError` if nothing does."""
         said = self._transport.send("POST", path_of(self.resource, identity, "check")).json()
         return {role: said[role] for role in ("source", "destination") if said.get(role)}
+
+    def authorization(self, identity: UUID) -> Authorization:
+        """Whether a person has let it in at its provider; only a person, in a browser, can."""
+        path = path_of(self.resource, identity, "authorize")
+        return read(Authorization, self._transport.send("GET", path).json())
 
     def discover(self, identity: UUID) -> Sequence[Mapping[str, Any]]:
         """The streams that can be read."""

@@ -1,8 +1,11 @@
-"""What the gateway answers, as frozen data. What a newer gateway adds is passed over."""
+"""What the gateway answers, as frozen data. What a newer gateway adds is passed over.
+
+Reports are those of `sync_pipelines.model.report`.
+"""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_type_hints
 from uuid import UUID
@@ -69,6 +72,19 @@ class Connection:
     created_at: datetime
     updated_at: datetime
     etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authorization:
+    """Whether a person has let a connection in; ``by_person``: it is done by that at all.
+
+    ``redirect_uri`` is what must be registered with the provider.
+    """
+
+    by_person: bool
+    is_authorized: bool
+    refreshed_at: datetime | None
+    redirect_uri: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,44 +190,6 @@ class Preview:
     next: Sequence[Firing]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What executions came to; durations in milliseconds. ``sync`` None: of all syncs."""
-
-    sync: str | None = None
-    executions: int
-    completed: int
-    partial: int
-    failed: int
-    cancelled: int
-    unfinished: int
-    attempts: int
-    success_rate: float | None
-    duration_ms_total: int
-    duration_ms_p50: float | None
-    duration_ms_p95: float | None
-    duration_ms_p99: float | None
-    duration_ms_max: int | None
-    records_processed: int
-    records_created: int
-    records_updated: int
-    records_deleted: int
-    records_rejected: int
-    bytes_moved: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What came of a span of time."""
-
-    start: datetime
-    end: datetime
-    totals: Totals
-    syncs: Sequence[Totals]
-    conflicts_found: int
-    conflicts_open: int
-
-
 def read(shape: type[Shape], said: Mapping[str, Any], **besides: object) -> Shape:
     """An answer as a shape; KeyError names a field that it lacks."""
     kinds = _kinds(cast(Hashable, shape))
@@ -231,4 +209,6 @@ def _as(kind: Any, value: Any) -> Any:
     kinds = (kind, *get_args(kind))
     if datetime in kinds:
         return datetime.fromisoformat(value)
+    if date in kinds:
+        return date.fromisoformat(value)
     return UUID(value) if UUID in kinds else value

@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import dagster as dg
+import structlog
 from pydantic import Field
 
 from connectors import registry
 from connectors.contract import Counts
+from sync_pipelines import tracing
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import Claim
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.outcome import StreamResult
 from sync_pipelines.engine.run import Engine, NotStartedError, Report
-from sync_pipelines.engine.run_tags import partitions_name
+from sync_pipelines.engine.run_tags import TRACEPARENT, partitions_name
 from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Request, Status
 
@@ -91,7 +93,7 @@ def _run(
     claim = Claim.of(context.run.tags)
     mine = claim or _own_claim(context.partition_key, config, engine)
     try:
-        report = engine.run(mine.execution_id, attempt=mine.attempt, run_id=context.run.run_id)
+        report = _carried_out(context, mine, engine)
     except NotStartedError as error:
         if claim is None:
             cancel(engine.catalog, mine.execution_id, now=engine.clock(), reason=str(error))
@@ -101,6 +103,24 @@ def _run(
     for result in report.results:
         context.log.info(_sentence(result))
     return report
+
+
+def _carried_out(context: dg.AssetExecutionContext, mine: Claim, engine: Engine) -> Report:
+    """Run the attempt; whatever is logged or timed meanwhile says of which execution."""
+    tenant, _, sync = context.partition_key.partition("/")
+    whose = {"execution": str(mine.execution_id), "tenant": tenant}
+    parent = context.run.tags.get(TRACEPARENT)
+    try:
+        with (
+            structlog.contextvars.bound_contextvars(**whose),
+            tracing.span("execution", parent=parent, sync=sync, **whose) as span,
+        ):
+            span.note(attempt=mine.attempt)
+            report = engine.run(mine.execution_id, attempt=mine.attempt, run_id=context.run.run_id)
+            span.note(status=str(report.execution.status))
+            return report
+    finally:
+        tracing.flush()  # the process may end without another word
 
 
 def _own_claim(sync_key: str, config: SyncConfig, engine: Engine) -> Claim:

@@ -10,6 +10,7 @@ from sync_pipelines.defs.io import SyncedTables
 from sync_pipelines.defs.jobs import due_schedule, sync_job
 from sync_pipelines.defs.notices import notices, tell_notices
 from sync_pipelines.defs.resources import EngineResource
+from sync_pipelines.defs.reviving import look_for_switched_off_webhooks, revive_webhooks
 from sync_pipelines.defs.sensors import dispatch_sensor, lost_run_sensors
 from sync_pipelines.defs.upkeep import nightly_upkeep, upkeep
 from sync_pipelines.defs.watching import watch_sensor
@@ -22,12 +23,13 @@ def build() -> dg.Definitions:
     jobs = {connector: sync_job(connector) for connector in connectors}
     return dg.Definitions(
         assets=[*(sync_assets(connector) for connector in connectors), daily_delay_by_carrier],
-        jobs=[*jobs.values(), upkeep, housekeeping, notices],
+        jobs=[*jobs.values(), upkeep, housekeeping, notices, revive_webhooks],
         schedules=[
             *(due_schedule(connector, job) for connector, job in jobs.items()),
             nightly_upkeep,
             hourly_upkeep,
             tell_notices,
+            look_for_switched_off_webhooks,
         ],
         sensors=[
             dispatch_sensor(connectors, list(jobs.values())),

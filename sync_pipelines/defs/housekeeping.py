@@ -20,7 +20,7 @@ BUDGET = timedelta(minutes=10)
 """How long one turn takes at most; what is left waits for the next."""
 
 
-@dg.op(description="Forgets old executions, decisions, runs, events and ticks, by policy.")
+@dg.op(description="Forgets old executions, decisions, webhooks, runs, events and ticks.")
 def put_in_order(context: dg.OpExecutionContext, engine: EngineResource) -> None:
     """One hour's work."""
     opened = engine.open()
@@ -42,6 +42,7 @@ def put_in_order(context: dg.OpExecutionContext, engine: EngineResource) -> None
             "idempotency keys": keys,
             "executions": tidied.executions.rows,
             "decisions": tidied.decisions.rows,
+            "webhook events": tidied.webhook_events.rows,
             "runs": tidied.runs.rows,
             "events": tidied.events.rows,
             "ticks": tidied.ticks.rows,

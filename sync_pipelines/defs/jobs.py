@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from sync_pipelines import tracing
 from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.assets import asset_key
 from sync_pipelines.defs.resources import EngineResource
@@ -50,7 +51,9 @@ def due_schedule(connector: str, job: "UnresolvedAssetJobDefinition") -> dg.Sche
         opened = engine.open()
         tick = f"{connector}@{context.scheduled_execution_time.isoformat()}"
         started_at = opened.clock()
-        launches = claim_due(opened.catalog, connector, started_at, tick=tick)
+        with tracing.span("dispatch", dispatcher=due_dispatcher(connector)) as span:
+            launches = claim_due(opened.catalog, connector, started_at, tick=tick)
+            span.note(launches=len(launches))
         known = {launch.key for launch in launches}
         earlier = left_behind(opened.catalog, connector, started_at)
         lost = [launch for launch in earlier if launch.key not in known]

@@ -22,6 +22,7 @@ from sync_pipelines.catalog.keeping import (
     Forgotten,
     Stop,
     forget_decisions,
+    forget_events,
     forget_executions,
 )
 from sync_pipelines.catalog.store import Catalog
@@ -117,6 +118,7 @@ class Tidied:
 
     executions: Forgotten
     decisions: Forgotten
+    webhook_events: Forgotten
     runs: Forgotten
     events: Forgotten
     ticks: Forgotten
@@ -124,8 +126,8 @@ class Tidied:
     @property
     def finished(self) -> bool:
         """Whether there was time for everything."""
-        parts = (self.executions, self.decisions, self.runs, self.events, self.ticks)
-        return all(part.finished for part in parts)
+        ours = (self.executions, self.decisions, self.webhook_events)
+        return all(part.finished for part in (*ours, self.runs, self.events, self.ticks))
 
 
 def tidy(
@@ -139,12 +141,14 @@ def tidy(
     """One turn of housekeeping, over the catalog and Dagster's tables beside it."""
     executions = forget_executions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     decisions = forget_decisions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
+    told = forget_events(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     with _dagster_tables(catalog) as tables:
         if tables is None:
             nothing = Forgotten()
             return Tidied(
                 executions=executions,
                 decisions=decisions,
+                webhook_events=told,
                 runs=nothing,
                 events=nothing,
                 ticks=nothing,
@@ -152,6 +156,7 @@ def tidy(
         return Tidied(
             executions=executions,
             decisions=decisions,
+            webhook_events=told,
             runs=forget_runs(tables, policy, now=now, stop=stop, dry_run=dry_run),
             events=forget_orphans(tables, policy, now=now, stop=stop, dry_run=dry_run),
             ticks=forget_ticks(tables, now=now, stop=stop, dry_run=dry_run),

@@ -1,16 +1,19 @@
 """What Dagster hands to assets, schedules and sensors: the engine, opened once a process."""
 
+from contextlib import suppress
 from functools import cache
 from random import Random
 
 import dagster as dg
+import sqlalchemy
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
-from sync_pipelines.catalog.store import open_catalog
+from sync_pipelines.catalog.store import opened_catalog, pooled_engine
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.logs import configure_logging
 from sync_pipelines.settings import Settings
+from sync_pipelines.tracing import configure_tracing
 
 
 class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -21,20 +24,42 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _engine()
 
 
+def prepare() -> None:
+    """Have all of the engine that can be had without a connection; a fork has it, too.
+
+    Not the keys: they are read when the engine is opened, so that nothing is encrypted
+    under one that was replaced meanwhile.
+    """
+    with suppress(ConfigError):  # whoever runs something is told
+        _database()
+
+
 @cache
 def _engine() -> Engine:
-    settings = Settings()
+    settings = _settings()
     configure_logging(settings.log_format)
-    if settings.database_url is None:
-        raise ConfigError(
-            "SYNC_DATABASE_URL is not set; set it to a postgresql:// URL, or start everything "
-            "with `sync-pipelines up`, which brings its own PostgreSQL"
-        )
+    configure_tracing(settings.otel_endpoint, process="dagster")
+    database = _database()
     key = settings.secret_key.get_secret_value() if settings.secret_key else None
 
     def keys() -> tuple[str, ...]:
         return load_keys(settings.home_path, key)
 
-    box = SecretBox(keys(), reload=keys)
-    catalog = open_catalog(settings.database_url.get_secret_value(), box)
+    catalog = opened_catalog(database, SecretBox(keys(), reload=keys))
     return Engine(catalog=catalog, rng=Random(), transform_modules=settings.allowed_transforms)
+
+
+@cache
+def _settings() -> Settings:
+    return Settings()
+
+
+@cache
+def _database() -> sqlalchemy.Engine:
+    url = _settings().database_url
+    if url is None:
+        raise ConfigError(
+            "SYNC_DATABASE_URL is not set; set it to a postgresql:// URL, or start everything "
+            "with `sync-pipelines up`, which brings its own PostgreSQL"
+        )
+    return pooled_engine(url.get_secret_value())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from sync_pipelines import tracing
 from sync_pipelines.catalog import executions
 from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.resources import EngineResource
@@ -47,8 +48,10 @@ def dispatch_sensor(
             register_partitions(context.instance, connector, keys)
         settle_silent(context.instance, opened)
         follow_up_left_behind(opened.catalog, opened.clock())
-        process(opened.catalog, opened.clock())
-        launches = ready(opened.catalog, opened.clock())
+        with tracing.span("dispatch", dispatcher=DISPATCH_EVENTS) as span:
+            process(opened.catalog, opened.clock())
+            launches = ready(opened.catalog, opened.clock())
+            span.note(launches=len(launches))
         lost = forgotten(opened.catalog, opened.clock())
         launches += without_run(context.instance, opened, lost)
         note_turn(opened, DISPATCH_EVENTS, every_seconds=SECONDS_BETWEEN_LOOKS)

@@ -225,7 +225,10 @@ def _stood_for(db: Db, scheduled: Scheduled, into: datetime, decided_at: datetim
 def _by_whom(db: Db, scheduled: Scheduled, due_at: datetime) -> str:
     schedule = scheduled.schedule
     found = paused_by(
-        db, (scheduled.key, scheduled.sync.key), tenant_id=schedule.tenant_id, before=due_at
+        db,
+        (scheduled.key, scheduled.sync.key, scheduled.sync.key.partition("/")[0]),
+        tenant_id=schedule.tenant_id,
+        before=due_at,
     )
     if found is None:
         return ""

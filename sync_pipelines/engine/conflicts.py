@@ -30,7 +30,14 @@ from sync_pipelines.catalog.tenants import Tenant, find_tenant
 from sync_pipelines.engine.timetables import timetable_of
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Connection, Sync
-from sync_pipelines.timing.clashes import Finding, Kind, Planned, Severity, find_clashes
+from sync_pipelines.timing.clashes import (
+    Finding,
+    Kind,
+    Planned,
+    Severity,
+    find_clashes,
+    find_overload,
+)
 
 log = structlog.get_logger()
 
@@ -179,16 +186,16 @@ def _overloads(
     """When more would run at once than a system bears; executions of one sync never do."""
     if system.most is None or len({each.sync for each in users}) <= system.most:
         return
-    for finding in find_clashes(users, after=now, most_at_once=system.most):
-        if finding.kind is Kind.LIMIT:
-            yield Conflict(
-                fingerprint=_fingerprint(Kind.LIMIT, finding.severity, system.place),
-                kind=Kind.LIMIT,
-                severity=finding.severity,
-                schedules=tuple(names[one] for one in finding.schedules),
-                message=f"of those that use {system.place}, {finding.message}",
-                remedy=finding.remedy,
-            )
+    finding = find_overload(users, after=now, most=system.most)
+    if finding is not None:
+        yield Conflict(
+            fingerprint=_fingerprint(Kind.LIMIT, finding.severity, system.place),
+            kind=Kind.LIMIT,
+            severity=finding.severity,
+            schedules=tuple(names[one] for one in finding.schedules),
+            message=f"of those that use {system.place}, {finding.message}",
+            remedy=finding.remedy,
+        )
 
 
 def _too_many_schedules(tenant: Tenant, switched_on: int) -> Iterator[Conflict]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection as Db
 
-from connectors.errors import TransientError
+from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog import claims, executions, rounds
 from sync_pipelines.catalog.due import (
     due_ids_for_all_tenants,
@@ -52,6 +52,7 @@ class Launch:
     schedule_id: UUID | None
     queued_at: datetime
     place: int
+    traceparent: str | None = None
 
     @property
     def key(self) -> str:
@@ -148,10 +149,11 @@ def trigger(
 
     ``queued`` is for a caller who runs it at once: no dispatcher will. ``schedule_id`` is
     the schedule that the person named, in whose history it will stand.
-    `LimitReachedError` when the tenant has had its executions of this hour.
+    `LimitReachedError` when the tenant has had its executions of this hour, `ConfigError`
+    while it is suspended.
     """
     with catalog.begin() as db:
-        _check_hour(db, sync, now)
+        _check_may_start(db, sync, now)
         return executions.create(
             db,
             tenant_id=sync.tenant_id,
@@ -164,8 +166,14 @@ def trigger(
         )
 
 
-def _check_hour(db: Db, sync: Sync, now: datetime) -> None:
-    most = find_tenant(db, sync.tenant).limits.executions_per_hour
+def _check_may_start(db: Db, sync: Sync, now: datetime) -> None:
+    tenant = find_tenant(db, sync.tenant)
+    if not tenant.is_active:
+        raise ConfigError(
+            f"tenant {sync.tenant!r} is suspended, and nothing of it starts; "
+            f"`sync-pipelines tenants resume {sync.tenant}` ends that"
+        )
+    most = tenant.limits.executions_per_hour
     if most is None:
         return
     used = executions_since_for_all_tenants(db, [sync.tenant_id], now - HOUR)
@@ -189,6 +197,7 @@ def _launch(execution: Execution) -> Launch:
         schedule_id=execution.schedule_id,
         trigger=execution.trigger,
         place=execution.place,
+        traceparent=execution.traceparent,
     )
 
 

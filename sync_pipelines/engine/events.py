@@ -2,16 +2,19 @@
 
 Laws:
 
-* An event is answered by an execution that reads the whole sync and had not started
-  when the event came. While such a one waits, all further events are its too; while
-  one runs, they make one more, whatever the schedule does about overlaps: a change that
-  comes while a run is reading must not be lost. Only a policy bars an event, and says so.
+* An event is answered by an execution that reads what it names, or the whole sync where it
+  names nothing, and had not started when the event came. While such a one waits, all
+  further events are its too, and it reads what they name; while one runs, they make one
+  more, whatever the schedule does about overlaps: a change that comes while a run is
+  reading must not be lost. Only a policy bars an event, and says so.
 * An event is processed only once the execution that answers it has succeeded.
 * What concerns several syncs is an event of its own for each of them.
 """
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from uuid import UUID
 
 import structlog
@@ -24,8 +27,9 @@ from sync_pipelines.catalog.listeners import Listener
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.engine.dead_letters import bury_event
 from sync_pipelines.engine.deciding import fire, join
-from sync_pipelines.engine.hearing import hearing_of, listed, unheard
+from sync_pipelines.engine.hearing import asked_of, hearing_of, listed, together, unheard
 from sync_pipelines.engine.outcome import ErrorClass
+from sync_pipelines.model.dead_letter import covers
 from sync_pipelines.model.event import Event
 from sync_pipelines.model.execution import Execution, Request, Status, Trigger
 from sync_pipelines.timing.decisions import Decision, Outcome
@@ -147,20 +151,26 @@ def _answer(
         # It may have become another before it was held.
         if one.schedule.cadence == mine[one.schedule.id].cadence
     ]
+    heard = list(mine.values())
     left = list(alike)
     while left:
         first, *left = left
-        answer, barred = _fire(db, armed, first, now)
+        answer, barred = _fire(db, armed, first, asked_of(heard, first), now)
         _put(db, first, sync_id, answer, barred, now)
         standing = _not_started(db, armed[0]) if left and answer is not None else None
         if standing is not None:
-            _join(db, armed, left, standing, now)
+            _join(db, armed, left, standing, heard, now)
             break
     return passed
 
 
 def _join(
-    db: Db, armed: Sequence[Armed], following: Sequence[Event], standing: Execution, now: datetime
+    db: Db,
+    armed: Sequence[Armed],
+    following: Sequence[Event],
+    standing: Execution,
+    heard: Sequence[Listener],
+    now: datetime,
 ) -> None:
     """Leave events to an execution that has not started, as far as a policy lets them."""
     happened = [(event.received_at, _why(event)) for event in following]
@@ -173,6 +183,7 @@ def _join(
         else:
             barred = [_barred(one, decision) for one, decision in found]
             _put(db, event, standing.sync_id, None, barred, now)
+    _widen(db, standing, [asked_of(heard, event) for event in answered])
     events.put_all_dispatched(db, answered, sync_id=standing.sync_id, execution_id=standing.id)
 
 
@@ -192,7 +203,7 @@ def _put(
 
 
 def _fire(
-    db: Db, armed: Sequence[Armed], event: Event, now: datetime
+    db: Db, armed: Sequence[Armed], event: Event, asked: Request, now: datetime
 ) -> tuple[UUID | None, list[str]]:
     """The execution that answers an event, if any does; and what barred it where it was."""
     answer, barred = None, []
@@ -210,8 +221,12 @@ def _fire(
         )
         if fired.execution_id is not None:
             answer = fired.execution_id
+            # One that was ended for this one leaves to it all that it had not read.
+            if fired.decision.outcome is not Outcome.CANCEL_RUNNING_AND_RUN:
+                executions.put_request(db, answer, asked, tenant_id=event.tenant_id)
         elif standing is not None and fired.decision.outcome is Outcome.COLLAPSED:
             answer = standing.id
+            _widen(db, standing, [asked])
         else:
             barred.append(_barred(one, fired.decision))
     return answer, barred
@@ -236,21 +251,28 @@ def _not_started(db: Db, one: Armed) -> Execution | None:
     """
     schedule = one.schedule
     for found in executions.lock_active(db, schedule.sync_id, tenant_id=schedule.tenant_id):
-        if found.trigger is Trigger.REALTIME and found.started_at is None and _is_whole(found):
+        if found.trigger is Trigger.REALTIME and found.started_at is None and _is_plain(found):
             return found
     return None
 
 
-def _is_whole(execution: Execution) -> bool:
-    """Whether it reads all that has changed in its sync."""
-    return execution.request == Request()
+def _is_plain(execution: Execution) -> bool:
+    """Whether it reads what has changed, in its sync or some streams of it, and no more."""
+    return replace(execution.request, streams=()) == Request()
+
+
+def _widen(db: Db, standing: Execution, asked: Sequence[Request]) -> None:
+    """Let one that has not started, and whose row is held, read all of this too."""
+    wider = reduce(together, asked, standing.request)
+    if wider != standing.request:
+        executions.put_request(db, standing.id, wider, tenant_id=standing.tenant_id)
 
 
 def _hand_on(db: Db, ended: Execution, answered: Sequence[Event], now: datetime) -> None:
     active = executions.lock_active(db, ended.sync_id, tenant_id=ended.tenant_id)
-    whole = [one for one in active if _is_whole(one)]
+    enough = [one for one in active if _is_plain(one) and covers(one.request, ended.request)]
     for event in answered:
-        later = [one for one in whole if (one.started_at or now) >= event.received_at]
+        later = [one for one in enough if (one.started_at or now) >= event.received_at]
         if later:
             events.put_dispatched(db, event, sync_id=ended.sync_id, execution_id=later[0].id)
         else:

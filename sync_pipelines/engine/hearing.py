@@ -1,4 +1,4 @@
-"""Which schedules fire for an event, as far as their cadences go, and why none does."""
+"""Which schedules fire for an event, as far as their cadences go; what for, and why none does."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from sync_pipelines.model.cadence import Event as OnEvent
 from sync_pipelines.model.cadence import Realtime
 from sync_pipelines.model.condition import holds, unmet
 from sync_pipelines.model.event import Event
+from sync_pipelines.model.execution import Request
 
 MOST_REASONS = 5
 """So many schedules' reasons are told of one event."""
@@ -25,6 +26,27 @@ def hearing_of(listening: Sequence[Listener], event: Event) -> list[Listener]:
     if event.sync_id is not None or not reading:
         return hearing
     return [one for one in hearing if one not in live or one in reading]
+
+
+def asked_of(mine: Sequence[Listener], event: Event) -> Request:
+    """What one sync is to read for an event that these schedules of it hear.
+
+    The streams that the event names, where all of them are realtime; else the whole sync:
+    conditions stand for more than a stream, and an event may name none that it reads.
+    """
+    changed = {_plain(name) for name in event.streams}
+    reads = mine[0].streams
+    named = tuple(name for name in reads if _plain(name) in changed)
+    if len(named) in (0, len(reads)) or not all(isinstance(one.cadence, Realtime) for one in mine):
+        return Request()
+    return Request(streams=named)
+
+
+def together(first: Request, second: Request) -> Request:
+    """What stands for both, of two that ask for streams or for all and for nothing else."""
+    if not first.streams or not second.streams:
+        return Request()
+    return Request(streams=tuple(dict.fromkeys((*first.streams, *second.streams))))
 
 
 def unheard(listening: Sequence[Listener], event: Event) -> str:

@@ -76,4 +76,6 @@ def _storable(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

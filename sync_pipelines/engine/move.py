@@ -20,6 +20,7 @@ from connectors.contract import (
     Writer,
 )
 from connectors.errors import ContractError
+from sync_pipelines import tracing
 from sync_pipelines.engine.outcome import StreamResult
 from sync_pipelines.engine.plan import StreamPlan
 from sync_pipelines.engine.prefetch import read_ahead
@@ -73,13 +74,17 @@ def move_stream(
     """
     started = monotonic()
     encoding = agree(source, destination, plan)
-    with closing(destination.open(plan.target, encoding)) as writer:
+    with (
+        tracing.span("stream", stream=plan.target.stream, encoding=str(encoding)) as span,
+        closing(destination.open(plan.target, encoding)) as writer,
+    ):
         before = writer.committed
         mirror.opened(before)
         mover = _Mover(writer=writer, plan=plan, progress=progress, mirror=mirror)
         if not before.finished:
             mover.copy(source, encoding)
         done = writer.committed
+        span.note(records=done.counts.processed)
     return StreamResult(
         stream=plan.target.stream,
         counts=done.counts,
@@ -119,7 +124,7 @@ class _Mover:
         last: Batch | None = None
         self.progress.note(phase="reading")
         with reading as found:
-            for batch in found:
+            for batch in tracing.each("stream.read", found):
                 # The last checkpoint goes with the finishing commit: one transaction less.
                 if last is not None and self._is_due(last):
                     self._commit(last, finished=False)
@@ -128,7 +133,8 @@ class _Mover:
         self._commit(last, finished=True)
 
     def _write(self, batch: Batch) -> None:
-        self.writer.write(self.progress.metered(batch))
+        with tracing.span("stream.write"):
+            self.writer.write(self.progress.metered(batch))
         self._waiting_rows += 0 if isinstance(batch.data, PgCopy) else batch.data.num_rows
         self._name(batch.rejected)
 
@@ -148,7 +154,8 @@ class _Mover:
 
     def _commit(self, batch: Batch | None, *, finished: bool) -> None:
         self.progress.note(phase="committing")
-        done = self.writer.commit(batch.state if batch else None, finished=finished)
+        with tracing.span("stream.commit"):
+            done = self.writer.commit(batch.state if batch else None, finished=finished)
         if isinstance(self.writer, Refusing):
             self._name(self.writer.refused)
         self._waiting_rows, self._committed_at = 0, monotonic()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from time import monotonic
@@ -52,7 +53,9 @@ class Prefetch(Generic[T]):
         self._interrupt = interrupt
         self._queue: Queue[T | _End] = Queue(maxsize=depth)
         self._closed = Event()
-        self._thread = Thread(target=self._read, name="prefetch", daemon=True)
+        # In the context of who reads, whose ids its lines in the log have too.
+        reading = copy_context()
+        self._thread = Thread(target=reading.run, args=(self._read,), name="prefetch", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:

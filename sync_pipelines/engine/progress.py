@@ -5,9 +5,11 @@ Law: nothing here waits for anything; `engine.reporter` tells the catalog.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from threading import Event, Lock
 
 from connectors.contract import Batch, Counts, PgCopy
+from connectors.surroundings import Heard
 
 
 class CancelledError(Exception):
@@ -15,8 +17,31 @@ class CancelledError(Exception):
 
 
 @dataclass(slots=True)
+class Spent:
+    """What one connection's calls to its provider came to; ``remaining`` as it said last."""
+
+    calls: int = 0
+    throttles: int = 0
+    waited: timedelta = timedelta(0)
+    remaining: int | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, heard: Heard) -> None:
+        """Count these too; from any thread."""
+        with self._lock:
+            self.calls += heard.calls
+            self.throttles += heard.throttles
+            self.waited += heard.waited
+            if heard.remaining is not None:
+                self.remaining = heard.remaining
+
+
+@dataclass(slots=True)
 class Progress:
-    """Where a running execution stands. Written by the mover, read by the reporter."""
+    """Where a running execution stands. Written by the mover, read by the reporter.
+
+    ``spent`` is by the connection's name.
+    """
 
     phase: str = "starting"
     stream: str = ""
@@ -27,6 +52,7 @@ class Progress:
     counts: Counts = field(default_factory=Counts)
     cancelled: Event = field(default_factory=Event)
     changed: Callable[["Progress"], None] | None = None
+    spent: dict[str, Spent] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, *, phase: str | None = None, rows: int = 0, size: int = 0) -> None:

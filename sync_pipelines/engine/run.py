@@ -31,14 +31,14 @@ from sync_pipelines.engine.outcome import (
     is_further,
 )
 from sync_pipelines.engine.plan import chosen_streams, plan_stream
-from sync_pipelines.engine.progress import Progress
+from sync_pipelines.engine.progress import Progress, Spent
 from sync_pipelines.engine.redrive import redriven
 from sync_pipelines.engine.reporter import Reporter
 from sync_pipelines.engine.settle import settle
 from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.retry import RetryPolicy
-from sync_pipelines.model.sync import Sync, SyncStream
+from sync_pipelines.model.sync import Connection, Sync, SyncStream
 
 log = structlog.get_logger()
 
@@ -101,9 +101,9 @@ class Engine:
             for execution, sync in claimed:
                 if not any(result.failure is _INTERRUPTION for result in results):
                     results.append(StreamResult(stream="", failure=_broken_off(error)))
-                self._settle(execution, _policy(sync), results)
+                self._settle(execution, _policy(sync), results, progress)
             raise
-        return self._settle(execution, _policy(sync), results)
+        return self._settle(execution, _policy(sync), results, progress)
 
     def _start(
         self,
@@ -159,7 +159,7 @@ class Engine:
             return
         progress.streams_total = len(streams)
         with ExitStack() as opened:
-            ends = _Ends(self.catalog, sync, opened)
+            ends = _Ends(self.catalog, sync, opened, progress)
             for stream in streams:
                 progress.stream = stream.name
                 mirror = _Mirror(self.catalog, execution, stream.name)
@@ -207,7 +207,11 @@ class Engine:
             return mirror.result(failure)
 
     def _settle(
-        self, execution: Execution, policy: RetryPolicy, results: Sequence[StreamResult]
+        self,
+        execution: Execution,
+        policy: RetryPolicy,
+        results: Sequence[StreamResult],
+        progress: Progress,
     ) -> Report:
         now = self.clock()
         outcome = decide(
@@ -219,7 +223,7 @@ class Engine:
             rng=self.rng,
         )
         with self.catalog.begin() as db:
-            settled = settle(db, execution, outcome, results, now=now)
+            settled = settle(db, execution, outcome, results, now=now, spent=progress.spent)
         if settled.status.is_final:
             follow_up(self.catalog, settled.id, now)
         log.info(
@@ -286,23 +290,29 @@ class _Mirror:
 class _Ends:
     """A sync's source and destination, opened when first needed, closed with the run."""
 
-    def __init__(self, catalog: Catalog, sync: Sync, stack: ExitStack) -> None:
+    def __init__(self, catalog: Catalog, sync: Sync, stack: ExitStack, progress: Progress) -> None:
         self._catalog = catalog
         self._sync = sync
         self._stack = stack
+        self._progress = progress
         self._source: Source | None = None
         self._destination: Destination | None = None
 
     @property
     def source(self) -> Source:
         if self._source is None:
-            source = open_source(self._catalog, self._sync.source)
+            end = self._sync.source
+            source = open_source(self._catalog, end, spent=self._spent(end))
             self._source = self._stack.enter_context(closing(source))
         return self._source
 
     @property
     def destination(self) -> Destination:
         if self._destination is None:
-            opened = open_destination(self._catalog, self._sync.destination)
+            end = self._sync.destination
+            opened = open_destination(self._catalog, end, spent=self._spent(end))
             self._destination = self._stack.enter_context(closing(opened))
         return self._destination
+
+    def _spent(self, end: Connection) -> Spent:
+        return self._progress.spent.setdefault(end.name, Spent())

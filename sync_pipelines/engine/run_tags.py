@@ -12,6 +12,7 @@ from sync_pipelines.engine.signs import DISPATCH_EVENTS
 EXECUTION = "sync_pipelines/execution"
 ATTEMPT = "sync_pipelines/attempt"
 LAUNCH = "sync_pipelines/launch"
+TRACEPARENT = "sync_pipelines/traceparent"
 
 _PRIORITY = "dagster/priority"
 _PARTITION = "dagster/partition"
@@ -43,6 +44,8 @@ def tags_of(launch: Launch) -> Mapping[str, str]:
     }
     if launch.schedule_id is not None:
         tags["schedule"] = str(launch.schedule_id)
+    if launch.traceparent is not None:
+        tags[TRACEPARENT] = launch.traceparent
     return tags
 
 

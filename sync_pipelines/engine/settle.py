@@ -4,9 +4,10 @@ Law: an attempt is settled once. Whoever comes second finds another status or
 attempt, and changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,13 @@ from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.cancelling import cancel_one
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
+from sync_pipelines.engine.progress import Spent
 from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.retry import RetryPolicy
 
 log = structlog.get_logger()
+
+NOTHING_SPENT: Mapping[str, Spent] = MappingProxyType({})
 
 SILENT_AFTER = timedelta(minutes=2)
 """A running execution with no sign of life for so long, and no Dagster run, is dead."""
@@ -37,8 +41,12 @@ def settle(
     results: Sequence[StreamResult],
     *,
     now: datetime,
+    spent: Mapping[str, Spent] = NOTHING_SPENT,
 ) -> Execution:
-    """Store an attempt's outcome; the execution as it is afterwards."""
+    """Store an attempt's outcome; the execution as it is afterwards.
+
+    ``spent`` is what the calls of the attempt came to, by connection.
+    """
     if outcome.status is Status.PENDING:
         assert outcome.retry_at is not None
         after = execution.to_retry(outcome.retry_at, moved=outcome.moved)
@@ -56,9 +64,11 @@ def settle(
         columns["metadata"] = {"streams": [_stream(result) for result in results]}
         if outcome.warning is not None:
             columns["metadata"]["warning"] = outcome.warning
+        if calls := _calls(spent):
+            columns["metadata"]["api"] = calls
     if after.status.is_final:
         columns["duration_ms"] = int(duration.total_seconds() * 1000)
-    attempted = _attempt(execution, outcome, now)
+    attempted = _attempt(execution, outcome, now, spent)
     if not executions.save(db, execution, after, attempted=attempted, **columns):
         log.warning("execution.settled_by_another", execution=str(execution.id))
         return executions.lock_for_all_tenants(db, execution.id) or after
@@ -165,7 +175,9 @@ def _policy(db: Db, catalog: Catalog, execution: Execution) -> RetryPolicy:
         return RetryPolicy()
 
 
-def _attempt(execution: Execution, outcome: Outcome, now: datetime) -> dict[str, Any]:
+def _attempt(
+    execution: Execution, outcome: Outcome, now: datetime, spent: Mapping[str, Spent]
+) -> dict[str, Any]:
     failure = outcome.failure
     return {
         "attempt": execution.attempt,
@@ -175,6 +187,21 @@ def _attempt(execution: Execution, outcome: Outcome, now: datetime) -> dict[str,
         "retry_at": outcome.retry_at.isoformat() if outcome.retry_at else None,
         "error_class": str(failure.error_class) if failure else None,
         "error": failure.message if failure else None,
+        **({"api": calls} if (calls := _calls(spent)) else {}),
+    }
+
+
+def _calls(spent: Mapping[str, Spent]) -> dict[str, Any]:
+    """The figures of connections that were called at all."""
+    return {
+        name: {
+            "calls": one.calls,
+            "throttles": one.throttles,
+            "waited_seconds": round(one.waited.total_seconds(), 3),
+            "remaining": one.remaining,
+        }
+        for name, one in sorted(spent.items())
+        if one.calls
     }
 
 

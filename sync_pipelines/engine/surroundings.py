@@ -1,4 +1,9 @@
-"""Opens connections, and lends them what the catalog has: a shared budget, a token store."""
+"""Opens connections, and lends them what the catalog has: a shared budget, a token store.
+
+Law: what may not lead into this network is looked at right before it is opened, however
+good it was when it was saved. Over HTTP the address that was looked at is the one connected
+to; elsewhere a name that changes within that moment, or while the connection is open, does.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +17,16 @@ from sqlalchemy import Connection as Db
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from connectors import registry
+from connectors.addresses import Lookup, addresses_of
 from connectors.contract import Destination, Source
-from connectors.errors import ContractError, TransientError
+from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.http.pace import LocalBudget
 from connectors.surroundings import Heard, Lease, Rate, Surrounded, Surroundings, Tokens
 from sync_pipelines.catalog import budgets, tokens_of_connections
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_tenant_id
 from sync_pipelines.clock import system_clock
+from sync_pipelines.engine.progress import Spent
 from sync_pipelines.model.sync import Connection
 
 log = structlog.get_logger()
@@ -27,27 +34,52 @@ log = structlog.get_logger()
 End = TypeVar("End", Source, Destination)
 
 
-def open_source(catalog: Catalog, connection: Connection) -> Source:
-    """The connection as a source, with its surroundings."""
+def open_source(catalog: Catalog, connection: Connection, *, spent: Spent | None = None) -> Source:
+    """The connection as a source, with its surroundings; its calls are added to ``spent``."""
+    check_reach(connection)
     source = registry.get(connection.connector).open_source(connection.config)
-    return _surrounded(source, catalog, connection)
+    return _surrounded(source, catalog, connection, spent)
 
 
-def open_destination(catalog: Catalog, connection: Connection) -> Destination:
-    """The connection as a destination, with its surroundings."""
+def open_destination(
+    catalog: Catalog, connection: Connection, *, spent: Spent | None = None
+) -> Destination:
+    """The connection as a destination; see `open_source`."""
+    check_reach(connection)
     destination = registry.get(connection.connector).open_destination(connection.config)
-    return _surrounded(destination, catalog, connection)
+    return _surrounded(destination, catalog, connection, spent)
 
 
-def surroundings_of(catalog: Catalog, connection: Connection) -> Surroundings:
+def surroundings_of(
+    catalog: Catalog, connection: Connection, *, spent: Spent | None = None
+) -> Surroundings:
     """What one connection is lent; nothing is asked of the catalog before it is used."""
     owner = _Owner(catalog=catalog, connection=connection)
-    return Surroundings(budget=SharedBudget(owner), tokens=SharedTokens(owner))
+    return Surroundings(
+        budget=SharedBudget(owner, spent or Spent()),
+        tokens=SharedTokens(owner),
+        allow_private=connection.reaches_private,
+    )
 
 
-def _surrounded(end: End, catalog: Catalog, connection: Connection) -> End:
+def check_reach(connection: Connection, *, lookup: Lookup = addresses_of) -> None:
+    """`ConfigError` if a connection that may not lead into this network does so now."""
+    if connection.reaches_private:
+        return
+    reach = registry.get(connection.connector).reached(connection.config)
+    for host in reach.unknown(lookup):
+        raise TransientError(f"the host {host!r} has no address at present")
+    for host in reach.inside(lookup):
+        raise ConfigError(
+            f"the host {host!r} leads inside this network now, where connection "
+            f"{connection.tenant}/{connection.name} may not go; an instance admin may save it "
+            "so that it may"
+        )
+
+
+def _surrounded(end: End, catalog: Catalog, connection: Connection, spent: Spent | None) -> End:
     if isinstance(end, Surrounded):
-        end.surround(surroundings_of(catalog, connection))
+        end.surround(surroundings_of(catalog, connection, spent=spent))
     return end
 
 
@@ -68,14 +100,16 @@ class _Owner:
 
 @dataclass(slots=True)
 class SharedBudget:
-    """A `Budget` in the catalog."""
+    """A `Budget` in the catalog; what is heard is added to ``spent``, too."""
 
     owner: _Owner
+    spent: Spent = field(default_factory=Spent)
     _alone: LocalBudget = field(default_factory=lambda: LocalBudget(now=system_clock))
 
     def take(self, bucket: str, rate: Rate | None, *, wanted: int, heard: Heard) -> Lease:
         """See `Budget.take`; `TransientError` while the catalog does not answer."""
         owner = self.owner
+        self.spent.add(heard)
         try:
             with owner.catalog.begin() as db:
                 return budgets.take(
@@ -96,6 +130,7 @@ class SharedBudget:
     def tell(self, bucket: str, heard: Heard) -> None:
         """See `Budget.tell`."""
         owner = self.owner
+        self.spent.add(heard)
         try:
             with owner.catalog.begin() as db:
                 tenant_id = owner.tenant_id(db)

@@ -150,8 +150,8 @@ def remove(catalog: Catalog, name: str, *, tenant: str, actor: str, now: datetim
     with catalog.begin() as db:
         held = endpoints.find(db, catalog.secrets, name, tenant=tenant)
         endpoints.remove(db, held)
-        for kind in (Kind.SILENT_WEBHOOK, Kind.REFUSED_WEBHOOKS):
-            incidents.resolve(db, kind, _subject(held), now=now)
+        for kind in (Kind.SILENT_WEBHOOK, Kind.REFUSED_WEBHOOKS, Kind.DISABLED_WEBHOOK):
+            incidents.resolve(db, kind, held.label, now=now)
         _audit(db, held, "webhook.removed", actor, now, before=_told(held))
 
 
@@ -175,9 +175,9 @@ def _silent(endpoint: Endpoint) -> Alarm:
     since = f"since {heard:%Y-%m-%d %H:%M:%S} UTC" if heard else "ever"
     return Alarm(
         kind=Kind.SILENT_WEBHOOK,
-        subject=_subject(endpoint),
+        subject=endpoint.label,
         tenant_id=endpoint.tenant_id,
-        message=f"no webhook has come to {_subject(endpoint)} {since}; one was expected within "
+        message=f"no webhook has come to {endpoint.label} {since}; one was expected within "
         f"{endpoint.silence_after}",
         remedy="look at the provider whether it has switched the webhook off, as many do after "
         "failures, or whether its URL or subscription has changed; schedules go on meanwhile",
@@ -189,18 +189,14 @@ def _refusing(endpoint: Endpoint) -> Alarm:
     health = endpoint.health
     return Alarm(
         kind=Kind.REFUSED_WEBHOOKS,
-        subject=_subject(endpoint),
+        subject=endpoint.label,
         tenant_id=endpoint.tenant_id,
-        message=f"the last {health.streak} webhooks to {_subject(endpoint)} were refused: "
+        message=f"the last {health.streak} webhooks to {endpoint.label} were refused: "
         f"{health.last_refusal}",
         remedy="if the provider sends them, give the endpoint its secret: `sync-pipelines "
         "webhooks rotate`; if somebody else knows the URL, remove the endpoint and make another",
         details={"refused": health.streak, "why": health.last_refusal},
     )
-
-
-def _subject(endpoint: Endpoint) -> str:
-    return f"{endpoint.tenant}/{endpoint.name}"
 
 
 def _made_up(scheme: str) -> str:
@@ -248,7 +244,7 @@ def _audit(
         at=now,
         actor=actor,
         action=action,
-        subject=_subject(endpoint),
+        subject=endpoint.label,
         tenant_id=tenant_id,
         before=before,
         after=after,

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 
 from sync_pipelines.gateway import (
@@ -19,6 +20,7 @@ from sync_pipelines.gateway import (
 )
 from sync_pipelines.gateway.api import (
     audit,
+    authorizing,
     conflicts,
     connections,
     connectors,
@@ -42,6 +44,7 @@ from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.oidc_provider import Provider
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
+from sync_pipelines.gateway.webhooks.router import Incoming
 from sync_pipelines.gateway.webhooks.router import router as incoming
 
 ROUTERS = (
@@ -63,6 +66,7 @@ ROUTERS = (
     foreseeing.router,
     syncs.router,
     connections.router,
+    authorizing.router,
     discovering.router,
     executions.router,
     connectors.router,
@@ -76,6 +80,15 @@ ROUTERS = (
 )
 
 
+NO_SPANS_BUT_OURS: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own have the address of each request, and messages of errors: both hold secrets."""
+
+
 def create_app(doors: Doors) -> FastAPI:
     """The gateway, with everything from outside that it needs."""
     meter = metrics.Meter(doors)
@@ -86,7 +99,9 @@ def create_app(doors: Doors) -> FastAPI:
         redoc_url=None,
         openapi_url="/api/openapi.json",
         generate_unique_id_function=operation_id,
+        telemetry=NO_SPANS_BUT_OURS,
         middleware=[
+            Middleware(Incoming, doors=doors, meter=meter),
             Middleware(Logged, rng=doors.rng),
             Middleware(metrics.Counted, meter=meter),
             Middleware(Bounded, most=doors.settings.body_limit_bytes),
@@ -97,7 +112,7 @@ def create_app(doors: Doors) -> FastAPI:
     has_provider = doors.settings.oidc_issuer is not None
     app.state.oidc = Provider(doors.settings) if has_provider else None
     app.state.limits = limits_from(doors.settings, doors.clock)
-    install_problems(app)
+    install_problems(app, problem_page=pages.problem_page)
     for router in ROUTERS:
         app.include_router(router)
     describe(app)

@@ -42,7 +42,7 @@ from sync_pipelines.gateway.dagster_rules import (
 )
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Identity, identify_visitor, instance_admin
-from sync_pipelines.gateway.problems import ProblemError
+from sync_pipelines.gateway.problems import ProblemError, is_for_people
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 120.0
 
@@ -77,7 +77,7 @@ async def pages(request: Request, doors: ItsDoors) -> Response:
     try:
         identity = await run_sync(_admin, request, doors, is_change)
     except ProblemError as problem:
-        if problem.status is HTTPStatus.UNAUTHORIZED and _is_page(request):
+        if problem.status is HTTPStatus.UNAUTHORIZED and is_for_people(request):
             where = f"/sign-in?next={quote(request.url.path)}"
             return RedirectResponse(where, HTTPStatus.SEE_OTHER)
         raise
@@ -199,10 +199,6 @@ async def _both_ways(socket: WebSocket, upstream: ClientConnection) -> None:
 
 def _is_chunked(request: Request) -> bool:
     return request.method == "POST" and "content-length" not in request.headers
-
-
-def _is_page(request: Request) -> bool:
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def _away(detail: str) -> ProblemError:

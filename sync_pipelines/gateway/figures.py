@@ -21,6 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from sync_pipelines.catalog.budgets import Spent, spent_for_all_tenants
 from sync_pipelines.catalog.metrics import (
     BUCKETS,
     RECORDS,
@@ -76,6 +77,7 @@ class Figures(Collector):
         self._counted_until = doors.clock() - SETTLING
         self._looked_at: datetime | None = None
         self._standing: Standing | None = None
+        self._spent: Sequence[Spent] = ()
         self._seconds = 0.0
 
     def describe(self) -> Iterable[Metric]:
@@ -93,6 +95,7 @@ class Figures(Collector):
             yield _gauge("sync_storage_free_bytes", "Free on the disk of SYNC_HOME.", free)
             if self._standing is not None:
                 yield from _standing(self._standing)
+                yield from _calls(self._spent)
             yield from _ended(self._tallies)
 
     def _look(self) -> None:
@@ -104,6 +107,7 @@ class Figures(Collector):
             with self._doors.catalog.begin() as db:
                 standing = standing_for_all_tenants(db, now)
                 ended = ended_for_all_tenants(db, since=self._counted_until, until=until)
+                spent = spent_for_all_tenants(db)
         except SQLAlchemyError as error:
             log.warning("metrics.catalog_unread", error=type(error).__name__)
             self._looked_at, self._standing = now, None
@@ -112,6 +116,7 @@ class Figures(Collector):
             self._tallies[one.connector].add(one)
         self._seconds = perf_counter() - began
         self._looked_at, self._standing, self._counted_until = now, standing, until
+        self._spent = spent
 
 
 def _standing(found: Standing) -> Iterator[Metric]:
@@ -170,6 +175,29 @@ def _webhooks(found: Standing) -> Iterator[Metric]:
     yield _labelled(refused, {scheme: both[1] for scheme, both in found.webhooks.items()})
     pending = found.pending_events
     yield _gauge("sync_webhook_events_pending", "Events that are not decided on.", pending)
+
+
+def _calls(found: Sequence[Spent]) -> Iterator[Metric]:
+    """Calls to providers, counted in the catalog by the processes that make them."""
+    labels = ("tenant", "connection", "connector")
+    calls = CounterMetricFamily("sync_api_calls", "Calls to providers.", labels=labels)
+    throttles = CounterMetricFamily(
+        "sync_api_throttles", "Answers that asked to slow down.", labels=labels
+    )
+    waited = CounterMetricFamily(
+        "sync_api_waited_seconds", "How long calls stood still for a limit.", labels=labels
+    )
+    remaining = GaugeMetricFamily(
+        "sync_api_remaining", "Calls that the provider says are left.", labels=labels
+    )
+    for one in found:
+        of = (one.tenant, one.connection, one.connector)
+        calls.add_metric(of, one.calls)
+        throttles.add_metric(of, one.throttles)
+        waited.add_metric(of, one.waited.total_seconds())
+        if one.remaining is not None:
+            remaining.add_metric(of, one.remaining)
+    yield from (calls, throttles, waited, remaining)
 
 
 def _ended(tallies: dict[str, Tally]) -> Iterator[Metric]:

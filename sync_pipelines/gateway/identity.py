@@ -10,6 +10,7 @@ Laws:
 * A token's tenant is the token's. A person with several says which: in the path, or in
   the header ``X-Tenant``, by name or id.
 * What is not the caller's is not there: 404, never 403.
+* A suspended tenant is closed to its tokens and people; who runs the installation may look.
 * A change that a cookie stands for needs the session's word in ``X-CSRF-Token`` too.
 """
 
@@ -211,6 +212,8 @@ def _known(request: HTTPConnection, doors: Doors, limits: Limits) -> Identity:
     if identity is None:
         limits.refused.take(address)
         raise unauthenticated("nobody is known by these credentials, or not any more")
+    if identity.token is not None and identity.token.is_suspended:
+        raise _suspended(identity.token.tenant)
     return identity
 
 
@@ -244,6 +247,8 @@ def _meant(db: Db, identity: Identity, named: str | None) -> tuple[Tenant, Role]
     role = None if tenant is None else identity.role_for(tenant.id)
     if tenant is None or role is None:
         raise not_found("tenant", named)
+    if not tenant.is_active and not identity.is_instance_admin:
+        raise _suspended(tenant.name)
     return tenant, role
 
 
@@ -251,6 +256,13 @@ def unauthenticated(detail: str) -> ProblemError:
     """Nobody is known by what came with the request."""
     headers = {"WWW-Authenticate": "Bearer"}
     return ProblemError(HTTPStatus.UNAUTHORIZED, detail, headers=headers)
+
+
+def _suspended(tenant: str | None) -> ProblemError:
+    return _forbidden(
+        f"tenant {tenant!r} is suspended: nothing of it starts, and nobody comes in for it; "
+        "ask whoever runs this installation"
+    )
 
 
 def _forbidden(detail: str) -> ProblemError:

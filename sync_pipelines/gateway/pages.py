@@ -28,16 +28,39 @@ from sync_pipelines.gateway.signing_in import check_same_site, open_for, sign_in
 router = APIRouter(include_in_schema=False)
 
 STYLE = """
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 24rem; margin: 10vh auto; padding: 0 1rem; }
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif;
+  --line: light-dark(#d5d9e0, #3d434d); --quiet: light-dark(#5b6472, #a2abb8);
+  --accent: light-dark(#1f5fd0, #7aa7ff); --on-accent: light-dark(#fff, #0b1220);
+  --soft: light-dark(#f4f6f9, #22262d); --bad: light-dark(#b3261e, #ff8a80); }
+body { margin: 0; }
+header { padding: .75rem 1.5rem; border-bottom: 1px solid var(--line); font-weight: 600; }
+header a { color: inherit; text-decoration: none; }
+main { max-width: 24rem; margin: 3rem auto; padding: 0 1.5rem; }
+main.wide { max-width: 72rem; margin-top: 1.5rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
+h2 { font-size: 1.125rem; margin: 2rem 0 .5rem; text-transform: capitalize; }
+a { color: var(--accent); }
 label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit; }
-input { margin: .25rem 0 1rem; padding: .5rem; }
-button { padding: .6rem; cursor: pointer; }
-table { width: 100%; text-align: left; border-collapse: collapse; }
-main.wide { max-width: 60rem; margin-top: 2rem; }
-td { vertical-align: top; padding-right: 1rem; }
-.problem { border-left: .25rem solid #c00; padding-left: .75rem; }
+label { font-weight: 600; }
+input { margin: .25rem 0 1rem; padding: .5rem .625rem; border: 1px solid var(--line);
+  border-radius: .375rem; }
+button { padding: .625rem; cursor: pointer; border: 0; border-radius: .375rem; font-weight: 600;
+  background: var(--accent); color: var(--on-accent); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.scroll { overflow-x: auto; }
+table { width: 100%; text-align: left; border-collapse: collapse; font-size: .9375rem; }
+th { color: var(--quiet); font-weight: 600; white-space: nowrap; }
+th, td { vertical-align: top; padding: .375rem 1rem .375rem 0; }
+td { border-top: 1px solid var(--line); }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+details { border-top: 1px solid var(--line); }
+summary { padding: .375rem 0; cursor: pointer; overflow-wrap: anywhere; }
+details[open] { padding-bottom: 1rem; }
+code { font: .875em/1.5 ui-monospace, monospace; background: var(--soft); padding: .1em .3em;
+  border-radius: .25rem; }
+.problem { border-left: .25rem solid var(--bad); padding: .25rem .75rem; background: var(--soft); }
 .hint { margin-top: -.75rem; }
+.hint, .quiet { color: var(--quiet); font-size: .875rem; }
 """
 
 HOME = "/account"
@@ -56,6 +79,12 @@ HEADERS = {
 _pages = Environment(loader=PackageLoader("sync_pipelines.gateway"), autoescape=select_autoescape())
 
 Written = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("/")
+def root() -> Response:
+    """Where people come who know the address alone."""
+    return RedirectResponse(HOME, HTTPStatus.SEE_OTHER)
 
 
 @router.get("/sign-in")
@@ -219,7 +248,7 @@ def _credentials(
         action=action,
         hidden=hidden,
         email=email,
-        problem=problem and problem.detail,
+        problem=problem and _sentence(problem.detail),
         is_new=is_new,
         elsewhere=elsewhere,
         shortest=SHORTEST_PASSWORD,
@@ -227,6 +256,25 @@ def _credentials(
         status=problem.status if problem else HTTPStatus.OK,
         headers=problem.headers if problem else {},
     )
+
+
+def problem_page(
+    problem: ProblemError, request_id: str | None, headers: Mapping[str, str]
+) -> Response:
+    """What is wrong with the request for a page."""
+    return page(
+        "message.html",
+        title=problem.status.phrase,
+        text=_sentence(problem.detail),
+        request_id=request_id,
+        home=HOME,
+        status=problem.status,
+        headers=headers,
+    )
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
 
 
 def page(

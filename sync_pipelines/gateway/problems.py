@@ -9,17 +9,17 @@
 Law: an answer of 5xx tells nothing of the inside; the log has it under the same id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -76,8 +76,24 @@ def too_many(detail: str, *, wait: timedelta) -> ProblemError:
     )
 
 
-def install_problems(app: FastAPI) -> None:
+ProblemPage: TypeAlias = Callable[[ProblemError, str | None, Mapping[str, str]], Response]
+"""Shows a problem of a request, whose id may be given, with these headers."""
+
+OF_PROGRAMS = ("/api/", "/webhooks/", "/health/", "/metrics")
+
+
+def is_for_people(request: Request) -> bool:
+    """Whether a browser asks for a page, or sends a form of one."""
+    return (
+        request.method in ("GET", "POST")
+        and "text/html" in request.headers.get("accept", "")
+        and not request.url.path.startswith(OF_PROGRAMS)
+    )
+
+
+def install_problems(app: FastAPI, *, problem_page: ProblemPage) -> None:
     """Let every error of a handler become problem details."""
+    app.state.problem_page = problem_page
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -89,8 +105,8 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def answer(request: Request, problem: ProblemError) -> JSONResponse:
-    """The response that tells of a problem."""
+def answer(request: Request, problem: ProblemError) -> Response:
+    """The response that tells of a problem: a page where a person looks."""
     found = getattr(request.state, "request_id", None)
     content: dict[str, Any] = {
         "type": "about:blank",
@@ -103,24 +119,27 @@ def answer(request: Request, problem: ProblemError) -> JSONResponse:
     headers = dict(problem.headers)
     if found is not None:
         headers["X-Request-ID"] = found
+    if is_for_people(request):
+        shown: ProblemPage = request.app.state.problem_page
+        return shown(problem, found, headers)
     return JSONResponse(
         content, status_code=problem.status.value, headers=headers, media_type=MEDIA_TYPE
     )
 
 
-def _problem(request: Request, error: Exception) -> JSONResponse:
+def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
     return answer(request, error)
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    detail = error.detail or status.description
+    detail = status.description if error.detail in ("", status.phrase) else error.detail
     return answer(request, ProblemError(status, detail, headers=error.headers))
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
+def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
         FieldError(field=".".join(str(part) for part in one["loc"]), message=one["msg"])
@@ -133,7 +152,7 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _ours(request: Request, error: Exception) -> JSONResponse:
+def _ours(request: Request, error: Exception) -> Response:
     return answer(request, _translated(error))
 
 
@@ -165,21 +184,21 @@ def _translated(error: Exception) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, text)
 
 
-def _unavailable(request: Request, error: Exception) -> JSONResponse:
+def _unavailable(request: Request, error: Exception) -> Response:
     _log.error("http.catalog_unavailable", error=type(error).__name__)
     detail = "the catalog does not answer; try again in a moment"
     headers = {"Retry-After": "5"}
     return answer(request, ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers))
 
 
-def _not_storable(request: Request, error: Exception) -> JSONResponse:
+def _not_storable(request: Request, error: Exception) -> Response:
     """A value that fits its field and no column: a NUL in a text, a number beyond 64 bits."""
     _log.warning("http.not_storable", error=str(getattr(error, "orig", "")).partition("\n")[0])
     detail = "a value cannot be stored: a text with a NUL in it, or a number that is too large"
     return answer(request, ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, detail))
 
 
-def _unexpected(request: Request, _: Exception) -> JSONResponse:
+def _unexpected(request: Request, _: Exception) -> Response:
     detail = "something went wrong on our side; tell us the request_id"
     return answer(request, ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 

@@ -2,7 +2,8 @@
 
 Each event is the whole of where the execution stands, so that nothing is lost over a new
 connection: with ``Last-Event-ID`` only what is new is sent. The last one is ``end``; who
-asks again after that is told 204, upon which a browser stops asking.
+asks again after that is told 204, upon which a browser stops asking. A gateway that stops
+ends its streams at once, and browsers go on at another, or at the next.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -18,6 +19,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.applications import Starlette
 
 from sync_pipelines.catalog.listening import (
     Key,
@@ -84,6 +86,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+def end_streams(app: Starlette) -> None:
+    """End all that are open, and those that are opened from now on; nothing before it runs."""
+    hub: Hub | None = getattr(app.state, "progress", None)
+    if hub is not None:
+        hub.dismiss()
+
+
 router = APIRouter(tags=["executions"], lifespan=_lifespan)
 
 
@@ -133,6 +142,9 @@ async def _steps(hub: Hub, key: Key, first: Stand, told: str | None) -> AsyncIte
             if stand is not None and stand.status.is_final:
                 return
             stand = await watcher.next(HEARTBEAT_SECONDS)
+            if watcher.is_dismissed:
+                yield f": this gateway stops; ask again\nretry: {RETRY_MILLISECONDS}\n\n"
+                return
             if watcher.is_gone:  # no longer kept, or its sync was removed
                 yield _event("gone", "gone", "{}")
                 return

@@ -42,10 +42,16 @@ class Watcher:
         self._newest: Stand | None = None
         self._news = asyncio.Event()
         self.is_gone = False
+        self.is_dismissed = False
 
     def hear(self, stand: Stand | None) -> None:
         """Take what is newest; None: the execution is not there any more."""
         self._newest, self.is_gone = stand, stand is None
+        self._news.set()
+
+    def dismiss(self) -> None:
+        """Wait no longer."""
+        self.is_dismissed = True
         self._news.set()
 
     async def next(self, seconds: float) -> Stand | None:
@@ -71,6 +77,7 @@ class Hub:
         self._changed: set[Key] = set()
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._is_over = False
 
     def has_room(self, tenant_id: UUID) -> bool:
         """Whether one more of a tenant may watch."""
@@ -82,6 +89,8 @@ class Hub:
     def watching(self, key: Key) -> Iterator[Watcher]:
         """Hear of an execution; first, soon, where it stands now."""
         watcher = Watcher()
+        if self._is_over:
+            watcher.dismiss()
         self._watchers.setdefault(key, set()).add(watcher)
         self._wanted.set()
         self._note([key])
@@ -91,6 +100,13 @@ class Hub:
             self._watchers[key].discard(watcher)
             if not self._watchers[key]:
                 del self._watchers[key]
+
+    def dismiss(self) -> None:
+        """Let nobody wait any more, and whoever comes yet not begin to."""
+        self._is_over = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.dismiss()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from sync_pipelines.gateway.api.openapi import ERRORS
 from sync_pipelines.gateway.pages import page
 
 router = APIRouter(include_in_schema=False)
@@ -29,11 +30,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing that can be asked for. ``answers`` are their descriptions by status."""
+    """One thing that can be asked for. ``answers`` are their descriptions by status, but errors."""
 
     topic: str
     method: str
     path: str
+    summary: str
     description: str
     parameters: Sequence[Parameter]
     answers: Mapping[str, str]
@@ -46,7 +48,7 @@ def reference(request: Request) -> Response:
     operations = sorted(_operations(document), key=lambda one: (one.topic, one.path))
     topics = {topic: list(of_it) for topic, of_it in groupby(operations, key=lambda one: one.topic)}
     title = f"{document['info']['title']} {document['info']['version']}"
-    return page("reference.html", title=title, topics=topics, wide=True)
+    return page("reference.html", title=title, topics=topics, errors=ERRORS, wide=True)
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
@@ -56,13 +58,19 @@ def _operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 topic=told.get("tags", ["other"])[0],
                 method=method.upper(),
                 path=path,
-                description=told.get("description") or told.get("summary", ""),
+                summary=_told(told).partition("\n")[0],
+                description=_told(told),
                 parameters=[*_parameters(told), *_fields(document, told)],
                 answers={
                     status: answer.get("description", "")
                     for status, answer in told["responses"].items()
+                    if status not in ERRORS
                 },
             )
+
+
+def _told(operation: Mapping[str, Any]) -> str:
+    return str(operation.get("description") or operation.get("summary", ""))
 
 
 def _parameters(told: Mapping[str, Any]) -> Iterator[Parameter]:

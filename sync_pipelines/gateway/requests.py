@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sync_pipelines import tracing
 from sync_pipelines.gateway.problems import ProblemError, answer
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,7 +39,8 @@ class Logged:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._id_of(Headers(scope=scope).get("x-request-id"))
+        headers = Headers(scope=scope)
+        request_id = self._id_of(headers.get("x-request-id"))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 500  # whoever dies before the answer has begun
@@ -53,24 +55,31 @@ class Logged:
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            tracing.span(
+                "http.request", parent=headers.get("traceparent"), is_request=True
+            ) as span,
+        ):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:  # raised again: only to be in the log with its request
                 _log.exception("http.failed", route=route_of(scope))
                 raise
             finally:
-                _log.info(
-                    "http.request",
-                    method=scope["method"],
-                    route=route_of(scope),
-                    status=status,
-                    milliseconds=round((perf_counter() - began) * 1000, 1),
-                    tenant=state.get("tenant"),
-                    actor=state.get("actor"),
-                    execution=_execution_of(scope),
-                    client=client_of(scope),
-                )
+                told = {
+                    "method": scope["method"],
+                    "route": route_of(scope),
+                    "status": status,
+                    "tenant": state.get("tenant"),
+                    "actor": state.get("actor"),
+                    "execution": _execution_of(scope),
+                }
+                milliseconds = round((perf_counter() - began) * 1000, 1)
+                client = client_of(scope)
+                _log.info("http.request", milliseconds=milliseconds, client=client, **told)
+                span.rename(f"{scope['method']} {route_of(scope) or ''}".strip())
+                span.note(request_id=request_id, **told)
 
     def _id_of(self, asked: str | None) -> str:
         if asked is not None and REQUEST_ID.fullmatch(asked):

@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse
 from sync_pipelines.catalog.decisions import Decided
 from sync_pipelines.catalog.history import Happening, timeline
 from sync_pipelines.catalog.scheduled import scheduled_of_sync, seen_sync
-from sync_pipelines.gateway.cookies import session_secret
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Caller, identify, require
 from sync_pipelines.gateway.pages import page
@@ -23,6 +22,7 @@ router = APIRouter(include_in_schema=False)
 
 LATELY = 20
 COLUMNS = ("When (UTC)", "By", "Result", "Read", "New", "Changed", "Removed", "Rejected", "Why")
+NUMBERS = frozenset({"Read", "New", "Changed", "Removed", "Rejected"})
 
 RESULTS = {
     Status.PENDING: "Waiting",
@@ -36,12 +36,12 @@ RESULTS = {
 
 
 def _viewer(request: Request, doors: ItsDoors) -> Caller | None:
-    """Who looks; None who has yet to sign in."""
+    """Who looks; None who has to sign in, for the first time or again."""
     try:
         identity = identify(request, doors)
     except ProblemError as problem:
-        signed_in = session_secret(request, doors.settings) is not None
-        if problem.status is HTTPStatus.UNAUTHORIZED and not signed_in:
+        is_program = "authorization" in request.headers
+        if problem.status is HTTPStatus.UNAUTHORIZED and not is_program:
             return None
         raise
     return require(Role.VIEWER)(request, doors, identity)
@@ -67,6 +67,7 @@ def sync_page(
         pause=found.pause,
         next_run=_shown(min(coming, default=None)),
         columns=COLUMNS,
+        numbers=NUMBERS,
         rows=[_row(one) for one in happened],
     )
 

@@ -61,6 +61,11 @@ class Endpoint:
         """What its events are called by: the connection, or where there is none, itself."""
         return self.connection or self.name
 
+    @property
+    def label(self) -> str:
+        """``tenant/name``, as people write it."""
+        return f"{self.tenant}/{self.name}"
+
     def secrets_at(self, at: datetime) -> list[str]:
         """Those that are good at an instant, newest first."""
         return [one.value for one in self.secrets if one.until is None or at < one.until]

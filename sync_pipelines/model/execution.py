@@ -90,6 +90,7 @@ class Execution:
     ``attempt`` counts from 1 and ``run_id`` is its Dagster run's, if it has one;
     ``connector`` and ``connection`` are the source's. The last ``fruitless`` attempts
     moved nothing. ``place`` is where it stood in its tenant's line when it was queued.
+    ``traceparent`` names the span that it came about in, where spans are recorded.
     """
 
     id: UUID
@@ -112,6 +113,7 @@ class Execution:
     completed_at: datetime | None = None
     run_id: str | None = None
     request: Request = field(default_factory=Request)
+    traceparent: str | None = None
 
     @property
     def is_waiting(self) -> bool:

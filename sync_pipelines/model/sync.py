@@ -79,13 +79,17 @@ class SyncStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One tenant's configured, credentialed use of a connector. Its repr shows no secret."""
+    """One tenant's configured, credentialed use of a connector. Its repr shows no secret.
+
+    ``reaches_private``: it may lead to addresses inside this network.
+    """
 
     id: UUID
     tenant: str
     name: str
     connector: str
     config: Mapping[str, object] = field(repr=False)
+    reaches_private: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ WATCHED = {
     Kind.SILENT_SCHEDULE: Topic.LATE,
     Kind.SILENT_WEBHOOK: Topic.STALE,
     Kind.REFUSED_WEBHOOKS: Topic.WARNING,
+    Kind.DISABLED_WEBHOOK: Topic.WARNING,
     Kind.THRESHOLD: Topic.ALERT,
     Kind.STALE_DATA: Topic.STALE,
 }

@@ -30,7 +30,7 @@ def senders_of(
     """
     here = f"http://{settings.gateway_host}:{settings.gateway_port}"
     base = str(settings.public_url or base_url or here).rstrip("/")
-    webhooks = WebhookSender(clock=clock, allow_private=settings.private_webhooks)
+    webhooks = WebhookSender(clock=clock, allow_private=settings.may_reach_private)
     mail: Sender = NoMail()
     if settings.smtp_url is not None:
         server = mail_server(settings.smtp_url.get_secret_value(), sender=settings.mail_from)
@@ -40,7 +40,7 @@ def senders_of(
             by_channel={
                 Channel.EMAIL: mail,
                 Channel.WEBHOOK: webhooks,
-                Channel.APPRISE: AppriseSender(allow_private=settings.private_webhooks),
+                Channel.APPRISE: AppriseSender(allow_private=settings.may_reach_private),
             },
             base_url=base,
         )

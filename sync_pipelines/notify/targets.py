@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import apprise
 import httpcore
 
+from connectors.addresses import is_refused
 from connectors.errors import ConfigError
-from connectors.http.addresses import Resolve, is_refused, system_resolve
+from connectors.http.addresses import Resolve, system_resolve
 from sync_pipelines.catalog.users import read_email
 from sync_pipelines.model.endpoint import Secret
 from sync_pipelines.model.notification import Channel, Rule
@@ -59,8 +60,6 @@ def check_webhook(
         raise ConfigError(f"the webhook's URL cannot be read: {error}") from error
     if parts.scheme not in ("https", "http") or not host:
         raise ConfigError("a webhook's URL looks like https://example.com/hooks/sync")
-    if parts.scheme == "http" and not allow_private:
-        raise ConfigError("a webhook's URL must begin with https://: what it is sent is private")
     if parts.username or parts.password:
         raise ConfigError("leave user and password out of the URL; messages are signed instead")
     try:
@@ -73,6 +72,9 @@ def check_webhook(
                 f"the webhook's host {host!r} leads to {address}, an address inside this "
                 "network; name one that can be reached from outside"
             )
+    is_inside = all(is_refused(address, allow_private=False) for address in addresses)
+    if parts.scheme == "http" and not is_inside:
+        raise ConfigError("a webhook's URL must begin with https://: what it is sent is private")
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
 

@@ -158,13 +158,15 @@ def _start_all(supervisor: Supervisor, services: Services, *, give_up: Callable[
 def _services(
     settings: Settings, endpoints: Endpoints, *, port: int, gateway_port: int, definitions: str
 ) -> Services:
+    # Its processes are told where the database is, and cannot see that it is the embedded one.
+    inside = str(settings.may_reach_private).lower()
     return Services(
         home=endpoints.home,
         database_url=endpoints.database_url,
         port=port,
         gateway_at=At(host=settings.gateway_host, port=gateway_port),
         definitions=definitions,
-        environment=os.environ,
+        environment={**os.environ, "SYNC_ALLOW_PRIVATE_ADDRESSES": inside},
     )
 
 

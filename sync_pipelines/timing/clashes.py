@@ -12,11 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import combinations, islice, pairwise
+from itertools import combinations
 from uuid import UUID
+
+import numpy as np
 
 from sync_pipelines.model.cadence import After, Event, Manual
 from sync_pipelines.model.policy import Overlap
+from sync_pipelines.timing.clash_load import (
+    MICROSECOND,
+    Running,
+    Starts,
+    busiest,
+    together,
+)
 from sync_pipelines.timing.dependencies import cycle
 from sync_pipelines.timing.firings import Timetable, next_firing, starts
 from sync_pipelines.timing.likeness import fires_alike, fires_within
@@ -97,11 +106,19 @@ def find_clashes(
     for schedules in syncs.values():
         found += _duplicates(schedules, after)
     found += _shared_tables(ordered)
+    coming = Starts(after=after, span=SPAN, most=MOST_STARTS)
     for sync, schedules in syncs.items():
-        found += _overlaps(sync, schedules, after)
+        found += _overlaps(sync, schedules, coming)
     if most_at_once is not None:
-        found += _too_many(ordered, after, most_at_once)
+        found += _too_many(ordered, coming, most_at_once)
     return tuple(found)
+
+
+def find_overload(planned: Sequence[Planned], *, after: datetime, most: int) -> Finding | None:
+    """When more of these would run at once than may; what else clashes is not looked for."""
+    ordered = sorted(planned, key=lambda each: (each.sync, each.id))
+    coming = Starts(after=after, span=SPAN, most=MOST_STARTS)
+    return next(_too_many(ordered, coming, most), None)
 
 
 def typical(durations: Sequence[timedelta]) -> timedelta | None:
@@ -197,21 +214,22 @@ def _shared_tables(planned: Sequence[Planned]) -> Iterator[Finding]:
             )
 
 
-def _overlaps(sync: str, schedules: Sequence[Planned], after: datetime) -> Iterator[Finding]:
+def _overlaps(sync: str, schedules: Sequence[Planned], coming: Starts) -> Iterator[Finding]:
     usual = typical([duration for each in schedules for duration in each.durations])
     if usual is None:
         return
-    coming = sorted(start for each in schedules for start in _starts(each, after))
-    moments = sorted(set(coming))
-    short = [late - early for early, late in pairwise(moments) if late - early < usual]
-    if short:
+    moments = together([coming.of(each.timetable) for each in schedules])
+    gaps = np.diff(moments)
+    short = gaps[gaps < usual // MICROSECOND]
+    if len(short):
+        least = _minutes(int(short.min()) * MICROSECOND)
         yield Finding(
             kind=Kind.OVERLAP,
             severity=Severity.LIKELY,
             schedules=_ids(schedules),
             message=(
                 f"executions of {sync} take up to {_minutes(usual)}, and the next is due"
-                f" {_minutes(min(short))} after one starts; so it is with {len(short)} of the"
+                f" {least} after one starts; so it is with {len(short)} of the"
                 f" next {len(moments)}, which {_fate(schedules)}"
             ),
             remedy=f"leave at least {_minutes(usual)} between firings",
@@ -228,39 +246,25 @@ def _fate(schedules: Sequence[Planned]) -> str:
     return " or ".join(words[overlap] for overlap in Overlap if overlap in overlaps)
 
 
-def _too_many(planned: Sequence[Planned], after: datetime, limit: int) -> Iterator[Finding]:
+def _too_many(planned: Sequence[Planned], coming: Starts, limit: int) -> Iterator[Finding]:
     """The moment at which most would run at once, if those are too many."""
-    edges: list[tuple[datetime, bool, int]] = []
-    for number, each in enumerate(planned):
-        lasts = typical(each.durations) or _UNMEASURED
-        for start in _starts(each, after):
-            edges += ((start, True, number), (start + max(lasts, _UNMEASURED), False, number))
-    running: list[int] = []
-    worst: list[int] = []
-    moment = after
-    for at, is_start, number in sorted(edges):
-        if not is_start:
-            running.remove(number)
-            continue
-        running.append(number)
-        if len(running) > len(worst):
-            worst, moment = [*running], at
-    if len(worst) > limit:
+    running = []
+    for each in planned:
+        lasts = max(typical(each.durations) or _UNMEASURED, _UNMEASURED)
+        starting = coming.of(each.timetable)
+        running.append(Running(starts=starting, lasts=lasts // MICROSECOND))
+    worst = busiest(running)
+    if worst is not None and len(worst.whose) > limit:
         yield Finding(
             kind=Kind.LIMIT,
             severity=Severity.LIKELY,
-            schedules=_ids(planned[number] for number in worst),
+            schedules=_ids(planned[place] for place in worst.whose),
             message=(
-                f"{len(worst)} executions would run at once at"
-                f" {moment:%Y-%m-%d %H:%M} UTC; at most {limit} may, and the others wait"
+                f"{len(worst.whose)} executions would run at once at"
+                f" {worst.at:%Y-%m-%d %H:%M} UTC; at most {limit} may, and the others wait"
             ),
             remedy="move some of them, or give them a spread",
         )
-
-
-def _starts(each: Planned, after: datetime) -> Iterator[datetime]:
-    found = starts(each.timetable, after=after, until=after + SPAN)
-    return (firing.at for firing in islice(found, MOST_STARTS))
 
 
 def _ids(planned: Iterable[Planned]) -> tuple[UUID, ...]:

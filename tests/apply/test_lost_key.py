@@ -14,9 +14,9 @@ syncs:
 """
 
 
-def test_applying_a_file_again_restores_secrets_whose_key_is_lost(empty_postgres_url):
+def test_applying_a_file_again_restores_secrets_whose_key_is_lost(catalog_url):
     """R131."""
-    catalog = make_catalog(empty_postgres_url)
+    catalog = make_catalog(catalog_url)
     parsed = parse_manifest(MANIFEST, file="acme.yaml", environment={})
     apply(catalog, parsed, now=START, actor="test")
     after_the_loss = Catalog(engine=catalog.engine, secrets=SecretBox((new_key(),)))

@@ -42,6 +42,7 @@ def some_value(column):
         bool: lambda: True,
         float: lambda: float(number),
         bytes: lambda: b"bytes",
+        list: lambda: [number],
         datetime: lambda: datetime(2026, 1, 1, tzinfo=UTC),
         date: lambda: date(2026, 1, 1),
     }[kind]()

@@ -28,8 +28,8 @@ OLD = timedelta(days=40)
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 
@@ -200,8 +200,10 @@ def test_interrupted_half_way_nothing_is_lost_and_nothing_is_counted_twice(world
 
 def test_a_batch_that_fails_changes_nothing(world, monkeypatch):
     sync = world.sync()
-    add(world, sync, status=Status.CANCELLED, bytes_moved=2**62)
-    add(world, sync, status=Status.CANCELLED, bytes_moved=2**62)
+    # Too much for the summary of the day they ended on; they came to be on two.
+    for took in (timedelta(), timedelta(days=1)):
+        cancelled = {"status": Status.CANCELLED, "ago": OLD + took, "took": took}
+        add(world, sync, **cancelled, bytes_moved=2**62)
     before = left(world)
 
     with pytest.raises(DataError, match="out of range"):
@@ -325,3 +327,68 @@ def test_old_decisions_go_but_each_schedules_last(world):
         names = set(db.scalars(select(DecisionRow.schedule_name)))
     assert counted == forgotten == keeping.Forgotten(rows=3)
     assert names == {"200", "89"}
+
+
+def test_events_go_once_they_were_done_with_long_ago_and_no_others(world):
+    """What waits, what is being answered and what has a dead letter stays, however old."""
+    sync = world.sync()
+    kept = set()
+    for status, ago, stays in (
+        ("processed", 40, False),
+        ("ignored", 40, False),
+        ("processed", 20, True),
+        ("pending", 40, True),
+        ("dispatched", 40, True),
+        ("dead", 40, True),
+    ):
+        done = None if status in ("pending", "dispatched") else START - timedelta(days=ago)
+        event_id = f"{status}-{ago}"
+        with world.catalog.begin() as db:
+            db.execute(
+                insert(EventRow).values(
+                    tenant_id=sync.tenant_id,
+                    source="webhook",
+                    platform="shop",
+                    event_id=event_id,
+                    event_type="order.paid",
+                    status=status,
+                    received_at=START - timedelta(days=45),
+                    processed_at=done,
+                )
+            )
+        if stays:
+            kept.add(event_id)
+
+    counted = keeping.forget_events(
+        world.catalog, POLICY, now=START, stop=lambda: False, dry_run=True
+    )
+    forgotten = keeping.forget_events(world.catalog, POLICY, now=START, stop=lambda: False)
+
+    with world.catalog.begin() as db:
+        left_over = set(db.scalars(select(EventRow.event_id)))
+    assert counted == forgotten == keeping.Forgotten(rows=2)
+    assert left_over == kept
+
+
+def test_more_old_events_than_one_batch_holds_are_gone_in_one_turn(world, monkeypatch):
+    sync = world.sync()
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    old = START - timedelta(days=40)
+    values = {
+        "tenant_id": sync.tenant_id,
+        "source": "webhook",
+        "platform": "shop",
+        "event_type": "order.paid",
+        "status": "processed",
+        "received_at": old,
+        "processed_at": old,
+    }
+    with world.catalog.begin() as db:
+        db.execute(
+            insert(EventRow),
+            [{**values, "event_id": str(number)} for number in range(5)],
+        )
+
+    forgotten = keeping.forget_events(world.catalog, POLICY, now=START, stop=lambda: False)
+
+    assert forgotten == keeping.Forgotten(rows=5)

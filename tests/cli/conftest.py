@@ -52,6 +52,7 @@ def catalog(cli: Cli, postgres_url: str) -> Iterator[Catalog]:
         db.execute(text("DELETE FROM sync.syncs"))
         db.execute(text("DELETE FROM sync.tenants"))
         db.execute(text("DELETE FROM sync.audit_log"))
+        db.execute(text("DELETE FROM sync.audit_heads"))
     yield opened
     opened.close()
 

@@ -143,13 +143,74 @@ def test_the_first_row_that_is_wrong_is_named(cli, catalog, chain, tampering, re
     assert reason in said
 
 
-def test_rows_taken_from_the_end_are_missed_by_who_kept_the_last_hash(cli, catalog, chain):
-    cli("audit", "verify", "--contains", chain["head"])
+CUT = "DELETE FROM sync.audit_log WHERE id > (SELECT max(id) - 2 FROM sync.audit_log)"
+
+
+def test_rows_cut_off_the_end_are_missed(cli, catalog, chain):
+    """R133."""
     with catalog.begin() as db:
-        last = text("DELETE FROM sync.audit_log WHERE id = (SELECT max(id) FROM sync.audit_log)")
-        db.execute(last)
+        last = db.scalar(text("SELECT max(id) FROM sync.audit_log"))
+        db.execute(text(CUT))
+
+    said = cli("audit", "verify", fails=1).stdout
+    told = json.loads(cli("audit", "verify", "--json", fails=1).stdout)
+
+    assert f"rows are gone from the end: there were {chain['rows']}, the last is id {last}" in said
+    assert (told["rows"], told["broken"]) == (chain["rows"] - 2, None)
+    assert "gone from the end" in told["cut"]
+
+
+def test_a_cut_is_told_where_it_is_also_after_other_rows_have_followed(cli, catalog, chain):
+    """What follows names the last of the rows that are gone."""
+    with catalog.begin() as db:
+        db.execute(text(CUT))
+    cli("tokens", "create", "acme", "--name", "later")
+
+    broken = json.loads(cli("audit", "verify", "--json", fails=1).stdout)["broken"]
+
+    with catalog.begin() as db:
+        assert broken["id"] == db.scalar(text("SELECT max(id) FROM sync.audit_log"))
+    assert "removed" in broken["reason"]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_who_removes_the_row_that_says_where_the_end_is_leaves_a_trace(
+    cli, catalog, chain, goes_on
+):
+    with catalog.begin() as db:
+        db.execute(text(CUT))
+        db.execute(text("DELETE FROM sync.audit_heads"))
+    if goes_on:
+        cli("tokens", "create", "acme", "--name", "later")
+
+    said = cli("audit", "verify", fails=1).stdout
+
+    assert "rows may be gone from the end" in said
+
+
+def test_who_writes_another_end_too_is_told_by_a_hash_that_was_kept_elsewhere(cli, catalog, chain):
+    """The one tampering that this database alone cannot show."""
+    kept = cli("audit", "head").stdout.strip()
+    cli("audit", "verify", "--head", kept)
+    with catalog.begin() as db:
+        db.execute(text(CUT))
+        db.execute(
+            text(
+                "UPDATE sync.audit_heads SET length = length - 2, (last_id, hash) ="
+                " (SELECT id, hash FROM sync.audit_log ORDER BY id DESC LIMIT 1)"
+            )
+        )
 
     cli("audit", "verify")
-    said = cli("audit", "verify", "--contains", chain["head"], fails=1).stdout
+    said = cli("audit", "verify", "--head", kept, fails=1).stdout
 
-    assert "rows are gone" in said
+    assert kept == chain["head"]
+    assert f"rows are gone: the hash {kept}" in said
+
+
+def test_an_empty_audit_has_a_head_that_is_always_there(cli, catalog):
+    kept = cli("audit", "head").stdout.strip()
+    cli("users", "list")
+
+    assert kept == "0" * 64
+    cli("audit", "verify", "--head", kept)

@@ -9,7 +9,7 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def tenant(shop, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("SYNC_PRIVATE_WEBHOOKS", "true")
+    monkeypatch.setenv("SYNC_ALLOW_PRIVATE_ADDRESSES", "true")
     return "acme"
 
 
@@ -48,7 +48,7 @@ def test_a_rule_that_is_stored_anew_keeps_its_secret(cli: Cli, tenant: str) -> N
 def test_a_webhook_into_this_network_is_refused(
     cli: Cli, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SYNC_PRIVATE_WEBHOOKS")
+    monkeypatch.delenv("SYNC_ALLOW_PRIVATE_ADDRESSES")
     where = ["--channel", "webhook", "--url", "https://127.0.0.1/hook"]
 
     refused = cli("notifications", "add", tenant, "hook", *where, fails=1)

@@ -24,7 +24,7 @@ def test_limits_are_shown_as_they_are_and_as_they_become(cli: Cli, shop: Path) -
     weighted = limits(cli, "--weight", "2", "--schedules", "none")
     held = limits(cli)
 
-    none = {"tenant": "acme", "switched_on": 1}
+    none = {"tenant": "acme", "switched_on": 1, "is_active": True}
     assert before == none | {
         "concurrent": None,
         "schedules": None,
@@ -89,8 +89,8 @@ def test_tenants_are_listed_with_what_each_may_use(cli: Cli, shop: Path) -> None
     table = cli("tenants", "list").stdout.splitlines()
 
     assert [(one["tenant"], one["concurrent"]) for one in listed] == [("acme", 3), ("zeta", None)]
-    assert table[1].split() == ["acme", "3", "none", "none", "1", "1"]
-    assert table[2].split() == ["zeta", "none", "none", "none", "1", "0"]
+    assert table[1].split() == ["acme", "3", "none", "none", "1", "1", "active"]
+    assert table[2].split() == ["zeta", "none", "none", "none", "1", "0", "active"]
 
 
 def test_an_empty_catalog_has_no_tenants(cli: Cli) -> None:
@@ -102,3 +102,37 @@ def test_limits_of_a_tenant_that_is_not_there_are_one_line(cli: Cli, shop: Path)
     failed = cli("tenants", "limits", "acm", "--weight", "2", fails=1)
 
     assert failed.stderr == "error: no tenant 'acm'; did you mean 'acme'?\n"
+
+
+def test_a_tenant_is_suspended_and_resumed_and_each_is_done_once(
+    cli: Cli, shop: Path, catalog: Catalog
+) -> None:
+    said = [
+        cli("tenants", how, "acme", *more).stdout.strip()
+        for how, *more in (
+            ("suspend", "--reason", "unpaid"),
+            ("suspend",),
+            ("show",),
+            ("resume",),
+            ("resume",),
+        )
+    ]
+
+    assert said[0] == "acme is suspended"
+    assert said[1] == "acme is suspended already; nothing was changed"
+    assert said[2].split()[-1] == "suspended"
+    assert said[3] == "acme goes on"
+    assert said[4] == "acme is not suspended; nothing was changed"
+    with catalog.begin() as db:
+        actions = db.scalars(
+            text("SELECT action FROM sync.audit_log WHERE subject = 'acme' ORDER BY id")
+        ).all()
+    assert actions[-2:] == ["tenant.suspended", "tenant.resumed"]
+
+
+def test_nothing_of_a_suspended_tenant_is_triggered_by_command(cli: Cli, shop: Path) -> None:
+    cli("tenants", "suspend", "acme")
+
+    failed = cli("trigger", "acme/orders", fails=1)
+
+    assert "sync-pipelines tenants resume acme" in failed.stderr

@@ -115,6 +115,8 @@ def test_syncs_connections_letters_and_reports(sync, world, acme):
     assert sync.syncs.get(found.id).etag
     assert len(redriven.executions) == 1
     assert report.totals.failed == 1
+    assert report.percentiles_exact
+    assert [one.failed for one in sync.dashboard().days] == [0, 0, 0, 0, 0, 0, 1]
     assert report.syncs[0].sync == "orders"
 
 
@@ -181,3 +183,9 @@ def test_a_limit_is_waited_for_as_long_as_it_says(doors, secret, world, acme):
             sync.syncs.get(acme.id)
 
     assert waits == [1.0, 1.0]
+
+
+def test_whether_a_connection_was_let_in_is_told(sync, acme):
+    told = sync.connections.authorization(acme.source.id)
+
+    assert (told.by_person, told.is_authorized, told.refreshed_at) == (False, False, None)

@@ -156,23 +156,22 @@ def test_a_full_read_does_not_go_on_without_an_object_that_waits(tmp_path: Path)
 
 
 def test_nothing_of_a_half_written_object_is_followed_by_a_checkpoint(tmp_path: Path) -> None:
-    whole = gzip.compress(
-        "".join(["id\n", *(f"{n * 7919:060}\n" for n in range(150_000))]).encode()
-    )
-    write(tmp_path, "a.csv", "id\n1\n")
-    write(tmp_path, "b.csv.gz", whole[:-5], minute=1)
+    # Of CSV, Arrow reads ahead, and drops what it has read when it comes upon the end.
+    lines = "".join(f'{{"id": "{n * 7919:060}"}}\n' for n in range(120_000))
+    write(tmp_path, "a.jsonl", '{"id": "1"}\n')
+    write(tmp_path, "b.jsonl.gz", gzip.compress(lines.encode())[:-5], minute=1)
     seen = []
 
-    with pytest.raises(TransientError, match=r"b.csv.gz"):
+    with pytest.raises(TransientError, match=r"b.jsonl.gz"):
         config = {"url": tmp_path.as_uri(), "settle_seconds": 0}
         source = registry.get("files").open_source(
-            {**config, "streams": {"orders": {"path": "**/*.csv*"}}}
+            {**config, "streams": {"orders": {"path": "**/*.jsonl*"}}}
         )
         selection = Selection(stream=source.stream("orders"), mode=SyncMode.INCREMENTAL)
         for batch in source.read(selection, None, Encoding.ARROW):
             seen.append(batch.state)
 
-    assert all(state is None or "b.csv.gz" not in str(state) for state in seen)
+    assert all(state is None or "b.jsonl.gz" not in str(state) for state in seen)
     assert len(seen) > 1
 
 

@@ -8,8 +8,9 @@ from time import monotonic, sleep
 
 import pytest
 
+from connectors.addresses import is_refused
 from connectors.errors import AuthError, ConfigError, RateLimitedError, TransientError
-from connectors.http.addresses import GuardedBackend, is_refused
+from connectors.http.addresses import GuardedBackend
 from connectors.http.call import Call
 from connectors.http.client import HttpClient, Limits
 from connectors.http.oauth import basic

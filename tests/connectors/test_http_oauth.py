@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 import oauthlib.oauth1 as reference
 import pytest
 
-from connectors.errors import AuthError, TransientError
+from connectors.errors import AuthError, ConfigError, TransientError
 from connectors.http.bearer import MemoryTokens, OAuth2Signer
 from connectors.http.call import Call
 from connectors.http.client import HttpClient
@@ -274,3 +274,11 @@ class Recording(MemoryTokens):
         used = sum(request.path == "/me" for request in self._provider.api.requests)
         self.saved.append((tokens.refresh_token, used))
         super().save(tokens)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "file:///etc/passwd", "//id.example.com"])
+def test_nobody_is_led_to_what_is_no_page(url):
+    app = App(token_url="https://id.example.com/token", client_id="me", authorize_url=url)
+
+    with pytest.raises(ConfigError, match="authorize_url"):
+        authorization_url(app, redirect_uri="https://x", state="s", pkce=Pkce.of(bytes(32)))

@@ -14,6 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from connectors.errors import ConfigError
 from connectors.webhooks.contract import MalformedError, Notice, Received, Verdict
+from connectors.webhooks.reading import DEEPEST, read_json
 from connectors.webhooks.schemes import SCHEMES, scheme_of
 from tests.connectors.signing import (
     AT,
@@ -318,6 +319,26 @@ def test_what_changed_is_read_from_every_providers_own_form():
     assert told("cloudevents") == [("com.shop.order.paid", "order", "7", ("orders",))]
 
 
+@pytest.mark.parametrize(
+    ("topic", "streams"),
+    [
+        ("order.updated", ("orders", "refunds")),
+        ("order.deleted", ("orders", "refunds", "orders_ids")),
+        ("product.updated", ("products", "variations")),
+        ("customer.created", ("customers",)),
+        ("action.woocommerce_new_order", ()),
+        ("changed", ()),
+    ],
+)
+def test_a_shops_topic_names_the_streams_in_which_the_change_is_found(topic, streams):
+    """R42: a refund says only that its order was updated; what is gone is missing from the ids."""
+    scheme, received, _, _ = GENUINE["woocommerce"]
+
+    (one,) = scheme.read(with_header(received, "x-wc-webhook-topic", topic))
+
+    assert one.streams == streams
+
+
 def test_two_changes_that_share_woocommerces_delivery_id_are_two():
     scheme, received, _, _ = GENUINE["woocommerce"]
     other = replace(received, body=ORDER.replace(b"paid", b"sent"))
@@ -443,3 +464,18 @@ def test_a_time_far_beyond_all_calendars_is_malformed():
 
     assert verdict is Verdict.MALFORMED
     assert datetime.max.replace(tzinfo=UTC).timestamp() < 999_999_999_999
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("written", ['{"id": "a\\u0000b"}', '{"id": "a\\ud800b"}'])
+def test_what_cannot_be_kept_is_replaced_however_the_body_spells_it(encoding, written):
+    """Plain bodies are not looked through: none of these may be taken for one."""
+    assert read_json(written.encode(encoding)) == {"id": "a\ufffdb"}
+
+
+@pytest.mark.parametrize("inmost", ['"plain"', '"\\u0041"'])
+def test_a_body_may_be_nested_to_a_bound_whether_it_is_plain_or_not(inmost):
+    read_json(f"{'[' * DEEPEST}{inmost}{']' * DEEPEST}".encode())
+
+    with pytest.raises(MalformedError, match="nested"):
+        read_json(f"{'[' * (DEEPEST + 1)}{inmost}{']' * (DEEPEST + 1)}".encode())

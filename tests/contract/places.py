@@ -1,8 +1,5 @@
 """Places with files as the suites see them: ours through the connector, theirs another way in."""
 
-import json
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +27,6 @@ class Place:
             path.write_bytes(content)
             return
         config = FilesConfig.model_validate(self.config)
-        if config.scheme == "gs":
-            self._upload(config, f"{config.root}/{name}", content)
-            return
         obstore.put(CloudStore(config)._store, f"{config.root}/{name}", content)
 
     def objects(self) -> dict[str, bytes]:
@@ -55,15 +49,6 @@ class Place:
             return
         config = FilesConfig.model_validate(self.config)
         obstore.delete(CloudStore(config)._store, f"{config.root}/{name}")
-
-    def _upload(self, config: FilesConfig, key: str, content: bytes) -> None:
-        """By Google's JSON interface: the emulator lacks the other one's way to write."""
-        query = urllib.parse.urlencode({"uploadType": "media", "name": key})
-        url = f"{config.endpoint}/upload/storage/v1/b/{config.bucket}/o?{query}"
-        asked = urllib.request.Request(url, data=content, method="POST")
-        asked.add_header("Content-Type", "application/octet-stream")
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            json.load(answer)
 
 
 def place_on(server: Mapping[str, Any]) -> Place:

@@ -58,7 +58,8 @@ def test_the_resolved_definitions_are_exactly_these():
         },
         "partitions": {asset: f"{source}_syncs" for source, asset in SOURCES.items()},
         "jobs": sorted(
-            ["housekeeping", "notices", "upkeep", *(f"sync_{source}" for source in SOURCES)]
+            ["housekeeping", "notices", "revive_webhooks", "upkeep"]
+            + [f"sync_{source}" for source in SOURCES]
         ),
         "schedules": {
             **{
@@ -72,6 +73,11 @@ def test_the_resolved_definitions_are_exactly_these():
             "nightly_upkeep": ("upkeep", "17 3 * * *", dg.DefaultScheduleStatus.RUNNING),
             "hourly_upkeep": ("housekeeping", "43 * * * *", dg.DefaultScheduleStatus.RUNNING),
             "tell_notices": ("notices", "*/5 * * * *", dg.DefaultScheduleStatus.RUNNING),
+            "look_for_switched_off_webhooks": (
+                "revive_webhooks",
+                "7-59/10 * * * *",
+                dg.DefaultScheduleStatus.RUNNING,
+            ),
         },
         "sensors": {
             "dispatch_events": (5, running),

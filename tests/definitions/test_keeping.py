@@ -97,11 +97,11 @@ class Past:
 
 
 @pytest.fixture
-def past(empty_postgres_url, tmp_path, monkeypatch):
-    monkeypatch.setenv("SYNC_DATABASE_URL", empty_postgres_url)
+def past(catalog_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNC_DATABASE_URL", catalog_url)
     shutil.copy(DAGSTER_YAML, tmp_path / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        made = Past(instance, empty_postgres_url)
+        made = Past(instance, catalog_url)
         yield made
         made.catalog.close()
 
@@ -268,8 +268,8 @@ def test_age_is_told_in_the_zone_that_dagster_writes_in(past):
     assert past.tidy().runs.rows == 0
 
 
-def test_a_catalog_beside_which_dagster_never_ran_is_tidied_too(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def test_a_catalog_beside_which_dagster_never_ran_is_tidied_too(catalog_url):
+    catalog = make_catalog(catalog_url)
 
     tidied = keeping.tidy(catalog, POLICY, now=system_clock(), stop=lambda: False)
 

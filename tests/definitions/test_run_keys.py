@@ -15,8 +15,8 @@ from tests.world import World, make_catalog
 
 
 @pytest.fixture
-def launch(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def launch(catalog_url):
+    catalog = make_catalog(catalog_url)
     world = World(catalog)
     execution_id = trigger(catalog, world.sync(), now=world.clock())
     yield claim_now(catalog, execution_id, world.clock())

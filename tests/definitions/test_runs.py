@@ -30,8 +30,8 @@ STREAM = SyncStream(
 
 
 @pytest.fixture
-def world(empty_postgres_url, monkeypatch):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url, monkeypatch):
+    catalog = make_catalog(catalog_url)
     made = World(catalog)
     engine = Engine(catalog=catalog, clock=made.clock, rng=Random(1))
     monkeypatch.setattr(resources, "_engine", lambda: engine)
@@ -46,9 +46,9 @@ def instance():
 
 
 @pytest.fixture
-def sync(world, empty_postgres_url):
+def sync(world, catalog_url):
     """A table of three orders, and a sync that brings them to another schema."""
-    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+    with psycopg.connect(catalog_url, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE orders (id int PRIMARY KEY, updated_at timestamptz NOT NULL)"
         )
@@ -56,7 +56,7 @@ def sync(world, empty_postgres_url):
             "INSERT INTO orders SELECT n, timestamptz '2026-01-01' + n * interval '1 h' "
             "FROM generate_series(1, 3) n"
         )
-    ends = {"url": empty_postgres_url}
+    ends = {"url": catalog_url}
     return world.sync("acme/orders", streams=[STREAM], source=ends, destination=ends)
 
 
@@ -128,8 +128,8 @@ def test_a_run_that_carries_an_attempt_runs_that_and_only_once(world, instance, 
     assert newest(world, sync).execution.run_id == first.run_id
 
 
-def test_a_run_says_why_it_failed_and_when_it_is_retried(world, instance, sync, empty_postgres_url):
-    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+def test_a_run_says_why_it_failed_and_when_it_is_retried(world, instance, sync, catalog_url):
+    with psycopg.connect(catalog_url, autocommit=True) as connection:
         connection.execute("DROP TABLE orders")
 
     result = materialize(instance)
@@ -237,8 +237,8 @@ def test_an_execution_in_silence_is_settled_and_its_run_frees_its_slot(world, in
     assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
 
 
-def test_the_example_report_reads_the_synced_flights(world, instance, empty_postgres_url):
-    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+def test_the_example_report_reads_the_synced_flights(world, instance, catalog_url):
+    with psycopg.connect(catalog_url, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE flights (id int PRIMARY KEY, time_hour timestamptz, carrier text, "
             "dep_delay int)"
@@ -247,7 +247,7 @@ def test_the_example_report_reads_the_synced_flights(world, instance, empty_post
             "INSERT INTO flights VALUES (1, '2013-01-01 10:00+00', 'UA', 2), "
             "(2, '2013-01-01 11:00+00', 'UA', 4), (3, '2013-01-02 11:00+00', 'AA', NULL)"
         )
-    ends = {"url": empty_postgres_url}
+    ends = {"url": catalog_url}
     flights = SyncStream(name="public.flights")
     world.sync("demo/flights", streams=[flights], source=ends, destination=ends)
     materialize(instance, partition="demo/flights")
@@ -258,7 +258,7 @@ def test_the_example_report_reads_the_synced_flights(world, instance, empty_post
         instance=instance,
     )
 
-    with psycopg.connect(empty_postgres_url) as connection:
+    with psycopg.connect(catalog_url) as connection:
         rows = connection.execute("SELECT * FROM reports.daily_delay_by_carrier").fetchall()
     assert result.success
     assert [(str(day), carrier, mean, count) for day, carrier, mean, count in rows] == [

@@ -21,8 +21,8 @@ DAGSTER = dg.DagsterRunStatus
 
 
 @pytest.fixture
-def world(empty_postgres_url, monkeypatch):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url, monkeypatch):
+    catalog = make_catalog(catalog_url)
     made = World(catalog)
     engine = Engine(catalog=catalog, clock=made.clock, rng=Random(1))
     monkeypatch.setattr(resources, "_engine", lambda: engine)

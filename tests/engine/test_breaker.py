@@ -23,8 +23,8 @@ POLICY = BreakerPolicy(failures=2, probe_after=timedelta(minutes=30), ceiling=ti
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

@@ -28,8 +28,8 @@ CLASHING = ({"type": "daily", "at": "02:00"}, {"type": "cron", "cron": "0 2 * * 
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 
@@ -86,16 +86,16 @@ def test_executions_that_take_longer_than_the_time_between_firings_are_a_warning
     assert "executions of acme/orders take up to 40 minutes" in warning.message
 
 
-def test_a_connection_whose_key_is_lost_is_a_place_of_its_own(world, empty_postgres_url):
+def test_a_connection_whose_key_is_lost_is_a_place_of_its_own(world, catalog_url):
     """Nothing certain is said about what cannot be read."""
     for name in ("orders", "units"):
-        sync = world.sync(f"acme/{name}", destination={"url": empty_postgres_url})
+        sync = world.sync(f"acme/{name}", destination={"url": catalog_url})
         world.schedule(sync, {"type": "daily"})
     with world.catalog.begin() as db:
         db.execute(text("UPDATE sync.syncs SET dataset = 'all'"))
     readable = found(world)
 
-    stranger = make_catalog(empty_postgres_url)
+    stranger = make_catalog(catalog_url)
     with stranger.begin() as db:
         unreadable = examine(db, stranger.secrets, find_tenant(db, "acme"), now=START).conflicts
     stranger.close()

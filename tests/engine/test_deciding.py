@@ -30,8 +30,8 @@ EVERY_15 = {"type": "every", "minutes": 15}
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

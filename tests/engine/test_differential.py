@@ -40,8 +40,8 @@ ZONES = (
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

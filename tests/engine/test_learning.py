@@ -17,8 +17,8 @@ ADAPTIVE = {"type": "adaptive", "least": "15m", "most": "6h"}
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

@@ -51,21 +51,21 @@ INSERT INTO orders SELECT n, n / 3.0, 'note', '{"a": 1}', '{b}', now() - interva
 
 
 @pytest.fixture
-def world(empty_postgres_url: str) -> Iterator[World]:
-    with psycopg.connect(empty_postgres_url, autocommit=True) as connection:
+def world(catalog_url: str) -> Iterator[World]:
+    with psycopg.connect(catalog_url, autocommit=True) as connection:
         connection.execute(_SOURCE)
-    catalog = make_catalog(empty_postgres_url)
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 
 
 def test_a_sync_from_postgresql_to_postgresql_never_imports_arrow(
-    world: World, empty_postgres_url: str
+    world: World, catalog_url: str
 ) -> None:
     """The first load, which makes all tables, and the runs after it."""
     key = new_key()
     catalog = replace(world.catalog, secrets=SecretBox((key,)))
-    ends = {"url": empty_postgres_url}
+    ends = {"url": catalog_url}
     upserted = SyncStream(
         name="orders",
         sync_mode=SyncMode.INCREMENTAL,
@@ -80,7 +80,7 @@ def test_a_sync_from_postgresql_to_postgresql_never_imports_arrow(
         "acme/whole", streams=(replaced,), source=ends, destination=ends
     )
     asked = {
-        "catalog": empty_postgres_url,
+        "catalog": catalog_url,
         "key": key,
         "executions": [
             str(trigger(catalog, one, now=system_clock(), queued=True))

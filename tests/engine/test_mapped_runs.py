@@ -24,8 +24,8 @@ AT = "2026-01-0{} 10:00:00+00"
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

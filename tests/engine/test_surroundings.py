@@ -55,7 +55,7 @@ def test_two_processes_together_stay_within_the_rate(world, connection, postgres
     assert len(made) > 30
     busiest = max(sum(1 for at in made if start <= at < start + 1) for start in made)
     assert busiest <= 20
-    [spent] = [one for one in spent_of(world) if one.connection == name]
+    [spent] = [one for one in spent_of(world) if f"{one.tenant}/{one.connection}" == name]
     assert spent.calls == len(made)
 
 
@@ -161,9 +161,9 @@ def test_two_runs_refresh_once(world, connection):
     assert signed[0] == signed[1]
 
 
-def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(empty_postgres_url, key):
+def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(catalog_url, key):
     fresh = SecretBox((new_key(), key))
-    world = World(open_catalog(empty_postgres_url, SecretBox((key,))))
+    world = World(open_catalog(catalog_url, SecretBox((key,))))
     connection = world.sync(connector="rest_api").source
     store = surroundings_of(world.catalog, connection).tokens
     with store.lock():
@@ -175,7 +175,7 @@ def test_tokens_are_encrypted_and_survive_a_rotation_of_the_key(empty_postgres_u
 
     assert not any("sesame" in one for one in sealed)
     world.catalog.close()
-    with closing(open_catalog(empty_postgres_url, fresh)) as catalog:
+    with closing(open_catalog(catalog_url, fresh)) as catalog:
         assert surroundings_of(catalog, connection).tokens.load().access_token == "open sesame"
 
 

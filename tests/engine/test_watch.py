@@ -22,8 +22,8 @@ AT_TWO = START.replace(hour=2) + timedelta(days=1)
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 

@@ -13,17 +13,18 @@ from sync_pipelines.engine.watch import watch
 from sync_pipelines.model.dead_letter import covers
 from sync_pipelines.model.endpoint import Health
 from sync_pipelines.model.event import EventStatus
-from sync_pipelines.model.execution import Request
+from sync_pipelines.model.execution import Request, Status
+from sync_pipelines.model.policy import Overlap, Policies
 from sync_pipelines.model.sync import SyncStream
-from tests.engine.ending import decided_of, end, executions_of
+from tests.engine.ending import decided_of, end, executions_of, start
 from tests.engine.sending import ON_WEBHOOK, REALTIME, events_of, processed, send, statuses
 from tests.gateway.hooks import endpoint
 from tests.world import World, make_catalog
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 
@@ -129,6 +130,107 @@ def test_an_event_whose_stream_nobody_reads_starts_all_rather_than_none(world):
         pass
 
     assert [len(executions_of(world, sync)) for sync in syncs] == [1, 1]
+
+
+# --- what an execution reads for an event ----------------------------------------------------
+
+
+def test_an_event_that_names_a_stream_has_that_stream_read_alone(world):
+    """R42."""
+    sync = live(world, "acme/shop", "orders", "products", "customers")
+
+    send(world, sync.tenant_id, platform="database", streams=("Products",))
+    processed(world)
+
+    (execution,) = executions_of(world, sync)
+    assert execution.request == Request(streams=("products",))
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["at once", "one after the other"])
+def test_what_waits_reads_all_that_further_events_name(world, together):
+    """R42: one execution for all of them, whichever way they are taken up."""
+    sync = live(world, "acme/shop", "orders", "products", "customers")
+
+    for stream in ("products", "orders", "products"):
+        send(world, sync.tenant_id, platform="database", streams=(stream,))
+        world.clock.advance(seconds=1)
+        if not together:
+            processed(world)
+    processed(world)
+
+    (execution,) = executions_of(world, sync)
+    assert set(execution.request.streams) == {"orders", "products"}
+    assert statuses(world, sync.tenant_id) == [EventStatus.DISPATCHED] * 3
+
+
+def test_an_event_that_names_nothing_that_is_read_has_the_whole_sync_read(world):
+    sync = live(world, "acme/shop", "orders", "products")
+    send(world, sync.tenant_id, platform="database", streams=("orders",))
+    processed(world)
+
+    send(world, sync.tenant_id, platform="database", streams=("coupons",))
+    processed(world)
+
+    (execution,) = executions_of(world, sync)
+    assert execution.request == Request()
+
+
+def test_a_schedule_with_conditions_stands_for_the_whole_sync(world):
+    sync = world.sync(streams=[SyncStream(name="orders"), SyncStream(name="products")])
+    world.schedule(sync, ON_WEBHOOK)
+
+    send(world, sync.tenant_id, streams=("orders",))
+    processed(world)
+
+    (execution,) = executions_of(world, sync)
+    assert execution.request == Request()
+
+
+def test_while_one_stream_is_read_a_change_of_another_makes_one_more(world):
+    sync = live(world, "acme/shop", "orders", "products")
+    send(world, sync.tenant_id, platform="database", streams=("orders",))
+    processed(world)
+    (reading,) = executions_of(world, sync)
+    start(world, reading.id)
+
+    send(world, sync.tenant_id, platform="database", streams=("products",))
+    processed(world)
+
+    _, following = executions_of(world, sync)
+    assert following.request == Request(streams=("products",))
+    assert [one.execution_id for one in events_of(world, sync.tenant_id)] == [
+        reading.id,
+        following.id,
+    ]
+
+
+def test_what_is_ended_for_a_newer_one_leaves_all_of_its_work_to_that(world):
+    sync = world.sync("acme/shop", streams=[SyncStream(name="orders"), SyncStream(name="products")])
+    world.schedule(sync, REALTIME, policies=Policies(overlap=Overlap.CANCEL))
+    send(world, sync.tenant_id, platform="database")
+    processed(world)
+    (reading,) = executions_of(world, sync)
+    start(world, reading.id)
+
+    send(world, sync.tenant_id, platform="database", streams=("products",))
+    processed(world)
+
+    _, following = executions_of(world, sync)
+    assert following.request == Request()
+
+
+def test_events_of_a_cancelled_execution_go_on_only_to_one_that_reads_what_they_name(world):
+    sync = live(world, "acme/shop", "orders", "products")
+    other = trigger(world.catalog, sync, now=world.clock(), request=Request(streams=("orders",)))
+    send(world, sync.tenant_id, platform="database", streams=("products",))
+    processed(world)
+    cancelled = events_of(world, sync.tenant_id)[0].execution_id
+
+    end(world, cancelled, Status.CANCELLED)
+
+    (event,) = events_of(world, sync.tenant_id)
+    assert cancelled != other
+    assert event.status is EventStatus.IGNORED
 
 
 # --- a burst, taken up together ---------------------------------------------------------------

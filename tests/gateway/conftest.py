@@ -55,7 +55,7 @@ def launched() -> list[UUID]:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings()
+    return Settings(allow_private_addresses=False)
 
 
 @pytest.fixture

@@ -24,9 +24,12 @@ class Sent:
 async def send(port: int, paths: Sequence[str], *, number: int, per_second: int) -> Sent:
     """Send so many orders, each to one path in turn, until every one is answered 200."""
     sent = Sent()
+    requests = [_request(paths[one % len(paths)], one) for one in range(number)]
     waiting: asyncio.Queue[int | None] = asyncio.Queue()
     began = time.monotonic()
-    senders = [asyncio.create_task(_sender(port, paths, waiting, sent)) for _ in range(CONNECTIONS)]
+    senders = [
+        asyncio.create_task(_sender(port, requests, waiting, sent)) for _ in range(CONNECTIONS)
+    ]
     for one in range(number):
         ahead = began + one / per_second - time.monotonic()
         if ahead > 0:
@@ -42,7 +45,7 @@ async def send(port: int, paths: Sequence[str], *, number: int, per_second: int)
 
 
 async def _sender(
-    port: int, paths: Sequence[str], waiting: "asyncio.Queue[int | None]", sent: Sent
+    port: int, requests: Sequence[bytes], waiting: "asyncio.Queue[int | None]", sent: Sent
 ) -> None:
     streams = None
     while (number := await waiting.get()) is not None:
@@ -51,7 +54,7 @@ async def _sender(
             sent.attempts += 1
             try:
                 streams = streams or await asyncio.open_connection("127.0.0.1", port)
-                status = await asyncio.wait_for(_post(*streams, paths, number), PATIENCE_SECONDS)
+                status = await asyncio.wait_for(_post(*streams, requests[number]), PATIENCE_SECONDS)
                 if status == 200:
                     break
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
@@ -67,18 +70,23 @@ async def _sender(
 
 
 async def _post(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, paths: Sequence[str], number: int
-) -> int:
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> int:  # fmt: skip
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
+    await reader.readexactly(length)
+    return int(head.split()[1])
+
+
+def _request(path: str, number: int) -> bytes:
+    """Made before it is sent: the sender takes its processor from the gateway."""
     body = order(number)
     headers = {
         "Host": "127.0.0.1",
         "Content-Length": str(len(body)),
         **signed(body, delivery=f"d-{number}"),
     }
-    lines = [f"POST {paths[number % len(paths)]} HTTP/1.1"]
+    lines = [f"POST {path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
-    await reader.readexactly(length)
-    return int(head.split()[1])
+    return "\r\n".join([*lines, "", ""]).encode() + body

@@ -6,18 +6,23 @@ from contextlib import contextmanager
 from threading import Thread
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
+from sync_pipelines.gateway.server import Server
 from sync_pipelines.runtime.waiting import wait_until
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
+def served(app: Starlette, *, grace_seconds: int = 1) -> Iterator[str]:
     """Serve an application on this machine; where."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=grace_seconds,
     )
-    server = uvicorn.Server(config)
+    server = Server(app, config)
     with socket.create_server(("127.0.0.1", 0)) as where:
         thread = Thread(target=server.run, kwargs={"sockets": [where]}, daemon=True)
         thread.start()

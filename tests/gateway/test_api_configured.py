@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from connectors import registry
+from connectors.addresses import is_refused
 from connectors.reach import Reach
 from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.catalog.tables import AuditRow, ConnectionRow
-from sync_pipelines.gateway.api import reaching
-from sync_pipelines.gateway.api.reaching import is_public, refused
+from sync_pipelines.gateway.api.reaching import refused
 from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
 from tests.gateway.people import token
@@ -30,14 +30,11 @@ def names(monkeypatch):
         "inside.example.com": ["93.184.215.14", "10.0.0.7"],
     }
     numbers = ("127.", "10.", "169.254.", "[::1]", "::1", "93.")
-    monkeypatch.setattr(
-        reaching,
-        "addresses",
-        lambda host: [host] if host.startswith(numbers) else known.get(host, []),
-    )
-    monkeypatch.setattr(
-        refused, "__kwdefaults__", {"resolve": lambda host: reaching.addresses(host)}
-    )
+
+    def lookup(host):
+        return [host] if host.startswith(numbers) else known.get(host, [])
+
+    monkeypatch.setattr(refused, "__kwdefaults__", {"lookup": lookup})
 
 
 @pytest.fixture
@@ -142,6 +139,34 @@ def test_a_tenants_connection_leads_nowhere_inside(api, root, url):
     assert by_admin.status_code == 201
 
 
+def test_what_a_tenant_connects_may_not_come_to_lead_inside_and_an_admins_may(api, root, world):
+    """What was judged when it was saved is looked at again when it is opened."""
+    tenants = connected(api)
+    admins = connected(api, "house", url="postgresql://u@10.0.0.7/x", **root)
+    body = {"config": {"connect_timeout_seconds": 5}}
+    for one in (tenants, admins):
+        assert api.patch(f"{CONNECTIONS}/{one['id']}", json=body).status_code == 200
+
+    with world.catalog.begin() as db:
+        found = [
+            find_connection(db, world.catalog.secrets, f"acme/{name}") for name in ("shop", "house")
+        ]
+
+    assert [one.reaches_private for one in found] == [False, True]
+
+
+def test_an_admin_may_vouch_for_what_a_tenant_has_connected(api, root, world):
+    connection = connected(api)
+
+    body = {"config": {"url": URL}}
+    vouched = api.put(f"{CONNECTIONS}/{connection['id']}", json=body, headers=root)
+
+    with world.catalog.begin() as db:
+        found = find_connection(db, world.catalog.secrets, "acme/shop")
+    assert vouched.status_code == 200
+    assert found.reaches_private
+
+
 def test_what_an_instance_admin_has_connected_a_tenant_may_still_tune(api, root, tmp_path):
     connection = connected(api, url=f"sqlite:///{tmp_path}/shop.db", **root)
     url = f"{CONNECTIONS}/{connection['id']}"
@@ -163,7 +188,7 @@ def test_what_an_instance_admin_has_connected_a_tenant_may_still_tune(api, root,
     ],
 )
 def test_a_tenant_has_files_of_its_own_where_the_operator_gives_it_some(file, is_own):
-    settings = Settings(tenant_files="/data")
+    settings = Settings(tenant_files="/data", allow_private_addresses=False)
 
     found = list(refused(Reach(files=(file,)), settings, tenant="acme"))
 
@@ -185,12 +210,12 @@ def test_the_operator_may_open_private_networks():
     ],
 )
 def test_an_address_inside_is_none_of_the_public_network_however_it_is_wrapped(address):
-    assert not is_public(address)
+    assert is_refused(address, allow_private=False)
 
 
 def test_an_address_outside_is_public():
-    assert is_public("93.184.215.14")
-    assert is_public("2606:2800:21f:cb07:6820:80da:af6b:8b2c")
+    assert not is_refused("93.184.215.14", allow_private=False)
+    assert not is_refused("2606:2800:21f:cb07:6820:80da:af6b:8b2c", allow_private=False)
 
 
 def test_a_connection_is_checked_and_discovered(api, root, tmp_path):

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select
 
+from sync_pipelines.catalog import reports
 from sync_pipelines.catalog.tables import ExecutionRow, SummaryRow
 from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
@@ -211,6 +212,38 @@ def test_a_report_counts_what_came_of_a_span(api, world, acme):
     assert [one["sync"] for one in report["syncs"]] == ["orders"]
     assert report["syncs"][0]["executions"] == 15
     assert report["from"] < report["to"]
+
+
+def test_a_report_of_many_executions_says_that_its_percentiles_are_estimated(
+    api, world, acme, monkeypatch
+):
+    """R111."""
+    for number in range(1, 4):
+        executed(world, acme, duration_ms=1000 * number)
+    exact = api.get("/api/v2/reports").json()
+    monkeypatch.setattr(reports, "MOST_EXACT", 2)
+
+    estimated = api.get("/api/v2/reports").json()
+    table = api.get("/api/v2/reports", params={"format": "csv"}).text.splitlines()
+
+    assert (exact["percentiles_exact"], estimated["percentiles_exact"]) == (True, False)
+    assert exact["totals"]["duration_ms_p50"] == 2000
+    assert estimated["totals"]["duration_ms_p50"] == pytest.approx(2000, rel=0.2)
+    assert estimated["totals"]["duration_ms_max"] == 3000
+    assert estimated["syncs"][0]["completed"] == 3
+    assert [line.rpartition(",")[2] for line in table] == ["percentiles_exact", "false", "false"]
+
+
+def test_the_dashboard_tells_of_this_tenant_alone(api, world, acme):
+    """R113, R127."""
+    executed(world, acme, records_processed=7)
+    executed(world, world.sync("rival/orders"), records_processed=100)
+    executed(world, acme, status="queued", completed_at=None)
+
+    told = api.get("/api/v2/reports/dashboard").json()
+
+    assert (told["queued"], told["running"], len(told["days"])) == (1, 0, 7)
+    assert (told["days"][-1]["completed"], told["days"][-1]["records_processed"]) == (1, 7)
 
 
 def test_a_report_of_nothing_is_zeros(api):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from fastapi.routing import APIRoute
+from sqlalchemy import text
 
 from sync_pipelines.gateway.app import ROUTERS
 from sync_pipelines.model.roles import Role
@@ -236,22 +237,22 @@ def test_a_malformed_body_is_refused_and_never_our_fault(client, world, route):
 INJECTED = ["' OR '1'='1", "'; DROP TABLE sync.syncs; --", "%", "\\", "a\x00b", "${env:HOME}", "‮"]
 
 
-@pytest.mark.parametrize("text", INJECTED)
-def test_sql_in_a_filter_or_a_name_finds_nothing(client, world, text):
+@pytest.mark.parametrize("written", INJECTED)
+def test_sql_in_a_filter_or_a_name_finds_nothing(client, world, written):
     world.schedule(world.sync("acme/orders"), DAILY)
     headers = token(world, "acme", ADMIN)
 
     answers = [
-        client.get("/api/v2/sync-schedules", params={"sync": text}, headers=headers),
-        client.get("/api/v2/syncs", params={"source": text}, headers=headers),
-        client.get("/api/v2/connections", params={"connector": text}, headers=headers),
-        client.get("/api/v2/executions", params={"sync": text}, headers=headers),
-        client.get("/api/v2/dead-letters", params={"cause": text}, headers=headers),
+        client.get("/api/v2/sync-schedules", params={"sync": written}, headers=headers),
+        client.get("/api/v2/syncs", params={"source": written}, headers=headers),
+        client.get("/api/v2/connections", params={"connector": written}, headers=headers),
+        client.get("/api/v2/executions", params={"sync": written}, headers=headers),
+        client.get("/api/v2/dead-letters", params={"cause": written}, headers=headers),
         client.get("/api/v2/connectors/" + "x", headers=headers),
     ]
     made = client.post(
         "/api/v2/sync-schedules",
-        json={"sync": text, "name": text, "cadence": DAILY},
+        json={"sync": written, "name": written, "cadence": DAILY},
         headers=headers,
     )
 
@@ -288,3 +289,68 @@ def test_nothing_of_the_environment_is_put_into_a_body(client, world, monkeypatc
     made = client.post("/api/v2/sync-schedules", json=body, headers=headers)
 
     assert made.json()["description"] == "${env:SECRET}"
+
+
+def test_what_is_anothers_is_not_there_by_its_name_either(client, world):
+    """R127: of webhook endpoints, which are told by name."""
+    world.sync("rival/orders")
+    endpoint(world, "theirs", tenant="rival")
+    headers = token(world, "acme", ADMIN)
+    named = [one for one in routes() if "/webhooks/{name}" in one]
+
+    answered = {
+        one: client.request(
+            one.split(" ")[0], "/api/v2/webhooks/theirs" + one.partition("{name}")[2],
+            headers=headers, json={},
+        ).status_code
+        for one in named
+    }  # fmt: skip
+
+    assert len(named) > 3
+    assert {one: code for one, code in answered.items() if code != 404} == {}
+
+
+def test_anothers_ids_in_a_body_or_a_filter_do_nothing(client, world, filled):
+    """R127: what a path does not name, too."""
+    world.sync("acme/orders")
+    headers = token(world, "acme", ADMIN)
+    letter, connection = str(filled["letter"]), str(filled["connection"])
+    ends = {"dataSourceId": connection, "destinationDatabaseId": connection}
+    hourly = {"cron": "0 * * * *"}
+    bodies = {
+        "/api/v2/dead-letters/redrive": {"ids": [letter]},
+        "/api/v2/dead-letters/discard": {"ids": [letter]},
+        "/api/v2/syncs": {
+            "name": "n", "source": connection, "destination": connection, "streams": ["o"]
+        },
+        "/api/workspaces/acme/sync-jobs": {"name": "n", "schedule": hourly, **ends},
+        "/api/sync/schedules": {
+            "credential_id": connection, "platform": "database", "entity_type": "orders",
+            "cron_expression": "0 * * * *",
+        },
+    }  # fmt: skip
+    before = of_the_rival(world)
+
+    told = [client.post(path, json=body, headers=headers).text for path, body in bodies.items()]
+    told += [
+        client.get(f"/api/v2/executions?{name}={filled[kind]}", headers=headers).text
+        for name, kind in (("sync", "sync"), ("schedule_id", "schedule"))
+    ]
+
+    assert of_the_rival(world) == before
+    assert [one for one in told if "rival" in one] == []
+
+
+def of_the_rival(world):
+    """Every row that they have, but for when its token was used."""
+    tables = ("connections", "syncs", "sync_schedules", "sync_executions", "dead_letters")
+    with world.catalog.begin() as db:
+        return [
+            db.execute(
+                text(
+                    f"SELECT * FROM sync.{table} WHERE tenant_id ="
+                    " (SELECT id FROM sync.tenants WHERE name = 'rival') ORDER BY id"
+                )
+            ).all()
+            for table in tables
+        ]

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from uuid import uuid4
 
+import structlog
 from structlog.testing import capture_logs
 
+from sync_pipelines.engine.prefetch import read_ahead
 from sync_pipelines.runtime.console import Console
 from tests.gateway.people import token
 
@@ -53,3 +55,18 @@ def test_the_console_keeps_quiet_of_every_attempt_and_tells_of_failures():
 
     assert shown("2026-11-21T10:00:00Z [info ] attempt.settled sync=acme/orders") is None
     assert shown("2026-11-21T10:00:00Z [warning ] stream.failed sync=acme/orders")
+
+
+def test_a_thread_that_reads_ahead_logs_for_the_execution_that_reads():
+    """A connector's own lines have the ids of the execution too."""
+
+    def items():
+        yield structlog.contextvars.get_contextvars()
+
+    with (
+        structlog.contextvars.bound_contextvars(execution="e-1", tenant="acme"),
+        read_ahead(items()) as found,
+    ):
+        bound = list(found)
+
+    assert bound == [{"execution": "e-1", "tenant": "acme"}]

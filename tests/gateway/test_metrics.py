@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,12 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, event, text
 
+from connectors.surroundings import Heard
 from sync_pipelines.catalog import heartbeats
 from sync_pipelines.catalog.metrics import MOST_TENANTS, REST
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.signs import note_signs
+from sync_pipelines.engine.surroundings import surroundings_of
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.roles import Role
@@ -152,6 +154,25 @@ def test_many_tenants_are_a_few_and_the_rest(here, world):
     assert (waiting["big"], waiting[REST]) == (2, 4)
 
 
+def test_calls_to_providers_are_told_by_connection(here, world):
+    """R121: what runs, which end, have counted in the catalog."""
+    sync = world.sync()
+    budget = surroundings_of(world.catalog, sync.source).budget
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    budget.take("calls", None, wanted=1, heard=Heard())
+    waited = timedelta(seconds=3)
+    heard = Heard(calls=7, throttles=2, waited=waited, remaining=40, resets_at=later)
+    budget.tell("calls", heard)
+
+    found = scraped(here)
+
+    of = sorted(("acme", "orders-source", "database"))
+    assert found["sync_api_calls_total", *of] == 7
+    assert found["sync_api_throttles_total", *of] == 2
+    assert found["sync_api_waited_seconds_total", *of] == 3
+    assert found["sync_api_remaining", *of] == 40
+
+
 def test_requests_are_counted_by_template_and_made_up_paths_are_one(here, world):
     for path in ("/webhooks/one", "/webhooks/two", "/no/such", "/nor/this"):
         here.get(path)
@@ -238,6 +259,9 @@ def test_the_dashboard_asks_for_nothing_that_is_not_told(here, world):
     """R122. With every kind of sample there, each name in a query is one that is served."""
     sync = world.sync()
     endpoint(world)
+    budget = surroundings_of(world.catalog, sync.source).budget
+    heard = Heard(remaining=9, resets_at=datetime.now(UTC) + timedelta(minutes=5))
+    budget.take("calls", None, wanted=1, heard=heard)
     run(world, sync, Status.COMPLETED)
     trigger(world.catalog, sync, now=world.clock())
     scraped(here)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from threading import Thread
+from time import monotonic
 from uuid import uuid4
 
 import httpx
@@ -262,3 +264,31 @@ def test_another_executions_steps_are_not_heard(address, world, execution_id):
         told = stream.next()
 
     assert told[1]["id"] == str(execution_id)
+
+
+def test_a_gateway_that_stops_ends_its_streams_at_once(world, execution_id, doors):
+    """It would wait for them as for any request, and cut them off in the end."""
+    with ExitStack() as stopping:
+        address = stopping.enter_context(served(create_app(doors), grace_seconds=30))
+        with watched(address, execution_id, token(world)) as stream:
+            stream.next()
+            stopper = Thread(target=stopping.close)
+            began = monotonic()
+            stopper.start()
+            last, nothing = stream.next(), stream.next()
+            stopper.join(25)
+            took = monotonic() - began
+
+    assert last[0] == "comment"
+    assert nothing is None
+    assert took < 5
+
+
+def test_who_comes_while_a_gateway_stops_is_not_kept(world, execution_id, doors):
+    app, headers = create_app(doors), token(world)
+    with served(app) as address:
+        progress.end_streams(app)
+        with watched(address, execution_id, headers) as stream:
+            told = [stream.next(), stream.next(), stream.next()]
+
+    assert [one and one[0] for one in told] == ["step", "comment", None]

@@ -197,7 +197,8 @@ def test_without_dagster_it_says_so(doors, boss, url):
 def raw(address, line, headers):
     """The status of a request whose first line nobody tidies up."""
     where = urlsplit(address)
-    lines = [line, f"Host: {where.netloc}", "Connection: close"]
+    lines = [line, f"Host: {where.netloc}"]
+    lines += [] if "Connection" in headers else ["Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     with sockets.create_connection((where.hostname, where.port), timeout=10) as plain:
         plain.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -345,3 +346,41 @@ def test_a_socket_needs_who_runs_the_installation_and_a_page_of_ours(address, wo
 def test_a_socket_elsewhere_is_not_opened(address, boss):
     with pytest.raises(InvalidStatus):
         connect(ws(address, "/dagster/other"), additional_headers=boss)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"])
+def test_a_method_that_dagsters_pages_do_not_use_is_refused(address, boss, method):
+    status, _ = raw(address, f"{method} /dagster/graphql HTTP/1.1", boss)
+
+    assert status == 405
+
+
+def test_another_method_in_a_header_changes_none(address, boss):
+    headers = {**boss, "X-HTTP-Method-Override": "DELETE", "X-Method-Override": "DELETE"}
+
+    told = httpx.get(f"{address}/dagster/runs", headers=headers).json()
+
+    assert told["method"] == "GET"
+    assert not any("override" in name for name in told["headers"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/dagster/%2e%2e/dagster/graphql",
+        "/dagster//graphql",
+        "/dagster/graphql/%2e%2e%2fother",
+        "/dagster/%67raphql%00",
+        "/DAGSTER/graphql",
+    ],
+)
+def test_a_socket_by_a_path_that_may_lead_elsewhere_is_not_opened(address, boss, path):
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    status, _ = raw(address, f"GET {path} HTTP/1.1", {**boss, **upgrade})
+
+    assert status in (400, 403, 404)

@@ -1,6 +1,5 @@
 """Webhooks over HTTP: proven, stored once, answered, and made into executions at once."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from sync_pipelines.engine.events import process
 from sync_pipelines.gateway.webhooks import intake
 from sync_pipelines.model.event import EventStatus
 from sync_pipelines.model.execution import Trigger
+from sync_pipelines.runtime.waiting import wait_until
 from tests.engine.ending import end, executions_of, start
 from tests.gateway.hooks import SECRET, endpoint, events_of, order, signed
 
@@ -25,10 +25,7 @@ REALTIME = {"type": "realtime"}
 
 def soon(is_so: Callable[[], object]) -> None:
     """Wait for what goes on in the background."""
-    until = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < until, "it does not happen"
-        time.sleep(0.01)
+    assert wait_until(lambda: bool(is_so()), seconds=10, every=0.01), "it does not happen"
 
 
 def stored(world):

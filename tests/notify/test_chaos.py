@@ -291,7 +291,7 @@ def gateway(scene: Scene, home: Path) -> Gateway:
         "SYNC_HOME": str(home),
         "SYNC_SMTP_URL": f"smtp://{user}:{password}@localhost:{scene.site.smtp_port}",
         "SYNC_MAIL_FROM": "sync@example.com",
-        "SYNC_PRIVATE_WEBHOOKS": "true",
+        "SYNC_ALLOW_PRIVATE_ADDRESSES": "true",
         "SSL_CERT_FILE": scene.site.certificate,
         "PYTHONPATH": str(ROOT),
     }

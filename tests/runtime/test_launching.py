@@ -41,8 +41,8 @@ def runs(*statuses):
 
 
 @pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
+def world(catalog_url):
+    catalog = make_catalog(catalog_url)
     yield World(catalog)
     catalog.close()
 
@@ -251,12 +251,12 @@ def test_the_setting_goes_before_what_the_catalog_says(world, monkeypatch):
 
 
 def test_the_watch_leaves_word_at_its_first_look_and_takes_it_back_at_its_end(
-    world, monkeypatch, empty_postgres_url
+    world, monkeypatch, catalog_url
 ):
     url = "http://127.0.0.1:3001"
 
     def open_it():
-        return make_catalog(empty_postgres_url)
+        return make_catalog(catalog_url)
 
     with Watching(open_it, print, clock=world.clock, every_seconds=60, url=url):
         assert wait_until(lambda: found(world, monkeypatch) == url, seconds=10)

@@ -13,8 +13,8 @@ from tests.world import FakeClock, make_catalog
 
 
 @pytest.fixture
-def catalog(empty_postgres_url):
-    made = make_catalog(empty_postgres_url)
+def catalog(catalog_url):
+    made = make_catalog(catalog_url)
     yield made
     made.close()
 

@@ -20,6 +20,7 @@ import asyncssh
 import pytest
 
 from tests.servers import install
+from tests.servers.google import xml_front
 from tests.servers.running import started
 
 BUCKET = "sync-tests"
@@ -48,7 +49,7 @@ def s3_server() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def gcs_server() -> Iterator[dict[str, Any]]:
-    """fake-gcs-server, with a bucket."""
+    """fake-gcs-server, with a bucket, behind a front that can be written to."""
     [program] = install.python().parent.parent.rglob("fake-gcs-server-linux-amd64")
     program.chmod(0o755)
 
@@ -56,8 +57,7 @@ def gcs_server() -> Iterator[dict[str, Any]]:
         where = ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
         return [program, "-scheme", "http", "-backend", "memory", *where]
 
-    with started(command) as port:
-        endpoint = f"http://127.0.0.1:{port}"
+    with started(command) as port, xml_front(port) as endpoint:
         bucket = json.dumps({"name": BUCKET}).encode()
         kind = {"Content-Type": "application/json"}
         _ask("POST", f"{endpoint}/storage/v1/b?project=tests", bucket, kind)

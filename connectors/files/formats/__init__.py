@@ -25,7 +25,8 @@ class Wanted:
     """What a reader is to bring: ``known`` are all columns that the stream has, and
     ``chosen`` those to be read; a column that is not known is read as well.
 
-    ``declared`` names the columns whose type is the tenant's word.
+    ``declared`` names the columns whose type is the tenant's word. ``null_documents``: JSON's
+    null is a document, as in what we have written, and only what is left out is NULL.
     """
 
     known: Mapping[str, Field]
@@ -33,6 +34,7 @@ class Wanted:
     kinds: Mapping[str, Kind]
     declared: frozenset[str]
     misfits: Misfits = Misfits.VARIANT
+    null_documents: bool = False
 
     def reads(self, name: str) -> bool:
         """Whether a column of the object is wanted."""
@@ -49,6 +51,8 @@ class Options:
     declared: Mapping[str, Kind] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     """The columns, where they were read before and the object is continued without a header."""
+    longest_bytes: int = 0
+    """The longest record, where it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

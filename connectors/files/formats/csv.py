@@ -152,7 +152,7 @@ def _opened(
     return arrow_csv.open_csv(
         file,
         read_options=arrow_csv.ReadOptions(
-            block_size=BLOCK_BYTES,
+            block_size=max(BLOCK_BYTES, options.longest_bytes),
             use_threads=False,
             encoding=options.csv.encoding,
             column_names=None if has_header else list(names),
@@ -161,6 +161,7 @@ def _opened(
             delimiter=_delimiter(options),
             quote_char=options.csv.quote,
             newlines_in_values=True,
+            ignore_empty_lines=not options.csv.empty_lines,
             invalid_row_handler=set_aside,
         ),
         convert_options=arrow_csv.ConvertOptions(

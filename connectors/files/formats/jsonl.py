@@ -6,6 +6,7 @@ do numbers with a fraction, which are decimals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from operator import attrgetter
@@ -25,13 +26,16 @@ BLOCK_BYTES = 2 * 1024 * 1024
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 _MOST_EXPONENT = 400
 
-_STRINGS = frozenset({Word.TEXT, Word.UUID, Word.DATE, Word.TIME, Word.TIMESTAMP, Word.INSTANT})
+_STRINGS = frozenset(
+    {Word.TEXT, Word.UUID, Word.DATE, Word.TIME, Word.TIMESTAMP, Word.INSTANT, Word.BYTES}
+)
 _NATIVE: Mapping[Word, Any] = {
     **dict.fromkeys(_STRINGS, str),
     Word.INTEGER: int,
     Word.FLOAT: float,
     Word.BOOLEAN: bool,
 }
+_UNUSUAL = re.compile(r'[\\"\x00-\x1f]')
 _PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
 _STRING = msgspec.json.Decoder(str)
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -55,7 +59,7 @@ class JsonLines:
         line = 0
         for block in _blocks(file, options.name):
             try:
-                rows = shape.decoder.decode_lines(block)
+                rows = shape.decoder.decode_lines(block) if shape.decoder else None
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 rows = None
             piece = None if rows is None else _fast(shape, rows, records)
@@ -65,7 +69,10 @@ class JsonLines:
 
 
 class _Shape:
-    """A structure with all known fields: those that are not read stay raw, and are left."""
+    """A structure with all known fields: those that are not read stay raw, and are left.
+
+    There is no ``decoder`` where a field has a name that no structure's field can have.
+    """
 
     def __init__(self, wanted: Wanted) -> None:
         names = list(wanted.known)
@@ -74,11 +81,14 @@ class _Shape:
             (attrgetter(slot), name) for slot, name in slots.items() if name in wanted.chosen
         ]
         self.kinds = wanted.kinds
+        self.null_documents = wanted.null_documents
         fields = [(slot, self._type(name, wanted), None) for slot, name in slots.items()]
-        record = msgspec.defstruct(
-            "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
-        )
-        self.decoder: Any = msgspec.json.Decoder(record)
+        self.decoder: Any = None
+        if not any(_UNUSUAL.search(name) for name in names):
+            record = msgspec.defstruct(
+                "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
+            )
+            self.decoder = msgspec.json.Decoder(record)
 
     def _type(self, name: str, wanted: Wanted) -> Any:
         native = _NATIVE.get(wanted.kinds[name].word) if name in wanted.chosen else None
@@ -100,7 +110,7 @@ def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | N
             elif kind.word in _STRINGS:
                 texts[name] = pa.chunked_array([pa.array(values, pa.string())])
             elif kind.word is Word.JSON:
-                texts[name] = _raw_texts(values)
+                texts[name] = _raw_texts(values, nulls=shape.null_documents)
             else:
                 texts[name] = _numbers(values)
     except (OverflowError, pa.ArrowInvalid, ValueError):
@@ -108,13 +118,29 @@ def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | N
     return records.piece(texts, len(rows), sure=sure)
 
 
-def _raw_texts(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
-    """Values as they are spelled; null is no value."""
-    raw = pa.array([None if value is None else bytes(value) for value in values], pa.binary())
-    texts = raw.cast(pa.string())
+def _raw_texts(values: Sequence[msgspec.Raw | bytes | None], *, nulls: bool = False) -> Any:
+    """Values as they are spelled; null is no value, unless ``nulls``."""
+    texts = _spellings(values)
+    if nulls:
+        return pa.chunked_array([texts])
     nothing: Any = pa.scalar(None, pa.string())
     null: Any = pa.scalar("null")
     return pa.chunked_array([pc.if_else(pc.equal(texts, null), nothing, texts)])
+
+
+def _spellings(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
+    """The values' bytes as texts."""
+    anything: Any = values
+    try:
+        # All at once: there is no line break in what comes from a line.
+        joined: bytes = b"\n".join(anything)
+    except TypeError:  # some are missing
+        joined = b""
+    if joined and joined.count(b"\n") == len(values) - 1:
+        whole: Any = pa.array([joined], pa.binary()).cast(pa.string())
+        return pc.split_pattern(whole, "\n").flatten()
+    each = [None if value is None else bytes(value) for value in values]
+    return pa.array(each, pa.binary()).cast(pa.string())
 
 
 def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
@@ -189,16 +215,16 @@ def _slow(
             found.append(fields)
     names = dict.fromkeys(name for fields in found for name in fields if wanted.reads(name))
     columns = {
-        name: _as_texts([fields.get(name) for fields in found], wanted.kinds.get(name))
-        for name in names
+        name: _as_texts([fields.get(name) for fields in found], wanted, name) for name in names
     }
     return records.piece(columns, len(found), tuple(rejected))
 
 
-def _as_texts(values: Sequence[bytes | None], kind: Kind | None) -> Any:
+def _as_texts(values: Sequence[bytes | None], wanted: Wanted, name: str) -> Any:
     """Strings by what they say, everything else by how it is spelled."""
+    kind = wanted.kinds.get(name)
     if kind is not None and kind.word is Word.JSON:
-        return _raw_texts(values)
+        return _raw_texts(values, nulls=wanted.null_documents)
     if kind is not None and kind.word in (Word.DECIMAL, Word.INTEGER):
         return _numbers(values)
     texts = [None if value in (None, b"null") else _text_of(value or b"") for value in values]

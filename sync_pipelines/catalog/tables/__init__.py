@@ -3,7 +3,9 @@
 from sync_pipelines.catalog.tables.base import SCHEMA, Base
 from sync_pipelines.catalog.tables.configured import ConnectionRow, ScheduleRow, SyncRow, TenantRow
 from sync_pipelines.catalog.tables.happened import (
+    AuditHeadRow,
     AuditRow,
+    DayRow,
     EventRow,
     ExecutionRow,
     StateRow,
@@ -19,7 +21,7 @@ from sync_pipelines.catalog.tables.identity import (
     TokenRow,
     UserRow,
 )
-from sync_pipelines.catalog.tables.lent import BudgetRow, ConnectionTokenRow
+from sync_pipelines.catalog.tables.lent import AuthorizationRow, BudgetRow, ConnectionTokenRow
 from sync_pipelines.catalog.tables.notify import (
     AffectedRow,
     InboxRow,
@@ -38,13 +40,16 @@ from sync_pipelines.catalog.tables.watched import HeartbeatRow, IncidentRow
 __all__ = [
     "SCHEMA",
     "AffectedRow",
+    "AuditHeadRow",
     "AuditRow",
+    "AuthorizationRow",
     "Base",
     "BreakerRow",
     "BudgetRow",
     "ConflictRow",
     "ConnectionRow",
     "ConnectionTokenRow",
+    "DayRow",
     "DeadLetterRow",
     "DecisionRow",
     "DeliveryRow",

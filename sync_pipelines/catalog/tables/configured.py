@@ -45,6 +45,7 @@ class ConnectionRow(Base):
     """A configured connector; ``secrets`` is one encrypted JSON object, ``config`` the rest.
 
     ``most_at_once`` is how many executions the system behind it bears at a time.
+    ``reaches_private``: it may lead to addresses inside this network.
     """
 
     __tablename__ = "connections"
@@ -63,6 +64,7 @@ class ConnectionRow(Base):
     secrets: Mapped[str | None]
     secrets_key_id: Mapped[str | None]
     most_at_once: Mapped[int | None]
+    reaches_private: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

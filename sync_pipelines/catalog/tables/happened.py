@@ -4,7 +4,15 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sync_pipelines.catalog.tables.base import (
@@ -22,6 +30,7 @@ from sync_pipelines.model.kinds import EventTrigger
 
 ACTIVE = "status IN ('pending', 'queued', 'running')"
 FAILED = "status IN ('failed', 'partial')"
+ZERO = text("0")
 
 
 class ExecutionRow(Base):
@@ -136,6 +145,48 @@ class SummaryRow(Base):
     longest_ms: Mapped[int]
 
 
+class DayRow(Base):
+    """What a sync's executions of a day have come to, of those that have ended.
+
+    ``day`` is the UTC day on which they were created; each that has ended and whose row is
+    kept is counted, by triggers, in the transaction that ends or changes it.
+    ``durations`` counts them by the place that `rollups.BOUNDS` gives a duration.
+    """
+
+    __tablename__ = "execution_days"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "sync_id"], ["syncs.tenant_id", "syncs.id"], ondelete="CASCADE"
+        ),
+        Index(
+            None,
+            "tenant_id",
+            "day",
+            postgresql_include=["completed", "partial", "failed", "cancelled", "records_processed"],
+        ),
+    )
+
+    sync_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    completed: Mapped[int] = mapped_column(server_default=ZERO)
+    partial: Mapped[int] = mapped_column(server_default=ZERO)
+    failed: Mapped[int] = mapped_column(server_default=ZERO)
+    cancelled: Mapped[int] = mapped_column(server_default=ZERO)
+    attempts: Mapped[int] = mapped_column(server_default=ZERO)
+    records_processed: Mapped[int] = mapped_column(server_default=ZERO)
+    records_created: Mapped[int] = mapped_column(server_default=ZERO)
+    records_updated: Mapped[int] = mapped_column(server_default=ZERO)
+    records_deleted: Mapped[int] = mapped_column(server_default=ZERO)
+    records_rejected: Mapped[int] = mapped_column(server_default=ZERO)
+    bytes_moved: Mapped[int] = mapped_column(server_default=ZERO)
+    duration_ms: Mapped[int] = mapped_column(server_default=ZERO)
+    longest_ms: Mapped[int | None]
+    durations: Mapped[list[int]] = mapped_column(
+        ARRAY(Integer), server_default=text("'{}'::integer[]")
+    )
+
+
 class StateRow(Base):
     """A mirror of what each destination has committed, for people and pages to look at."""
 
@@ -178,6 +229,8 @@ class EventRow(Base):
         Index(None, "tenant_id", "received_at"),
         Index("webhook_events_pending_idx", "received_at",
               postgresql_where=text("status = 'pending'")),
+        Index("webhook_events_done_idx", "processed_at",
+              postgresql_where=text("status IN ('processed', 'ignored')")),
         Index(None, "execution_id"),
     )  # fmt: skip
 
@@ -215,4 +268,16 @@ class AuditRow(Base):
     before: Mapped[Jsonb | None]
     after: Mapped[Jsonb | None]
     previous_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class AuditHeadRow(Base):
+    """The one row that says how long the audit's chain is and where it ends; a trigger moves it."""
+
+    __tablename__ = "audit_heads"
+    __table_args__ = (CheckConstraint("id = 1", name="id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    length: Mapped[int]
+    last_id: Mapped[int]
     hash: Mapped[str]

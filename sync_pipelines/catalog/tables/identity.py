@@ -115,7 +115,8 @@ class FirstAdminLinkRow(Base):
 class IdempotencyRow(Base):
     """What a tenant's request was answered, so that asking again under its key does nothing.
 
-    ``status`` None: it is being answered.
+    ``status`` None: it is being answered, by ``owner`` until ``leased_until``. ``worked_at``:
+    something was done for it, in that same transaction.
     """
 
     __tablename__ = "idempotency_keys"
@@ -129,3 +130,6 @@ class IdempotencyRow(Base):
     status: Mapped[int | None]
     body: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    owner: Mapped[UUID | None]
+    leased_until: Mapped[datetime | None]
+    worked_at: Mapped[datetime | None]

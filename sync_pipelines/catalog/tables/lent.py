@@ -1,4 +1,4 @@
-"""What connections share while they run: budgets of calls, and tokens."""
+"""What connections share while they run: budgets of calls, and tokens; how they get these."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ class BudgetRow(Base):
 
     ``tokens`` were there at ``refilled_at``; ``remaining`` calls are left until
     ``resets_at``, as the provider said. ``granted`` is what the last who asked was given.
-    ``calls`` and ``throttles`` only ever grow.
+    ``calls``, ``throttles`` and ``waited_ms`` only ever grow.
     """
 
     __tablename__ = "connection_budgets"
@@ -37,6 +37,7 @@ class BudgetRow(Base):
     resets_at: Mapped[datetime | None]
     calls: Mapped[int] = mapped_column(server_default=text("0"))
     throttles: Mapped[int] = mapped_column(server_default=text("0"))
+    waited_ms: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class ConnectionTokenRow(Base):
@@ -57,3 +58,28 @@ class ConnectionTokenRow(Base):
     sealed: Mapped[str]
     key_id: Mapped[str]
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class AuthorizationRow(Base):
+    """A consent that is waited for: who began it, for which connection, until when.
+
+    ``state_hash`` is of the word that comes back with the code; ``sealed`` holds what else
+    is needed then.
+    """
+
+    __tablename__ = "connection_authorizations"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"],
+            ["connections.tenant_id", "connections.id"],
+            ondelete="CASCADE",
+        ),
+        Index(None, "tenant_id", "connection_id"),
+    )
+
+    state_hash: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[UUID]
+    connection_id: Mapped[UUID]
+    actor: Mapped[str]
+    sealed: Mapped[str]
+    expires_at: Mapped[datetime]

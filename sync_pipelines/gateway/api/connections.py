@@ -4,6 +4,7 @@ Law: no answer holds a secret, nor anything of one.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,12 +23,13 @@ from sync_pipelines.apply.secret_fields import harmless_keys
 from sync_pipelines.apply.spelled import merged
 from sync_pipelines.catalog import audit, listing, removing
 from sync_pipelines.catalog.listing import ConnectionListed, NameSort
+from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.gateway.api.changing import already, check_same, nothing, plan_and_act
 from sync_pipelines.gateway.api.once import OnceAdmin, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
-from sync_pipelines.gateway.api.reaching import check_reach
+from sync_pipelines.gateway.api.reaching import reaching
 from sync_pipelines.gateway.api.shapes import Json
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Caller, Viewer
 from sync_pipelines.gateway.problems import ProblemError, not_found
@@ -133,14 +135,15 @@ def create(
         made = listing.find_connection_named(db, wanted.name, tenant_id=caller.tenant.id)
     assert made is not None, "it was made just now"
     response.headers["Location"] = f"{router.prefix}/{made.id}"
-    return _answer(made, response)
+    return answered(_told(made), response, version=_etag(made))
 
 
 @router.get("/{connection_id}")
 def get(connection_id: UUID, caller: Viewer, response: Response) -> ConnectionTold:
     """One connection, without its secrets."""
     with caller.catalog.begin() as db:
-        return _answer(found_connection(db, caller, connection_id), response)
+        found = found_connection(db, caller, connection_id)
+    return answered(_told(found), response, version=_etag(found))
 
 
 @router.put("/{connection_id}")
@@ -229,9 +232,11 @@ def _change(
 def _parsed(caller: Caller, doors: Doors, body: Body, name: str, held: Connection | None) -> Parsed:
     """What a body says, which may not lead where the caller's tenant may not go."""
     parsed = parsed_connection(body, caller.tenant.name, name)
-    for wanted in parsed.manifest.connections:
-        check_reach(wanted, held, caller=caller, doors=doors)
-    return parsed
+    manifest = parsed.manifest
+    judged = tuple(
+        reaching(wanted, held, caller=caller, doors=doors) for wanted in manifest.connections
+    )
+    return replace(parsed, manifest=replace(manifest, connections=judged))
 
 
 def found_connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionListed:
@@ -242,9 +247,12 @@ def found_connection(db: Db, caller: Caller, connection_id: UUID) -> ConnectionL
     return found
 
 
-def _answer(found: ConnectionListed, response: Response) -> ConnectionTold:
-    response.headers["ETag"] = _etag(found)
-    return _told(found)
+def opened_connection(caller: Caller, connection_id: UUID) -> Connection:
+    """A connection with its secrets, to be used; or 404."""
+    view = caller.catalog
+    with view.begin() as db:
+        name = found_connection(db, caller, connection_id).name
+        return find_connection(db, view.secrets, f"{caller.tenant.name}/{name}")
 
 
 def _etag(found: ConnectionListed) -> str:

@@ -10,12 +10,10 @@ from connectors import registry
 from connectors.contract import Stream
 from connectors.cursors import cursor_candidates
 from connectors.described import storage_of
-from sync_pipelines.catalog.syncs import find_connection
 from sync_pipelines.engine.surroundings import open_destination, open_source
-from sync_pipelines.gateway.api.connections import found_connection
+from sync_pipelines.gateway.api.connections import opened_connection
 from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
 from sync_pipelines.gateway.identity import Caller, Operator
-from sync_pipelines.model.sync import Connection
 
 router = APIRouter(prefix="/api/v2/connections", tags=["connections"], route_class=OnceRoute)
 
@@ -57,7 +55,7 @@ class Streams(BaseModel):
 @router.post("/{connection_id}/check")
 def check(connection_id: UUID, caller: OnceOperator) -> CheckTold:
     """Connect in every role the connector can play, and say to what."""
-    found = _opened(caller, connection_id)
+    found = opened_connection(caller, connection_id)
     connector, said = registry.get(found.connector), CheckTold(ok=True)
     if connector.source is not None:
         with closing(open_source(caller.catalog, found)) as source:
@@ -76,17 +74,9 @@ def discover(connection_id: UUID, caller: Operator) -> Streams:
 
 def discovered(caller: Caller, connection_id: UUID) -> list[Stream]:
     """What a connection's source offers now."""
-    found = _opened(caller, connection_id)
+    found = opened_connection(caller, connection_id)
     with closing(open_source(caller.catalog, found)) as source:
         return list(source.discover())
-
-
-def _opened(caller: Caller, connection_id: UUID) -> Connection:
-    """A connection with its secrets, to be used."""
-    view = caller.catalog
-    with view.begin() as db:
-        name = found_connection(db, caller, connection_id).name
-        return find_connection(db, view.secrets, f"{caller.tenant.name}/{name}")
 
 
 def _stream(stream: Stream) -> StreamTold:

@@ -5,21 +5,23 @@ A router whose routes are `OnceRoute`; a handler whose caller is `OnceOperator` 
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias
+from uuid import UUID, uuid4
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from sqlalchemy import Connection as Db
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from connectors.errors import ConnectorError
 from sync_pipelines.catalog import idempotency
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.gateway.doors import ItsDoors
+from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Caller, require
 from sync_pipelines.gateway.problems import ProblemError
 from sync_pipelines.model.cadence import CadenceError
@@ -39,10 +41,11 @@ _KEY = Header(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """A key that this request has taken."""
+    """A key that this request has taken. ``view`` is the plain one, of the tenant."""
 
     view: Catalog
     key: str
+    owner: UUID
 
 
 class ReplayError(Exception):
@@ -63,9 +66,7 @@ def once(role: Role, *, tenant_in: str = "tenant") -> Callable[..., Caller]:
         found: Annotated[Caller, Depends(needed)],
         key: Annotated[str | None, _KEY] = None,
     ) -> Caller:
-        if key is not None:
-            _take(request, found, key, doors)
-        return found
+        return found if key is None else _take(request, found, key, doors)
 
     return caller
 
@@ -89,6 +90,11 @@ class OnceRoute(APIRoute):
                 response = await answer(request)
             except ReplayError as replay:
                 return _again(replay.answered)
+            except idempotency.OvertakenError as error:
+                raise ProblemError(
+                    HTTPStatus.CONFLICT,
+                    "this took too long, and a later request of the same Idempotency-Key does it",
+                ) from error
             except REFUSED:
                 await run_in_threadpool(_give_back, request)
                 raise
@@ -98,28 +104,46 @@ class OnceRoute(APIRoute):
         return answer_once
 
 
-def _take(request: Request, caller: Caller, key: str, doors: ItsDoors) -> None:
-    request_hash = request.state.request_hash
+def _take(request: Request, caller: Caller, key: str, doors: Doors) -> Caller:
+    """The caller, whose changes are marked at the key; or the end of the request."""
+    request_hash, owner = request.state.request_hash, uuid4()
+    tenant_id = caller.tenant.id
     with caller.catalog.begin() as db:
         answered = idempotency.take(
-            db, key, tenant_id=caller.tenant.id, request_hash=request_hash, now=doors.clock()
+            db,
+            key,
+            tenant_id=tenant_id,
+            request_hash=request_hash,
+            owner=owner,
+            now=doors.clock(),
         )
     if answered is None:
-        request.state.taken = _Taken(view=caller.catalog, key=key)
-        return
+        request.state.taken = _Taken(view=caller.catalog, key=key, owner=owner)
+
+        def mark(db: Db) -> None:
+            idempotency.mark(db, key, tenant_id=tenant_id, owner=owner, now=doors.clock())
+
+        return replace(caller, catalog=replace(caller.catalog, before_commit=mark))
     if answered.request_hash != request_hash:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"Idempotency-Key {key!r} was another request's; take a new one for each",
         )
-    if answered.status is None:
+    if answered.status is not None:
+        raise ReplayError(answered)
+    if answered.is_done and not answered.is_at_work:
         raise ProblemError(
             HTTPStatus.CONFLICT,
-            f"the request of Idempotency-Key {key!r} has not been answered yet; ask again, or "
-            "look whether it was done, and take another key",
-            headers={"Retry-After": "1"},
+            f"the request of Idempotency-Key {key!r} has done its work, and its answer was "
+            "lost; look at what there is, and do not send it again",
         )
-    raise ReplayError(answered)
+    raise ProblemError(
+        HTTPStatus.CONFLICT,
+        f"the request of Idempotency-Key {key!r} has not been answered yet; ask again: if it "
+        f"died without having done anything, it is done anew after "
+        f"{idempotency.LEASE.total_seconds():.0f} seconds",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _keep(request: Request, response: Response) -> None:
@@ -132,6 +156,7 @@ def _keep(request: Request, response: Response) -> None:
             db,
             taken.key,
             tenant_id=taken.view.tenant_id,
+            owner=taken.owner,
             status=response.status_code,
             body=bytes(response.body).decode(),
         )
@@ -143,7 +168,8 @@ def _give_back(request: Request) -> None:
         return
     assert taken.view.tenant_id is not None
     with taken.view.begin() as db:
-        idempotency.give_back(db, taken.key, tenant_id=taken.view.tenant_id)
+        tenant_id = taken.view.tenant_id
+        idempotency.give_back(db, taken.key, tenant_id=tenant_id, owner=taken.owner)
 
 
 def _again(answered: idempotency.Answered) -> Response:

@@ -5,17 +5,17 @@ Laws:
 * Who is no instance admin names only hosts whose every address is public, and only files
   under ``SYNC_TENANT_FILES/TENANT``. What cannot be looked up cannot be judged, and is
   refused.
-* It is judged when it is saved. A name may lead elsewhere later: the last wall against
-  that is what the machine's network lets out.
+* It is judged when it is saved, and what was judged so is looked at again whenever it is
+  opened: see `engine.surroundings`. What an instance admin has saved may lead inside.
 """
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from connectors import registry
+from connectors.addresses import Lookup, addresses_of
 from connectors.reach import Reach
 from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.gateway.doors import Doors
@@ -24,39 +24,29 @@ from sync_pipelines.gateway.problems import FieldError, ProblemError
 from sync_pipelines.model.sync import Connection
 from sync_pipelines.settings import Settings
 
-Resolve = Callable[[str], list[str]]
 
-
-def check_reach(
+def reaching(
     wanted: WantedConnection, held: Connection | None, *, caller: Caller, doors: Doors
-) -> None:
-    """End the request with 422 if a connection leads where its tenant may not go.
+) -> WantedConnection:
+    """The same, with how far it may reach; ends the request with 422 if that is not far enough.
 
     What it led to before, as ``held``, it may lead to still.
     """
     if caller.identity.is_instance_admin:
-        return
+        return replace(wanted, reaches_private=True)
     connector = registry.get(wanted.connector)
     reach = connector.reached({**wanted.config, **wanted.secrets})
     if held is not None and connector.reached(held.config) == reach:
-        return
+        return replace(wanted, reaches_private=held.reaches_private)
     refusals = list(refused(reach, doors.settings, tenant=caller.tenant.name))
     if refusals:
         errors = [FieldError(field="body.config", message=one) for one in refusals]
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(refusals), errors=errors)
-
-
-def addresses(host: str) -> list[str]:
-    """Every address of a name; none if it has none."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [str(one[4][0]).partition("%")[0] for one in found]
+    return replace(wanted, reaches_private=doors.settings.may_reach_private)
 
 
 def refused(
-    reach: Reach, settings: Settings, *, tenant: str, resolve: Resolve = addresses
+    reach: Reach, settings: Settings, *, tenant: str, lookup: Lookup = addresses_of
 ) -> Iterator[str]:
     """Why a tenant may not go there, for each place where it may not."""
     for file in reach.files:
@@ -65,33 +55,15 @@ def refused(
                 f"config names {file!r} of the machine that syncs run on, which only an instance "
                 "admin may do; name a database on a server"
             )
-    if settings.allow_private_addresses:
+    if settings.may_reach_private:
         return
-    for host in reach.hosts:
-        found = resolve(host)
-        if not found:
-            yield f"config names host {host!r}, which has no address; check its spelling"
-        elif not all(map(is_public, found)):
-            yield (
-                f"config names host {host!r}, which is not on the public network; only an "
-                "instance admin may name one that is not"
-            )
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the public network, however it is wrapped."""
-    found = ip_address(address)
-    if isinstance(found, IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
-        if inner:
-            return is_public(str(inner))
-        if found in _TRANSLATED:
-            return is_public(str(IPv4Address(int(found) & 0xFFFFFFFF)))
-    return found.is_global and not found.is_multicast
-
-
-_TRANSLATED = IPv6Network("64:ff9b::/96")
-"""NAT64's prefix, behind which is an address of version 4 (RFC 6052)."""
+    for host in reach.unknown(lookup):
+        yield f"config names host {host!r}, which has no address; check its spelling"
+    for host in reach.inside(lookup):
+        yield (
+            f"config names host {host!r}, which is not on the public network; only an "
+            "instance admin may name one that is not"
+        )
 
 
 def _is_own(file: str, allowed: Path | None, tenant: str) -> bool:

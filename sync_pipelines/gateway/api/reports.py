@@ -1,6 +1,7 @@
 """``/api/v2/reports``: what came of a tenant's syncs in a span of time, as JSON or CSV."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,11 +12,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sync_pipelines.catalog.reports import Report, Totals, report
+from sync_pipelines.catalog import rollups
+from sync_pipelines.catalog.reports import report
 from sync_pipelines.gateway.api.times import Instant
 from sync_pipelines.gateway.doors import ItsDoors
 from sync_pipelines.gateway.identity import Viewer
 from sync_pipelines.gateway.problems import FieldError, ProblemError
+from sync_pipelines.model.report import Dashboard, Report, SyncTotals, Totals
 
 router = APIRouter(prefix="/api/v2/reports", tags=["reports"])
 
@@ -35,47 +38,18 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class TotalsTold(BaseModel):
-    """What executions came to. `success_rate` is of those that ended by themselves."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    executions: int
-    completed: int
-    partial: int
-    failed: int
-    cancelled: int
-    unfinished: int
-    attempts: int
-    success_rate: float | None
-    duration_ms_total: int = Field(description="What the executions took together.")
-    duration_ms_p50: float | None
-    duration_ms_p95: float | None
-    duration_ms_p99: float | None
-    duration_ms_max: int | None
-    records_processed: int
-    records_created: int
-    records_updated: int
-    records_deleted: int
-    records_rejected: int
-    bytes_moved: int
-
-
-class SyncTotalsTold(TotalsTold):
-    """The same for one sync."""
-
-    sync: str
-
-
 class ReportTold(BaseModel):
     """A span, from `from` on and before `to`, by when executions were created."""
 
-    model_config = ConfigDict(populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True, from_attributes=True)
 
     start: datetime = Field(serialization_alias="from")
     end: datetime = Field(serialization_alias="to")
-    totals: TotalsTold
-    syncs: list[SyncTotalsTold]
+    percentiles_exact: bool = Field(
+        description="Whether percentiles are of the rows; else estimated, within a fifth."
+    )
+    totals: Totals
+    syncs: Sequence[SyncTotals]
     conflicts_found: int = Field(description="Conflicts of schedules that began in the span.")
     conflicts_open: int
 
@@ -104,29 +78,26 @@ def get(
     if format is Format.CSV:
         headers = {"Content-Disposition": 'attachment; filename="report.csv"'}
         return Response(_csv(found), media_type=CSV, headers=headers)
-    return _told(found)
+    return ReportTold.model_validate(found)
 
 
-def _told(found: Report) -> ReportTold:
-    return ReportTold(
-        start=found.start,
-        end=found.end,
-        totals=TotalsTold.model_validate(found.totals),
-        syncs=[SyncTotalsTold(sync=one.sync, **asdict(one.totals)) for one in found.syncs],
-        conflicts_found=found.conflicts_found,
-        conflicts_open=found.conflicts_open,
-    )
+@router.get("/dashboard")
+def dashboard(caller: Viewer, doors: ItsDoors) -> Dashboard:
+    """What goes on now, and how each of the last seven UTC days went."""
+    with caller.catalog.begin() as db:
+        return rollups.dashboard(db, tenant_id=caller.tenant.id, now=doors.clock())
 
 
 def _csv(found: Report) -> str:
     """A row a sync, and one for all, whose sync is empty."""
     written, names = StringIO(), [field.name for field in fields(Totals)]
     rows = csv.writer(written, lineterminator="\r\n")
-    rows.writerow(["from", "to", "sync", *names])
+    rows.writerow(["from", "to", "sync", *names, "percentiles_exact"])
     span = [found.start.isoformat(), found.end.isoformat()]
-    for sync, totals in (("", found.totals), *((one.sync, one.totals) for one in found.syncs)):
+    is_exact = str(found.percentiles_exact).lower()
+    for sync, totals in (("", found.totals), *((one.sync, one) for one in found.syncs)):
         values = asdict(totals)
-        rows.writerow([*span, _harmless(sync), *(values[name] for name in names)])
+        rows.writerow([*span, _harmless(sync), *(values[name] for name in names), is_exact])
     return written.getvalue()
 
 

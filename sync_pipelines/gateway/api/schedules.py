@@ -26,7 +26,7 @@ from sync_pipelines.gateway.api.shapes import (
     told_schedule,
 )
 from sync_pipelines.gateway.api.times import Instant
-from sync_pipelines.gateway.api.versions import IfMatch
+from sync_pipelines.gateway.api.versions import IfMatch, answered
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Viewer
 from sync_pipelines.model.execution import Request, Status, Trigger
@@ -279,5 +279,5 @@ def history(
 
 
 def _answer(listed: ScheduleListed, response: Response, doors: Doors) -> ScheduleTold:
-    response.headers["ETag"] = schedule_etag(listed)
-    return told_schedule(listed, doors.clock())
+    told = told_schedule(listed, doors.clock())
+    return answered(told, response, version=schedule_etag(listed))

@@ -20,7 +20,7 @@ from sync_pipelines.gateway.api.once import OnceAdmin, OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
 from sync_pipelines.gateway.api.schedules import PauseWanted, TriggerWanted
 from sync_pipelines.gateway.api.shapes import Json, Triggered
-from sync_pipelines.gateway.api.versions import IfMatch, check_match, etag
+from sync_pipelines.gateway.api.versions import IfMatch, answered, check_match, etag
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Caller, Viewer
 from sync_pipelines.gateway.problems import ProblemError, not_found
@@ -134,13 +134,14 @@ def create(wanted: SyncWanted, caller: OnceAdmin, response: Response, doors: Its
         made = listing.find_sync_named(db, wanted.name, tenant_id=caller.tenant.id)
     assert made is not None, "it was made just now"
     response.headers["Location"] = f"{router.prefix}/{made.id}"
-    return _answer(made, response)
+    return answered(_told(made), response, version=_etag(made))
 
 
 @router.get("/{sync_id}")
 def get(sync_id: UUID, caller: Viewer, response: Response) -> SyncTold:
     """One sync."""
-    return _answer(_found(caller, sync_id), response)
+    found = _found(caller, sync_id)
+    return answered(_told(found), response, version=_etag(found))
 
 
 @router.put("/{sync_id}")
@@ -242,7 +243,8 @@ def _changed(
         is_patch=is_patch,
         check=_checked(sync_id, caller, if_match),
     )
-    return _answer(_found(caller, sync_id), response)
+    found = _found(caller, sync_id)
+    return answered(_told(found), response, version=_etag(found))
 
 
 def _checked(sync_id: UUID, caller: Caller, if_match: str | None) -> changing_syncs.Check:
@@ -277,11 +279,6 @@ def _must_be(db: Db, caller: Caller, sync_id: UUID) -> SyncListed:
     if found is None:
         raise not_found("sync", sync_id)
     return found
-
-
-def _answer(found: SyncListed, response: Response) -> SyncTold:
-    response.headers["ETag"] = _etag(found)
-    return _told(found)
 
 
 def _etag(found: SyncListed) -> str:

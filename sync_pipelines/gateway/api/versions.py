@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from fastapi import Header
+from fastapi import Header, Response
+from pydantic import BaseModel
 
 from sync_pipelines.gateway.problems import ProblemError
 
@@ -23,6 +24,15 @@ IfMatch: TypeAlias = Annotated[
         description="The `ETag` that was seen: 412 if somebody has changed it since.",
     ),
 ]
+
+
+Told = TypeVar("Told", bound=BaseModel)
+
+
+def answered(told: Told, response: Response, *, version: str) -> Told:
+    """An answer about one thing, with its version as ``ETag``."""
+    response.headers["ETag"] = version
+    return told
 
 
 def etag(described: Mapping[str, Any], updated_at: datetime) -> str:

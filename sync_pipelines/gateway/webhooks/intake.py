@@ -99,7 +99,8 @@ class Intake:
             return TAKEN
         try:
             # The transaction goes on when nobody waits any more: what is sent again is known.
-            await asyncio.wait_for(self._writer.write(found), ANSWER_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._writer.write(found)
         except (BusyError, TimeoutError):
             return LATER
         except UnstorableError:
@@ -120,6 +121,12 @@ class Intake:
         taken = self._tallies.take()
         if not taken:
             return
+        log.info(
+            "webhooks.came",
+            endpoints=len(taken),
+            received=sum(one.received for one in taken.values()),
+            refused=sum(one.refused for one in taken.values()),
+        )
         try:
             await asyncio.to_thread(self._add, taken)
         except SQLAlchemyError as error:

@@ -27,17 +27,28 @@ from time import monotonic, time
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
 
+from sync_pipelines.defs import resources
 from sync_pipelines.runtime.warm import child
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger, started_at
 from sync_pipelines.runtime.warm.wire import Answer, Start, answer, receive
+from sync_pipelines.settings import Settings
+from sync_pipelines.tracing import import_exporter
 
 PRELOADED = (
-    "connectors.sql.connector",
+    "adbc_driver_manager.dbapi",
+    "adbc_driver_postgresql",
+    "connectors.sql.destination",
+    "connectors.sql.postgres.encode",
+    "connectors.sql.postgres.ingest",
+    "connectors.sql.postgres.reader",
+    "connectors.sql.postgres.writer",
+    "connectors.sql.source",
     "pyarrow",
     "psycopg",
     "psycopg2.extras",
     "dagster_postgres",
     "dagster._cli.api",
+    "sync_pipelines.runtime.queue",
     "sync_pipelines.runtime.storage",
     "sync_pipelines.runtime.warm.logs",
     # What Dagster imports only when a run needs it:
@@ -66,8 +77,10 @@ def preload(module: str) -> None:
     for name in PRELOADED:
         import_module(name)
     child.settings()
+    import_exporter(Settings().otel_endpoint)
     pointer = ModuleCodePointer(module, "defs", str(Path.cwd()))
     initialize_repository_def_from_pointer(pointer).load_all_definitions()
+    resources.prepare()
     check_whole()
     gc.collect()
     gc.freeze()
