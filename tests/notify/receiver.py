@@ -74,8 +74,11 @@ def receiving(certificate: tuple[Path, Path] | None = None) -> Iterator[Receiver
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self):  # by which some follow a redirect
+            self.do_POST()
+
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.ports.append(self.client_address[1])
             receiver.note(self.path, headers, body)
