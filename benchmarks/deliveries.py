@@ -93,17 +93,16 @@ def delivered(task: Task) -> Measure:
         quick = [rule for number in range(TENANTS) for rule in _rules(mine, number, f"{url}/ok")]
         _post(mine, [quick[number % len(quick)] for number in range(task.due)])
         statements = _counting(its)
-        began = time.perf_counter()
-        with _delivering(its):
-            _wait(mine, quick)
-        taken = time.perf_counter() - began
-        a_delivery = statements() / task.due
         slow = [
             rule
             for number in range(-(-2 * THREADS // EACH))
             for rule in _rules(mine, TENANTS + number, f"{url}/slow")
         ]
-        waits = _paced(mine, its, quick, slow, times=task.times)
+        began = time.perf_counter()
+        with _delivering(its):
+            _wait(mine, quick)
+            taken, a_delivery = time.perf_counter() - began, statements() / task.due
+            waits = _paced(mine, quick, slow, times=task.times)
     parts = quantiles(waits, n=100, method="inclusive")
     return Measure(
         seconds=taken,
@@ -120,19 +119,18 @@ def delivered(task: Task) -> Measure:
 
 
 def _paced(
-    mine: Catalog, its: Catalog, quick: Sequence[Rule], slow: Sequence[Rule], *, times: int
+    catalog: Catalog, quick: Sequence[Rule], slow: Sequence[Rule], *, times: int
 ) -> list[float]:
     """How long each waits that comes while slow receivers have all that is theirs to do."""
     since = system_clock()
-    with _delivering(its):
-        _post(mine, [*slow, *slow])
-        due = time.perf_counter()
-        for number in range(times):
-            due += 1 / PER_SECOND
-            time.sleep(max(0.0, due - time.perf_counter()))
-            _post(mine, [quick[number % len(quick)]])
-        _wait(mine, quick)
-    with mine.begin() as db:
+    _post(catalog, [*slow, *slow])
+    due = time.perf_counter()
+    for number in range(times):
+        due += 1 / PER_SECOND
+        time.sleep(max(0.0, due - time.perf_counter()))
+        _post(catalog, [quick[number % len(quick)]])
+    _wait(catalog, quick)
+    with catalog.begin() as db:
         arguments = {"rules": [rule.id for rule in quick], "since": since}
         return [float(waited) for waited in db.scalars(_WAITED, arguments)]
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import delivering, notifications
-from sync_pipelines.catalog.delivering import LEASE, Quick
+from sync_pipelines.catalog.delivering import LEASE, OF_A_RULE, Quick
 from sync_pipelines.catalog.outbox import Delivery
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
@@ -34,6 +34,9 @@ log = structlog.get_logger()
 THREADS = 16
 FOR_OTHERS = 10
 """So many of the threads may have what is slow, or was never tried."""
+
+AT_ONCE = 4
+"""So many threads may send to one target that is known to be quick."""
 
 POLL_SECONDS = 0.5
 RENEW_SECONDS = LEASE.total_seconds() / 4
@@ -144,18 +147,18 @@ class Deliverer:
         """As many turns as there are threads: of what is quick first, then of all else."""
         tools, now = self._tools, self._tools.clock()
         free = THREADS - len(self._running)
-        if not free:
+        if free <= 0:
             return []
         quick = self._lanes.quick()
         turns: list[Turn] = []
         if quick.rules or quick.channels:
-            turns = _take(tools, now, rules=free, quick=quick)
+            turns = _take(tools, now, rules=max(1, free // AT_ONCE), quick=quick)
         room = self._lanes.room(
             (Target.of(turn.mine[0]), tools.timer() - began)
             for turn, began in self._running.values()
         )
         room = min(room, free - len(turns))
-        if room:
+        if room > 0:
             turns += _take(tools, now, rules=room, quick=quick, is_quick=False)
         return turns
 
@@ -185,7 +188,9 @@ def _take(
     by_rule: dict[UUID, list[Delivery]] = {}
     for delivery in taken:
         by_rule.setdefault(delivery.rule_id, []).append(delivery)
+    of_a_turn = OF_A_RULE // AT_ONCE if quick is not None and is_quick else OF_A_RULE
     return [
-        Turn(tools=tools, rule=found.get(rule_id), mine=tuple(mine))
+        Turn(tools=tools, rule=found.get(rule_id), mine=tuple(mine[first : first + of_a_turn]))
         for rule_id, mine in by_rule.items()
+        for first in range(0, len(mine), of_a_turn)
     ]

@@ -15,7 +15,8 @@ from sync_pipelines.notify.payloads import envelope
 
 def switch_off(db: Db, rule: Rule, *, reason: str, now: datetime) -> None:
     """Send nothing by a rule until somebody stores it again; say so, and why."""
-    notifications.pause_rule(db, rule, reason=reason, now=now)
+    if not notifications.pause_rule(db, rule, reason=reason, now=now):
+        return
     event_id = f"rule:{rule.id}:off:{now.isoformat()}"
     payload = envelope(
         event_id=event_id,
