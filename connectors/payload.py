@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 from connectors.contract import Rejection
 from connectors.described import Schema, arrow_schema
-from connectors.late import pa
+from connectors.late import pa, pc
 
 NO_KEY = "(a record without a key)"
 
@@ -26,6 +27,19 @@ def rejection(record: Mapping[str, object], key: Sequence[str], reason: str) -> 
     return Rejection(
         key=", ".join(shown) if whole else NO_KEY, reason=reason, payload=payload_of(record)
     )
+
+
+def without_key(data: pa.Table, key: Sequence[str]) -> tuple[pa.Table, Sequence[Rejection]]:
+    """The records that a key tells from others, and those without one, set aside."""
+    absent = pa.array([True] * data.num_rows)
+    names = data.column_names
+    nulls = [pc.is_null(data.column(name)) if name in names else absent for name in key]
+    if not any(pc.any(one).as_py() for one in nulls):
+        return data, ()
+    lacking: Any = reduce(pc.or_, nulls)
+    reason = f"its key ({', '.join(key)}) is NULL, so it cannot be told from others"
+    lost = [rejection(record, key, reason) for record in readable(data.filter(lacking))]
+    return data.filter(pc.invert(lacking)), lost
 
 
 def readable(data: pa.Table) -> list[dict[str, Any]]:

@@ -13,11 +13,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from connectors.arrow import Field, evolved, field
 from connectors.contract import (
@@ -52,7 +50,7 @@ from connectors.mongodb.state import (
     known_schema,
     make,
 )
-from connectors.payload import readable, rejection
+from connectors.payload import without_key
 from connectors.rejected import MOST_KEPT
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
@@ -295,15 +293,11 @@ class MongoWriter:
 
     def _with_key(self, data: pa.Table) -> pa.Table:
         """The records that a key tells from others; those without one are rejected."""
-        key = self._target.primary_key
-        nulls = [pc.is_null(data.column(name)) for name in key]
-        if not is_keyed(self._target) or not any(pc.any(one).as_py() for one in nulls):
+        if not is_keyed(self._target):
             return data
-        lacking: Any = reduce(pc.or_, nulls)
-        reason = f"its key ({', '.join(key)}) is NULL, so it cannot be told from others"
-        lost = readable(data.filter(lacking))
-        self._reject([rejection(record, key, reason) for record in lost])
-        return data.filter(pc.invert(lacking))
+        kept, lost = without_key(data, self._target.primary_key)
+        self._reject(lost)
+        return kept
 
     def _reject(self, rejected: Sequence[Rejection]) -> None:
         self._pending += Counts(rejected=len(rejected))

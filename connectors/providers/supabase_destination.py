@@ -4,14 +4,15 @@ So data and state cannot move together. What holds instead:
 
 * Records are upserted by key, and what is stored is read before: a record that is the same,
   or older, is not written. Doing it again changes nothing.
-* The state moves after all data of its commit, by compare-and-set. Whoever dies between
-  begins again at the state before, and writes the same records once more.
+* The state moves after all data of its commit, and after what was rejected is in
+  ``_rejected``, by compare-and-set. Whoever dies between begins again at the state before,
+  and writes the same records once more.
 * A second writer is refused; what it upserted before it was noticed may stay, and is what
   the source had.
+* The API makes no tables and no columns: what is missing is told with the SQL that makes it.
 
 After the last good run the table is what the source is. Counts may leave out what an
-attempt that died had already written. Rejected records are counted, and not kept in
-``_rejected``; whatever else a sync may ask for and the API cannot do is refused.
+attempt that died had already written. Other write modes than upsert are refused.
 """
 
 from __future__ import annotations
@@ -35,46 +36,10 @@ from connectors.late import pa
 from connectors.providers.supabase_source import SupabaseSource
 from connectors.providers.supabase_writer import SupabaseWriter
 from connectors.rest.source import Connected
-from connectors.schema_policy import OnConflict, SchemaPolicy
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _refuse_what_is_ignored(target: Target) -> None:
-    """`ConfigError` for the first thing that is asked for and would not be done.
-
-    Deletes that the source tells are refused when they come: a read of a window asks for
-    deletes like every other of its sync, and rightly deletes nothing.
-    """
-    asked = (
-        (
-            target.write_mode is not WriteMode.UPSERT,
-            f"write_mode {target.write_mode}: through its API a Supabase project takes upsert only",
-        ),
-        (
-            target.schema_policy is not SchemaPolicy.EVOLVE,
-            f"schema_policy {target.schema_policy}: through its API the columns of a Supabase "
-            "project cannot be compared with those that arrive",
-        ),
-        (
-            target.on_conflict is not OnConflict.FAIL,
-            f"on_conflict {target.on_conflict}: through its API no column is added to a "
-            "Supabase project",
-        ),
-        (
-            bool(target.redriven),
-            "rejected records cannot be sent through again: through its API a Supabase project "
-            "keeps none",
-        ),
-    )
-    for refused, reason in asked:
-        if refused:
-            raise ConfigError(
-                f"{target.stream!r}: {reason}; the connector database, given the database of the "
-                "project, takes it"
-            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +61,12 @@ class SupabaseDestination(Connected):
         """Look at the table, and at its state; `ConfigError` for what the API cannot do."""
         if encoding is not Encoding.ARROW:
             raise ContractError(f"this destination does not speak {encoding}")
-        _refuse_what_is_ignored(target)
+        if target.write_mode is not WriteMode.UPSERT:
+            raise ConfigError(
+                f"{target.stream!r}: write_mode {target.write_mode}: through its API a Supabase "
+                "project takes upsert only; the connector database, given the database of the "
+                "project, takes it"
+            )
         if not target.primary_key:
             raise ConfigError(
                 f"{target.stream!r} has no primary key, so records cannot be upserted; "

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from connectors.contract import Committed, Counts, State, Target
-from connectors.errors import ConfigError, TransientError
-from connectors.http.call import Call, encoded
+from connectors.errors import AuthError, ConfigError, TransientError
+from connectors.http.call import Answer, Call, encoded
 from connectors.http.client import HttpClient
 from connectors.providers.supabase_rows import Key, Row, answered, body_of
 from connectors.providers.supabase_tables import Keyset, named, spelled
@@ -62,12 +62,16 @@ class RemoteTable:
 
     # What is there
 
-    def look(self, columns: Sequence[str]) -> None:
-        """`ConfigError` that tells what to create, where the table or a column is missing."""
+    def ask(self, columns: Sequence[str]) -> None:
+        """`ConfigError` where the table or a column is missing."""
         select = ",".join(named(one) for one in columns)
         call = self._call("GET", self.target.table).put({"select": select, "limit": 1})
+        self.client.fetch(call, answered)
+
+    def look(self, columns: Sequence[str]) -> None:
+        """`ConfigError` that tells what to create, where the table or a column is missing."""
         try:
-            self.client.send(call)
+            self.ask(columns)
         except ConfigError as error:
             raise ConfigError(
                 f"table {self._schema}.{self.target.table} cannot take these columns: "
@@ -90,6 +94,21 @@ class RemoteTable:
         select = ",".join(named(one) for one in self.target.primary_key)
         call = self._call("GET", self.target.table).put({"select": select})
         yield from self._all(call.put({DELETED_AT: "is.null"}) if alive else call)
+
+    def rows(
+        self, columns: Sequence[str], conditions: Mapping[str, str]
+    ) -> Iterator[dict[str, Any]]:
+        """The rows that meet the conditions; the key is among the columns."""
+        select = ",".join(named(one) for one in columns)
+        call = self._call("GET", self.target.table).put({"select": select, **conditions})
+        yield from self._all(call)
+
+    def count(self, *, alive: bool) -> int:
+        """How many rows there are; ``alive`` leaves out those that are marked as deleted."""
+        select = ",".join(named(one) for one in self.target.primary_key)
+        call = self._call("GET", self.target.table, "count=exact")
+        call = call.put({"select": select, "limit": 1})
+        return self.client.fetch(call.put({DELETED_AT: "is.null"}) if alive else call, _counted)
 
     def _all(self, call: Call) -> Iterator[dict[str, Any]]:
         """Every row of a list, however few are given at once."""
@@ -114,6 +133,9 @@ class RemoteTable:
 
     # Changes
 
+    def _write(self, call: Call) -> None:
+        self.client.fetch(call, _silent)
+
     def upsert(self, rows: Sequence[Row], names: Sequence[str]) -> None:
         """Write these rows over those of the same key."""
         for start in range(0, len(rows), MOST_ROWS):
@@ -125,20 +147,28 @@ class RemoteTable:
             )
             conflict = ",".join(named(one) for one in self.target.primary_key)
             columns = ",".join(named(one) for one in names)
-            self.client.send(call.put({"on_conflict": conflict, "columns": columns}))
+            try:
+                self._write(call.put({"on_conflict": conflict, "columns": columns}))
+            except AuthError:
+                raise
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{error}. Where a column does not hold what arrives, make it one that does, "
+                    "or set on_conflict: variant"
+                ) from error
 
     def mark(self, keys: Sequence[Key], moment: datetime) -> None:
         """Mark rows as deleted."""
         body = encoded({DELETED_AT: moment.isoformat()}).encode()
         for condition in self._among(keys):
             call = self._call("PATCH", self.target.table, "return=minimal", body)
-            self.client.send(call.put({"or": condition}))
+            self._write(call.put({"or": condition}))
 
     def delete(self, keys: Sequence[Key]) -> None:
         """Remove rows."""
         for condition in self._among(keys):
             call = self._call("DELETE", self.target.table, "return=minimal")
-            self.client.send(call.put({"or": condition}))
+            self._write(call.put({"or": condition}))
 
     # The state
 
@@ -167,11 +197,11 @@ class RemoteTable:
             call = self._call(
                 "POST", STATE_TABLE, "resolution=ignore-duplicates,return=minimal", body
             )
-            self.client.send(call.put({"on_conflict": "owner,stream"}))
+            self._write(call.put({"on_conflict": "owner,stream"}))
         else:
             mine = {name: f"eq.{row[name]}" for name in ("owner", "stream")}
             call = self._call("PATCH", STATE_TABLE, "return=minimal", body)
-            self.client.send(call.put({**mine, "token": f"eq.{known.token}"}))
+            self._write(call.put({**mine, "token": f"eq.{known.token}"}))
         # An answer may have been lost, and the call made twice: what is there decides.
         found = self.state()
         if found is None or found.token != moved.token:
@@ -185,6 +215,19 @@ class RemoteTable:
             f"the state of {self.target.stream!r} was moved{by} while this execution was writing; "
             "it begins again from there"
         )
+
+
+def _silent(answer: Answer) -> None:
+    """`TransientError` for a page of somebody else's: the project says nothing to a write."""
+    if answer.content:
+        raise TransientError("something that is not the project's API answered to a write")
+
+
+def _counted(answer: Answer) -> int:
+    said = answer.headers.get("content-range", "").rpartition("/")[2]
+    if not said.isdigit():
+        raise TransientError("the project did not say how many rows there are, though asked to")
+    return int(said)
 
 
 def _spelled(known: Known) -> Mapping[str, Any]:

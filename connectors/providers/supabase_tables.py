@@ -35,17 +35,22 @@ KINDS: Mapping[str, Kind] = {
     "json": Kind.JSON,
     "jsonb": Kind.JSON,
 }
+TEXTS = frozenset({"text", "character varying", "character"})
 COUNTED = frozenset({Kind.INTEGER, Kind.TIMESTAMP, Kind.LOCAL_TIMESTAMP, Kind.DATE})
 """Kinds that a cursor may be of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """One table or view; ``key`` is empty where it has none."""
+    """One table or view; ``key`` is empty where it has none.
+
+    ``opaque`` are columns of types that only PostgreSQL knows.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    opaque: frozenset[str] = frozenset()
 
     def kind(self, column: str) -> Kind | None:
         """What a column holds; None if there is none of that name."""
@@ -71,14 +76,20 @@ def _table(name: str, said: Mapping[str, Any]) -> Table:
         key=tuple(
             column for column, how in properties.items() if "<pk/>" in how.get("description", "")
         ),
+        opaque=frozenset(
+            column for column, how in properties.items() if _word(how) not in {*KINDS, *TEXTS}
+        ),
     )
 
 
 def _kind(said: Mapping[str, Any]) -> Kind:
-    spelled = str(said.get("format") or "")
-    if spelled.endswith("[]"):
-        return Kind.JSON
-    return KINDS.get(re.sub(r"\([^)]*\)", "", spelled).strip(), Kind.TEXT)
+    word = _word(said)
+    return Kind.JSON if word.endswith("[]") else KINDS.get(word, Kind.TEXT)
+
+
+def _word(said: Mapping[str, Any]) -> str:
+    """A type without its bounds."""
+    return re.sub(r"\([^)]*\)", "", str(said.get("format") or "")).strip()
 
 
 def pointer(column: str) -> str | None:

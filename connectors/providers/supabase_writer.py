@@ -14,14 +14,16 @@ from connectors.contract import (
     Deletes,
     Greatest,
     PgCopy,
+    Rejection,
     State,
     Target,
 )
-from connectors.deleting import refuse_many
-from connectors.described import arrow_schema
-from connectors.errors import ConfigError, ContractError, EmptySourceError
+from connectors.deleting import asks, refuse_many
+from connectors.errors import ContractError, EmptySourceError
 from connectors.http.client import HttpClient
 from connectors.late import pa
+from connectors.payload import without_key
+from connectors.providers.supabase_rejected import RemoteRejected
 from connectors.providers.supabase_rows import (
     Key,
     Row,
@@ -31,8 +33,11 @@ from connectors.providers.supabase_rows import (
     rows_of,
     same,
 )
+from connectors.providers.supabase_shape import Shaper
 from connectors.providers.supabase_table import DELETED_AT, Known, RemoteTable
-from connectors.sql.arriving import plain_schema
+from connectors.rejected import MOST_KEPT
+from connectors.sql.arriving import plain_schema, plain_table
+from connectors.sql.gone import Gone
 
 
 class SupabaseWriter:
@@ -42,17 +47,21 @@ class SupabaseWriter:
         self, *, client: HttpClient, target: Target, clock: Callable[[], datetime]
     ) -> None:
         self._table = RemoteTable(client=client, target=target)
+        self._aside = RemoteRejected(client, target)
         self._target = target
         self._clock = clock
-        self._soft = target.complete and target.deletes is Deletes.SOFT
-        self._hard = target.complete and target.deletes is Deletes.HARD
+        self._soft = target.heeds_deletes and target.deletes is Deletes.SOFT
+        self._whole = target.heeds_deletes and target.complete
         self._staged: list[pa.Table] = []
+        self._gone = Gone(target.primary_key)
+        self._rejections: list[Rejection] = []
         self._rejected = 0
         self._bytes = 0
         self._met: set[Key] = set()
         self._usable = True
         self._looked: set[str] = set()
-        self._look(plain_schema(arrow_schema(target.schema)).names)
+        self._shaper = Shaper(client, target)
+        self._look(self._shaper.first.names)
         self._known: Known | None = self._table.state()
         before = self._known.committed if self._known else Committed()
         self._committed = before.resumed_by(target.execution, restart=target.restart)
@@ -63,21 +72,25 @@ class SupabaseWriter:
         return self._committed
 
     def write(self, batch: Batch) -> None:
-        """Stage a batch: nothing of it is sent yet."""
+        """Stage a batch: nothing of it is sent yet, and nothing is kept of one that is refused."""
         self._check_usable()
         if isinstance(batch.data, PgCopy):
             raise ContractError("Supabase is written from Arrow, and was given pgcopy")
-        told = batch.deleted is not None and batch.deleted.num_rows > 0
-        if told and self._target.heeds_deletes:
-            raise ConfigError(
-                f"{self._target.stream!r} tells which records are gone, and through its API a "
-                "Supabase project does not take that; set deletes keep, or write with the "
-                "connector database"
-            )
-        self._rejected += len(batch.rejected)
         if batch.data.num_rows:
-            self._staged.append(batch.data)
-            self._bytes += batch.data.nbytes
+            key = self._target.primary_key
+            data, keyless = without_key(self._shaper.table(plain_table(batch.data)), key)
+            self._reject(keyless)
+            if self._gone:
+                self._gone.bring_back(data)
+            self._staged.append(data)
+            self._bytes += data.nbytes
+        self._reject(batch.rejected)
+        if batch.deleted is not None and self._target.heeds_deletes:
+            self._gone.add(plain_table(batch.deleted))
+
+    def _reject(self, rejected: Sequence[Rejection]) -> None:
+        self._rejected += len(rejected)
+        self._rejections += rejected[: max(0, MOST_KEPT - len(self._rejections))]
 
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Upsert what was staged, delete what is gone, and then move the state."""
@@ -89,8 +102,11 @@ class SupabaseWriter:
         if (found and found.token) != (self._known and self._known.token):
             raise self._table.lost(found)
         # Before anything is sent: what is refused changes nothing.
-        missing = self._missing() if finished and (self._soft or self._hard) else ()
-        counts = self._upserted() + self._without(missing)
+        if self._rejected:
+            self._aside.require()
+        gone = self._gone_keys()
+        doomed = self._doomed(gone, finished=finished)
+        counts = self._upserted(gone) + self._without(doomed)
         committed = Committed(
             state=self._committed.state if state is None else state,
             execution=self._target.execution,
@@ -98,11 +114,22 @@ class SupabaseWriter:
             counts=self._committed.counts + counts,
             committed_at=self._clock(),
         )
+        self._set_aside(finished=finished)
         self._known = self._table.move(self._known, committed)
         self._committed = committed
-        self._staged, self._rejected, self._bytes = [], 0, 0
+        self._staged, self._rejections, self._rejected, self._bytes = [], [], 0, 0
+        self._gone.clear()
         self._usable = True
         return committed
+
+    def _set_aside(self, *, finished: bool) -> None:
+        """Write what this commit rejects where the tenant finds it."""
+        self._aside.put(
+            self._rejections,
+            self._rejected - len(self._rejections),
+            at=self._clock(),
+            complete=finished and self._target.complete,
+        )
 
     def close(self) -> None:
         """Release; what was not committed was not sent. Safe to call twice."""
@@ -121,28 +148,22 @@ class SupabaseWriter:
 
     # Upserts
 
-    def _upserted(self) -> Counts:
+    def _upserted(self, gone: Mapping[Key, Key]) -> Counts:
+        """Write what came, but for records that the source has said to be gone since."""
         done = Counts(rejected=self._rejected, bytes=self._bytes)
         for names, tables in self._alike():
             self._look(names)
             newest: dict[Key, Row] = {}
-            came = keyless = 0
+            came = 0
             for table in tables:
                 for row in rows_of(table, self._target.primary_key):
                     came += 1
-                    keyless += None in row.key
-                    if None not in row.key:
+                    if canonical(row.key) not in gone:
                         self._keep_newest(newest, row)
-            self._met.update(newest)
             new, changed = self._compared(newest, names)
             sent = [*names, *((DELETED_AT,) if self._soft else ())]
             self._table.upsert([*new, *changed], sent)
-            done += Counts(
-                processed=came - keyless,
-                created=len(new),
-                updated=len(changed),
-                rejected=keyless,
-            )
+            done += Counts(processed=came, created=len(new), updated=len(changed))
         return done
 
     def _alike(self) -> Iterator[tuple[Sequence[str], Sequence[pa.Table]]]:
@@ -182,16 +203,44 @@ class SupabaseWriter:
 
     # Deletes
 
-    def _missing(self) -> Sequence[Key]:
-        """What the whole read did not bring; raises if that is too much to delete unasked."""
+    def _gone_keys(self) -> Mapping[Key, Key]:
+        """The keys that the source has told to be gone, by how they are compared."""
+        keys = self._gone.keys()
+        found = () if keys is None else rows_of(keys, self._target.primary_key)
+        return {canonical(row.key): row.key for row in found}
+
+    def _doomed(self, gone: Mapping[Key, Key], *, finished: bool) -> Sequence[Key]:
+        """What is to be deleted; raises if that is too much to be deleted unasked."""
+        if not self._whole:
+            return self._told(gone)
         key = self._target.primary_key
-        for table in self._staged:
-            keys = (row.key for row in rows_of(table, key))
-            self._met.update(canonical(one) for one in keys if None not in one)
-        there = self._table.keys(alive=self._soft)
+        self._met.update(
+            canonical(row.key) for table in self._staged for row in rows_of(table, key)
+        )
+        self._met.difference_update(gone)
+        return self._missing() if finished else self._told(gone)
+
+    def _told(self, gone: Mapping[Key, Key]) -> Sequence[Key]:
+        """Those that the source has told to be gone, and that are there."""
+        key = self._target.primary_key
+        columns = [*key, *((DELETED_AT,) if self._soft else ())]
+        there = [
+            tuple(row[name] for name in key)
+            for row in self._table.stored(list(gone.values()), columns)
+            if row.get(DELETED_AT) is None
+        ]
+        total = self._committed.counts.deleted + len(there)
+        if there and asks(self._target, total):
+            alive = self._table.count(alive=self._soft)
+            refuse_many(self._target, deleted=total, left=alive - len(there))
+        return there
+
+    def _missing(self) -> Sequence[Key]:
+        """What the whole read did not bring, or brought and told to be gone."""
+        key = self._target.primary_key
         missing = [
             tuple(row[name] for name in key)
-            for row in there
+            for row in self._table.keys(alive=self._soft)
             if plain_key(row, key) not in self._met
         ]
         if missing and not self._met:
@@ -201,13 +250,14 @@ class SupabaseWriter:
                     "if it is meant, allow empty sources for this sync"
                 )
             return missing
-        refuse_many(self._target, deleted=len(missing), left=len(self._met))
+        total = self._committed.counts.deleted + len(missing)
+        refuse_many(self._target, deleted=total, left=len(self._met))
         return missing
 
-    def _without(self, missing: Sequence[Key]) -> Counts:
+    def _without(self, doomed: Sequence[Key]) -> Counts:
         """Remove or mark these."""
         if self._soft:
-            self._table.mark(missing, self._clock())
+            self._table.mark(doomed, self._clock())
         else:
-            self._table.delete(missing)
-        return Counts(deleted=len(missing))
+            self._table.delete(doomed)
+        return Counts(deleted=len(doomed))

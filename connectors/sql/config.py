@@ -17,6 +17,8 @@ class Dialect(StrEnum):
     SQLITE = "sqlite"
     DUCKDB = "duckdb"
     MYSQL = "mysql"
+    MSSQL = "mssql"
+    ORACLE = "oracle"
 
 
 FILES = frozenset({Dialect.SQLITE, Dialect.DUCKDB})
@@ -32,14 +34,26 @@ _SCHEMES = {
     "mysql+pymysql": Dialect.MYSQL,
     "mariadb": Dialect.MYSQL,
     "mariadb+pymysql": Dialect.MYSQL,
+    "mssql": Dialect.MSSQL,
+    "mssql+pymssql": Dialect.MSSQL,
+    "sqlserver": Dialect.MSSQL,
+    "oracle": Dialect.ORACLE,
+    "oracle+oracledb": Dialect.ORACLE,
 }
 
-MYSQL_PORT = 3306
+PORTS = {Dialect.MYSQL: 3306, Dialect.MSSQL: 1433, Dialect.ORACLE: 1521}
+"""Servers whose address is all that their URL says."""
+
+SAFE = {Dialect.MYSQL: "verify", Dialect.MSSQL: "require", Dialect.ORACLE: "verify"}
+"""The value of ``tls`` that insists on encryption; FreeTDS does not check certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a server is, taken apart. ``verified`` asks for TLS with a certificate for the host."""
+    """Where a server is, taken apart.
+
+    ``verified`` insists on TLS, with a certificate for the host where the driver can check it.
+    """
 
     host: str
     port: int
@@ -53,7 +67,9 @@ class DatabaseConfig(BaseModel):
     """A database by its URL.
 
     ``postgresql://user:password@host:5432/database``, ``sqlite:////path/to/file.db``,
-    ``duckdb:////path/to/file.duckdb``, ``mysql://user:password@host:3306/database?tls=verify``.
+    ``duckdb:////path/to/file.duckdb``, ``mysql://user:password@host:3306/database?tls=verify``,
+    ``mssql://user:password@host:1433/database?tls=require``,
+    ``oracle://user:password@host:1521/service?tls=verify``; the last two to read from only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -73,8 +89,8 @@ class DatabaseConfig(BaseModel):
             raise ValueError(f"a URL must start with one of {known}; it starts with {shown}")
         if _SCHEMES[scheme] in FILES:
             _check_path(text, scheme)
-        elif _SCHEMES[scheme] is Dialect.MYSQL:
-            _address(text)
+        elif _SCHEMES[scheme] in PORTS:
+            _address(text, _SCHEMES[scheme])
         return url
 
     @property
@@ -89,8 +105,8 @@ class DatabaseConfig(BaseModel):
 
     @property
     def address(self) -> Address:
-        """The server of a MySQL URL; contains the password."""
-        return _address(self.url.get_secret_value())
+        """The server of a URL that is not PostgreSQL's; contains the password."""
+        return _address(self.url.get_secret_value(), self.dialect)
 
     @property
     def path(self) -> str:
@@ -102,9 +118,9 @@ class DatabaseConfig(BaseModel):
         """The URL without password and options, for people and logs."""
         if self.dialect in FILES:
             return f"{self.dialect}:///{self.path}"
-        if self.dialect is Dialect.MYSQL:
+        if self.dialect in PORTS:
             to = self.address
-            return f"mysql://{to.user}@{to.host}:{to.port}/{to.database}"
+            return f"{self.dialect}://{to.user}@{to.host}:{to.port}/{to.database}"
         netloc, _, rest = self.conninfo.partition("://")[2].partition("/")
         user, at, host = netloc.rpartition("@")
         return f"postgresql://{user.partition(':')[0]}{at}{host}/{rest.partition('?')[0]}"
@@ -118,28 +134,29 @@ def _check_path(text: str, scheme: str) -> None:
         raise ValueError(f"a {scheme} URL takes no options; write ? as %3F and # as %23")
 
 
-def _address(text: str) -> Address:
+def _address(text: str, dialect: Dialect) -> Address:
     """Take a URL apart; what is wrong is said without quoting it, for it has a password."""
     parts = urlsplit(text)
     try:
-        port = parts.port or MYSQL_PORT
+        port = parts.port or PORTS[dialect]
     except ValueError:
         raise ValueError(
             "the port must be a number; percent-encode / and @ in a password"
         ) from None
     database = unquote(parts.path.removeprefix("/"))
     if not parts.hostname or not parts.username or not database or "/" in database:
-        raise ValueError("write mysql://user:password@host:3306/database")
+        raise ValueError(f"write {dialect}://user:password@host:{PORTS[dialect]}/database")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     tls = options.pop("tls", "prefer")
     options.pop("charset", None)  # a habit of other tools; here it is always utf8mb4
-    if options or tls not in ("prefer", "verify"):
-        raise ValueError("a mysql URL takes one option: tls=verify, or tls=prefer")
+    if options or tls not in ("prefer", SAFE[dialect]):
+        safe = SAFE[dialect]
+        raise ValueError(f"a {dialect} URL takes one option: tls={safe}, or tls=prefer")
     return Address(
         host=parts.hostname,
         port=port,
         user=unquote(parts.username),
         password=unquote(parts.password or ""),
         database=database,
-        verified=tls == "verify",
+        verified=tls == SAFE[dialect],
     )

@@ -1,10 +1,13 @@
-"""The connector ``database``: PostgreSQL, MySQL, SQLite and DuckDB, told apart by the URL."""
+"""The connector ``database``: PostgreSQL, MySQL, SQLite and DuckDB, told apart by the URL.
+
+SQL Server and Oracle are sources only.
+"""
 
 from pathlib import Path
 
 from connectors.contract import Destination, Source
 from connectors.registry import Connector
-from connectors.sql.config import FILES, DatabaseConfig, Dialect
+from connectors.sql.config import FILES, PORTS, DatabaseConfig
 from connectors.sql.reach import reach
 
 POSTGRES_PORT = "5432"
@@ -30,10 +33,10 @@ def _most_at_once(config: DatabaseConfig) -> int | None:
 
 def _place(config: DatabaseConfig) -> str:
     """Where the database is, however its URL is written: server and name, or file."""
-    if config.dialect is Dialect.MYSQL:
+    if config.dialect in PORTS:
         at = config.address
         named = "localhost" if at.host in THIS_MACHINE else at.host
-        return f"mysql://{named}:{at.port}/{at.database}"
+        return f"{config.dialect}://{named}:{at.port}/{at.database}"
     if config.dialect in FILES:
         return f"{config.dialect}:///{Path(config.path).resolve()}"
     from psycopg import ProgrammingError
@@ -52,7 +55,7 @@ def _place(config: DatabaseConfig) -> str:
 CONNECTOR = Connector(
     name="database",
     collection="tables",
-    title="Database (PostgreSQL, MySQL, MariaDB, SQLite, DuckDB)",
+    title="Database (PostgreSQL, MySQL, MariaDB, SQL Server, Oracle, SQLite, DuckDB)",
     config=DatabaseConfig,
     source=_source,
     destination=_destination,

@@ -110,7 +110,12 @@ class SqlDestination:
 
 
 def open_store(config: DatabaseConfig) -> Store:
-    """One connection to write by."""
+    """One connection to write by; `ConfigError` for a database that is only read."""
+    if config.dialect in (Dialect.MSSQL, Dialect.ORACLE):
+        raise ConfigError(
+            f"{config.redacted}: {config.dialect} is read from and not written to; write to "
+            "PostgreSQL, MySQL, SQLite or DuckDB"
+        )
     if config.dialect is Dialect.POSTGRESQL:
         from connectors.sql.postgres.writer import PostgresStore
 

@@ -68,6 +68,8 @@ class Plan:
     cursor: Column | None
     kind: Kind | None
     window: tuple[str, ...] | None
+    at_once: bool = True
+    """Whether the rows of one query are all of one moment."""
 
     @property
     def stream(self) -> str:
@@ -82,13 +84,17 @@ class Plan:
     @property
     def counts(self) -> bool:
         """Whether the watermark is found in the rows, on the way."""
-        return self.window is None and self.kind in cursors.COUNTED_IN_ARROW
+        counted = self.window is None and self.kind in cursors.COUNTED_IN_ARROW
+        return counted and (self.at_once or (self.incremental and self._led))
 
     @property
     def ordered(self) -> bool:
         """Whether rows come in the cursor's order, so that each batch may be a checkpoint."""
-        led = self.cursor is not None and self.cursor.name in self.table.leading
-        return self.incremental and self.counts and led
+        return self.incremental and self.counts and self._led
+
+    @property
+    def _led(self) -> bool:
+        return self.cursor is not None and self.cursor.name in self.table.leading
 
     @property
     def cursor_name(self) -> str:

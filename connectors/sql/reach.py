@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from connectors.errors import ConfigError
 from connectors.reach import Reach
-from connectors.sql.config import FILES, DatabaseConfig, Dialect
+from connectors.sql.config import FILES, PORTS, DatabaseConfig
 
 WHERE = ("host", "hostaddr")
 
@@ -25,7 +25,7 @@ OWN_SOCKET = "the socket of this machine's own server"
 
 def reach(config: DatabaseConfig) -> Reach:
     """All hosts of a URL, and the files that it, or one of its options, names."""
-    if config.dialect is Dialect.MYSQL:
+    if config.dialect in PORTS:
         return Reach(hosts=(config.address.host,))
     if config.dialect in FILES:
         return Reach(files=(config.path,))

@@ -11,7 +11,7 @@ Laws:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -60,18 +60,34 @@ def open_source(config: DatabaseConfig) -> Source:
         from connectors.sql.mysql.session import MysqlSession
 
         return SqlSource(reader=MysqlReader(MysqlSession(config, read_only=True)))
+    if config.dialect in (Dialect.MSSQL, Dialect.ORACLE):
+        return _paged(config)
     from connectors.sql.duckdb.reader import DuckdbReader
     from connectors.sql.duckdb.session import DuckdbSession
 
     return SqlSource(reader=DuckdbReader(DuckdbSession(config, read_only=True)))
 
 
+def _paged(config: DatabaseConfig) -> Source:
+    from connectors.sql.core.reader import CoreReader
+    from connectors.sql.core.session import CoreSession
+    from connectors.sql.mssql.speech import SqlServer
+    from connectors.sql.oracle.speech import Oracle
+
+    speech = SqlServer() if config.dialect is Dialect.MSSQL else Oracle()
+    return SqlSource(reader=CoreReader(CoreSession(config, speech)), at_once=False)
+
+
 @dataclass(slots=True, kw_only=True)
 class SqlSource:
-    """A database as a source; each table and view is a stream."""
+    """A database as a source; each table and view is a stream.
+
+    ``at_once`` says that the rows of one query are all of one moment.
+    """
 
     reader: Reader
     copier: Copier | None = None
+    at_once: bool = True
     _known: dict[str, Table] = field(default_factory=dict, init=False, repr=False)
 
     def check(self) -> str:
@@ -117,7 +133,8 @@ class SqlSource:
         self, selection: Selection, state: State | None, encoding: Encoding
     ) -> Iterator[Batch]:
         """The records after ``state``; nothing is asked of the database before the first."""
-        plan = planned(selection, self._table(selection.stream.name), self.reader)
+        table = self._table(selection.stream.name)
+        plan = replace(planned(selection, table, self.reader), at_once=self.at_once)
         prior = self._prior(plan, state)
         if encoding is Encoding.ARROW:
             yield from self._arrow(plan, prior, state)

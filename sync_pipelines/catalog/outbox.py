@@ -99,7 +99,7 @@ def post(db: Db, posted: Sequence[Posted], *, now: datetime) -> int:
     ]
     keys = ["rule_id", "event_id", "recipient"]
     statement = insert(OutboxRow).values(rows).on_conflict_do_nothing(index_elements=keys)
-    return db.execute(statement).rowcount
+    return len(db.execute(statement.returning(OutboxRow.id)).all())
 
 
 def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
@@ -112,6 +112,13 @@ def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> b
     )
     values = {"state": DeliveryState.PENDING, "next_attempt_at": now, "created_at": now}
     return db.execute(statement.values(values)).rowcount == 1
+
+
+def find(db: Db, delivery_id: UUID, *, tenant_id: UUID) -> Delivery | None:
+    """One of a tenant's messages, or None."""
+    mine = (OutboxRow.id == delivery_id, OutboxRow.tenant_id == tenant_id)
+    row = db.execute(select(OutboxRow.__table__).where(*mine)).mappings().one_or_none()
+    return None if row is None else delivery_of(row)
 
 
 def list_deliveries(

@@ -149,11 +149,23 @@ def _as_configured(configured: SyncStream, offered: Stream) -> Stream:
             "update; set primary_key, or use write_mode append or replace"
         )
     whole = configured.sync_mode is SyncMode.FULL
-    if configured.deletes is not Deletes.KEEP and not (whole or offered.tells_deletes):
+    if configured.deletes is not Deletes.KEEP and not whole:
+        _refuse_untold_deletes(configured, offered, key)
+    wanted = set(named) if configured.columns else set(offered.schema.names)
+    columns = schema_of(field for field in offered.schema if field.name in wanted)
+    return replace(offered, schema=columns, primary_key=key, cursor_field=cursor)
+
+
+def _refuse_untold_deletes(configured: SyncStream, offered: Stream, key: Sequence[str]) -> None:
+    """`ConfigError` unless the stream tells deletes, by the key that the records have."""
+    if not offered.tells_deletes:
         raise ConfigError(
             f"stream {offered.name!r} does not tell what is deleted, so deletes: "
             f"{configured.deletes} needs sync_mode full: only a full read shows what is missing"
         )
-    wanted = set(named) if configured.columns else set(offered.schema.names)
-    columns = schema_of(field for field in offered.schema if field.name in wanted)
-    return replace(offered, schema=columns, primary_key=key, cursor_field=cursor)
+    if tuple(key) != offered.primary_key:
+        own, other = ", ".join(offered.primary_key), ", ".join(key)
+        raise ConfigError(
+            f"stream {offered.name!r} tells what is deleted by its own key ({own}), and "
+            f"primary_key is ({other}); leave primary_key out, or set deletes: keep"
+        )

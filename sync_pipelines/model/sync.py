@@ -76,6 +76,20 @@ class SyncStream:
         last = _LAST_PART.search(self.name)
         return (last["quoted"] or last["plain"]).replace('""', '"') if last else self.name
 
+    def clashes_with(self, other: "SyncStream") -> bool:
+        """Whether both write one table in a way that the one would undo what the other did.
+
+        Two that upsert go together, as records and a list of their ids do: what one deletes
+        is gone at the source, whoever brought it. A second that deletes would take its own
+        list for the whole of the table.
+        """
+        if self.table_name.casefold() != other.table_name.casefold():
+            return False
+        upserts = self.write_mode is other.write_mode is WriteMode.UPSERT
+        # Some databases do not tell capital letters apart in a name, and others do.
+        alike = self.table_name == other.table_name
+        return not (upserts and alike and Deletes.KEEP in (self.deletes, other.deletes))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -94,7 +108,10 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """What moves where. ``key`` ("tenant/sync") is its name everywhere, Dagster's partition too."""
+    """What moves where. ``key`` ("tenant/sync") is its name everywhere, Dagster's partition too.
+
+    ``tags`` are words by which a tenant sorts its syncs.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -108,6 +125,7 @@ class Sync:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     is_active: bool = True
     pause_reason: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -23,6 +23,8 @@ BADGES = {
     Topic.LATE: "Late",
     Topic.STALE: "Out of date",
     Topic.ALERT: "Alert",
+    Topic.RETRYING: "Tried again",
+    Topic.SCHEMA_CHANGE: "Columns changed",
     Topic.DIGEST: "Digest",
     Topic.TEST: "Test",
 }

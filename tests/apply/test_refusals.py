@@ -91,7 +91,7 @@ WRONG = {
     ),
     "no URL": (in_connections("shop: {connector: database} #!"), "config.url: Field required"),
     "a wrong URL": (
-        in_connections("shop:\n    connector: database\n    config:\n      url: oracle://h/d #!"),
+        in_connections("shop:\n    connector: database\n    config:\n      url: db2://h/d #!"),
         "a URL must start with one of postgresql://",
     ),
     "a MySQL URL without a user": (
@@ -161,6 +161,21 @@ WRONG = {
     "two streams into one table": (
         FRAME + "    streams:\n      - public.orders\n      - {name: sales.orders} #!\n",
         "streams 'public.orders' and 'sales.orders' both write table 'orders'",
+    ),
+    "two streams into one table of which both delete": (
+        FRAME
+        + "    streams:\n"
+        + "      - {name: orders, write_mode: upsert, deletes: soft}\n"
+        + "      - {name: ids, table: orders, write_mode: upsert, deletes: hard} #!\n",
+        "which they may if all have write_mode upsert and one at most has deletes",
+    ),
+    "three streams into one table of which one replaces it": (
+        FRAME
+        + "    streams:\n"
+        + "      - {name: orders, write_mode: upsert}\n"
+        + "      - {name: ids, table: orders, write_mode: upsert, deletes: hard}\n"
+        + "      - {name: more, table: orders} #!\n",
+        "streams 'orders' and 'more' both write table 'orders'",
     ),
     "two tables that only capital letters tell apart": (
         FRAME + "    streams:\n      - orders\n      - Orders #!\n",
@@ -360,7 +375,7 @@ def test_all_the_mistakes_of_a_file_are_told_together_in_order() -> None:
 
 
 def test_a_connection_that_is_wrong_itself_is_not_missed_by_its_syncs() -> None:
-    text = FRAME.replace("sqlite:////tmp/shop.db", "oracle://x") + "    streams: [orders]\n"
+    text = FRAME.replace("sqlite:////tmp/shop.db", "db2://x") + "    streams: [orders]\n"
 
     error = refusal(text)
 

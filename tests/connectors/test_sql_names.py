@@ -65,7 +65,7 @@ def test_a_url_says_the_dialect_and_is_shown_without_secrets(
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("oracle://u:s3cret@h/d", "must start with one of postgresql://"),
+        ("db2://u:s3cret@h/d", "must start with one of postgresql://"),
         ("s3cret", "must start with one of"),
         ("sqlite:///relative.db", "absolute path"),
         ("sqlite://", "absolute path"),

@@ -584,3 +584,18 @@ def test_deletes_of_a_source_that_does_not_tell_them_need_a_full_read(world, eng
     failure = report.results[0].failure
     assert failure is not None
     assert "does not tell what is deleted, so deletes: soft needs sync_mode full" in failure.message
+
+
+def test_deletes_are_told_by_the_source_s_own_key_and_by_no_other(world, engine, systems):
+    """Its rows would never be found by another one, and stay for ever."""
+    (held,) = systems.streams
+    held.stream = replace(held.stream, tells_deletes=True)
+    other = held.stream.schema.names[1]
+    sync = world.sync(streams=[replace(UPSERT, deletes=Deletes.SOFT, primary_key=(other,))])
+
+    report = run(world, engine, sync)
+
+    failure = report.results[0].failure
+    assert failure is not None
+    assert f"by its own key (id), and primary_key is ({other})" in failure.message
+    assert "leave primary_key out" in failure.message

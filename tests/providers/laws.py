@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from threading import RLock
 from typing import Any, Protocol
 
 from hypothesis import given, settings
@@ -77,29 +78,34 @@ class World:
     provider: Provider
     now: datetime = field(default_factory=lambda: at(0))
     there: dict[int, Row] = field(default_factory=dict)
+    lock: Any = field(default_factory=RLock)
+    """What happens, happens at one moment: requests come and waits end in several threads."""
 
     def __post_init__(self) -> None:
         self.api.clock = lambda: self.now
         self.api.calm()
 
     def change(self, identity: int, later: int, note: str) -> None:
-        self.now += timedelta(seconds=later)
-        held = self.there.get(identity)
-        if held is not None and held.changed_at == self.now:
-            # The contract takes the same key and cursor for the same record.
-            self.now += timedelta(seconds=1)
-        seconds = (self.now - at(0)).total_seconds()
-        self.there[identity] = row(identity, seconds=seconds, note=note)
-        self.provider.store(self.there[identity])
+        with self.lock:
+            self.now += timedelta(seconds=later)
+            held = self.there.get(identity)
+            if held is not None and held.changed_at == self.now:
+                # The contract takes the same key and cursor for the same record.
+                self.now += timedelta(seconds=1)
+            seconds = (self.now - at(0)).total_seconds()
+            self.there[identity] = row(identity, seconds=seconds, note=note)
+            self.provider.store(self.there[identity])
 
     def delete(self, identity: int) -> None:
-        if self.there.pop(identity, None) is not None:
-            self.now += timedelta(seconds=1)
-            self.provider.drop(identity, self.now)
+        with self.lock:
+            if self.there.pop(identity, None) is not None:
+                self.now += timedelta(seconds=1)
+                self.provider.drop(identity, self.now)
 
     def sleep(self, seconds: float) -> None:
         # In whole seconds, so that the records' times keep their fraction.
-        self.now += timedelta(seconds=-(-seconds // 1))
+        with self.lock:
+            self.now += timedelta(seconds=-(-seconds // 1))
 
     def open(self) -> Source:
         return self.provider.open(

@@ -24,8 +24,13 @@ from tests.providers.quickbooks_query import (
     refuse,
 )
 
-NAMES = ("Customer", "Item", "Invoice", "SalesReceipt", "Payment", "Bill", "Account")
-NUMBERED = ("Invoice", "SalesReceipt")
+NAMES = (
+    *("Customer", "Item", "Invoice", "SalesReceipt", "Payment", "Bill", "Account"),
+    *("RefundReceipt", "CreditMemo"),
+)
+NUMBERED = ("Invoice", "SalesReceipt", "RefundReceipt", "CreditMemo")
+PAYS = ("Bank", "Other Current Asset")
+"""Types of accounts that money may be given back from."""
 LISTS = ("Customer", "Item", "Account")
 
 
@@ -258,7 +263,11 @@ class QuickBooks(Intuit):
             self._document(entity, body)
 
     def _document(self, entity: str, body: dict) -> None:
-        if entity == "Invoice" or "CustomerRef" in body:
+        if entity == "RefundReceipt":
+            account = self._refer("Account", body.get("DepositToAccountRef"))
+            if account["AccountType"] not in PAYS:
+                raise refuse("6000", "A business validation error has occurred", "account type")
+        if entity in ("Invoice", "CreditMemo") or "CustomerRef" in body:
             self._refer("Customer", body.get("CustomerRef"))
         lines = [one for one in body.get("Line", ()) if one["DetailType"] != "SubTotalLineDetail"]
         if not lines:
@@ -288,11 +297,12 @@ class QuickBooks(Intuit):
             if one[name].lower() == wanted and one["Id"] != body.get("Id"):
                 raise refuse("6240", "Duplicate Name Exists Error", f"Id={one['Id']}")
 
-    def _refer(self, entity: str, ref: dict | None) -> None:
+    def _refer(self, entity: str, ref: dict | None) -> dict:
         if ref is None:
             raise refuse("2020", "Required param missing", f"{entity}Ref")
         if ref["value"] not in self.objects[entity]:
             raise refuse("2500", "Invalid Reference Id", f"{entity} {ref['value']}")
+        return self.objects[entity][ref["value"]]
 
     def _store(self, entity: str, body: dict, changed: dict | None = None) -> dict:
         self.number += 1

@@ -1,9 +1,10 @@
 """A Supabase project as the suites see it: ours through its API, theirs by SQL."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -18,19 +19,25 @@ from connectors.contract import (
     Target,
     Writer,
 )
+from connectors.errors import ConfigError
 from connectors.http.outside import Outside
 from connectors.providers.supabase import SupabaseConfig, api_of
 from connectors.providers.supabase_destination import SupabaseDestination
 from connectors.providers.supabase_source import SupabaseSource
+from connectors.schema_policy import SchemaPolicy
 from connectors.sql.arriving import plain_schema
 from connectors.testing.fake_api import FakeApi
 from connectors.testing.rows import Row
 from tests.providers.postgrest import KEY, Project
 
+T = TypeVar("T")
+
 ORDERS = "CREATE TABLE {}orders (id bigint PRIMARY KEY, changed_at timestamptz, note text)"
 STATES = """CREATE TABLE shop._sync_state (
   owner text, stream text, execution text, finished boolean, version integer, value text,
-  counts text, committed_at timestamptz, token text, primary key (owner, stream))"""
+  counts text, committed_at timestamptz, token text, primary key (owner, stream));
+  CREATE TABLE shop._rejected (id text primary key, owner text, stream text, key text,
+  reason text, payload text, execution text, rejected_at timestamptz)"""
 
 
 def config(api: FakeApi, **more: object) -> dict[str, object]:
@@ -111,7 +118,7 @@ class Prepared:
 
     def open(self, target: Target, encoding: Encoding) -> Writer:
         self.prepare(target, plain_schema(target.schema))
-        writer = self.destination.open(target, encoding)
+        writer = self.obeying(lambda: self.destination.open(target, encoding))
         return Preparing(writer, self, target)  # type: ignore[return-value]
 
     def prepare(self, target: Target, schema: Any) -> None:
@@ -130,8 +137,21 @@ class Prepared:
                 f"CREATE TABLE IF NOT EXISTS {name} ({listed}, _deleted_at timestamptz, "
                 f"PRIMARY KEY ({', '.join(keys)}))"
             )
+            if target.schema_policy is not SchemaPolicy.EVOLVE:
+                return
             for one, kind in columns.items():
                 self.project.run(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {one} {kind}")
+
+    def obeying(self, work: Callable[[], T]) -> T:
+        """Do what a refusal says is to be run once, and try again."""
+        try:
+            return work()
+        except ConfigError as error:
+            statement = re.search(r"run this once: (alter table .*? add column .*?;)", str(error))
+            if statement is None:
+                raise
+            self.project.run(statement[1])
+            return work()
 
     def read_table(self, dataset: str, table: str) -> pa.Table:
         return self.destination.read_table(dataset, table)
@@ -149,7 +169,7 @@ class Preparing:
     def write(self, batch: Batch) -> None:
         assert isinstance(batch.data, pa.Table)
         self.prepared.prepare(self.target, plain_schema(batch.data.schema))
-        self.writer.write(batch)
+        self.prepared.obeying(lambda: self.writer.write(batch))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.writer, name)

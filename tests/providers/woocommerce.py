@@ -74,9 +74,12 @@ class WooShop:
         known = {"id": identity, "date_created_gmt": created, **roles, **before, **fields}
         self.held[name][identity] = {**known, "date_modified_gmt": at}
 
-    def refund(self, order: int, identity: int, amount: str, at: datetime) -> None:
+    def refund(
+        self, order: int, identity: int, amount: str, at: datetime, /, **fields: Any
+    ) -> None:
         """Refund a part of an order, which changes the order."""
-        made = {"id": identity, "amount": amount, "reason": "", "date_created_gmt": gmt(at)}
+        known = {"id": identity, "amount": amount, "reason": "", "date_created_gmt": gmt(at)}
+        made = {**known, **fields}
         self.refunds.setdefault(order, []).append(made)
         listed = [{"id": one["id"], "total": f"-{one['amount']}"} for one in self.refunds[order]]
         self.put("orders", order, at, refunds=listed)

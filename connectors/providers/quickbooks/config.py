@@ -32,6 +32,8 @@ class QuickBooksConfig(BaseModel):
     the URL of a database in which the destination keeps its state and which record became
     which object; only writing needs it. ``income_account`` is the name of the account that
     new items earn into; without it, items are matched but never created.
+    ``refund_account`` is the name of the account that refunds are paid from; they are sent
+    only with it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -49,6 +51,7 @@ class QuickBooksConfig(BaseModel):
     ledger: SecretStr | None = None
     income_account: str | None = None
     orders_as: OrdersAs = OrdersAs.SALES_RECEIPTS
+    refund_account: str | None = None
 
     @field_validator("ledger")
     @classmethod

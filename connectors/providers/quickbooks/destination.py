@@ -31,6 +31,8 @@ from connectors.providers.quickbooks.ledger import DATASETS, Ledger
 from connectors.providers.quickbooks.matching import Matcher
 from connectors.providers.quickbooks.orders import TABLE as ORDERS
 from connectors.providers.quickbooks.orders import orders_table
+from connectors.providers.quickbooks.refunds import REFUNDS
+from connectors.providers.quickbooks.refunds import TABLE as REFUNDED
 from connectors.providers.quickbooks.sending import Sender
 from connectors.providers.quickbooks.source import QuickBooksSource
 from connectors.providers.quickbooks.tables import TABLES, Table
@@ -96,7 +98,10 @@ class QuickBooksDestination:
         realm = realm_of(self.config, self._surroundings)
         ledger = Ledger(self._ledger, target, realm=realm)
         sender = Sender(company, ledger)
-        account = self.config.income_account
+        accounts = {
+            "income_account": self.config.income_account,
+            "refund_account": self.config.refund_account,
+        }
         opened = False
         try:
             writer = QuickBooksWriter(
@@ -104,7 +109,7 @@ class QuickBooksDestination:
                 table=table,
                 ledger=ledger,
                 sender=sender,
-                matcher=lambda: Matcher(company, sender, account),
+                matcher=lambda: Matcher(company, sender, accounts),
                 clock=self.clock,
             )
             opened = True
@@ -123,11 +128,18 @@ class QuickBooksDestination:
         return DatabaseConfig(url=self.config.ledger)
 
     def _table(self, target: Target) -> Table:
-        tables = {**TABLES, ORDERS: orders_table(self.config.orders_as)}
+        sends_refunds = self.config.refund_account is not None
+        orders = orders_table(self.config.orders_as, refunds=sends_refunds)
+        tables = {**TABLES, ORDERS: orders, REFUNDED: REFUNDS}
         table = tables.get(target.table)
         if table is None:
             hint = nearest(target.table, sorted(tables))
             raise ConfigError(f"QuickBooks has no table {target.table!r} to write to; {hint}")
+        if table is REFUNDS and not sends_refunds:
+            raise ConfigError(
+                "refund_account is missing: it names the account that refunds are paid from; set "
+                "it on the connection"
+            )
         if target.write_mode is not WriteMode.UPSERT or target.deletes is not Deletes.KEEP:
             raise ConfigError(
                 f"{target.stream!r}: QuickBooks is written with write_mode upsert and deletes "

@@ -145,7 +145,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """An invoice or a sales receipt; ``void`` cancels it where it was sent before."""
+    """What is sold or given back; ``void`` cancels it where it was sent before.
+
+    ``details`` are further fields, as QuickBooks spells them.
+    """
 
     key: str
     entity: str
@@ -160,6 +163,7 @@ class Document:
     note: str = field(default="", repr=False)
     paid: Payment | None = None
     void: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def balanced(self) -> Sequence[Line]:
         """The lines, whose sum and the tax are the total; `DataError` if they are far from it."""
@@ -186,6 +190,7 @@ class Document:
             **({"CurrencyRef": {"value": self.currency}} if self.currency else {}),
             "Line": lines,
             **tax,
+            **self.details,
             "PrivateNote": self.note,
         }
         sought = (("DocNumber", self.number),)
@@ -223,6 +228,42 @@ class Payment:
         }
         sought = (("PaymentRefNum", reference),)
         return Form(entity="Payment", key=self.key, body=body, sought=sought, marked=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money that went back for an order, which is known by the key of its record."""
+
+    key: str
+    order_key: str
+    amount: Decimal
+    lines: Sequence[Line] = field(repr=False)
+    tax: Decimal = Decimal(0)
+    on: date | None = None
+    reason: str = field(default="", repr=False)
+
+    @property
+    def number(self) -> str:
+        """The document's: a shop counts its refunds apart from its orders' numbers."""
+        return f"R{self.key}"
+
+    def document(
+        self, entity: str, sold: Mapping[str, Any], details: Mapping[str, Any]
+    ) -> Document:
+        """As a document of that entity, for ``sold``, which the order became."""
+        note = f"Refund of order {sold.get('DocNumber') or self.order_key}. {self.reason}"
+        return Document(
+            key=self.key,
+            entity=entity,
+            number=self.number,
+            lines=self.lines,
+            on=self.on,
+            currency=(sold.get("CurrencyRef") or {}).get("value"),
+            tax=self.tax,
+            total=self.amount,
+            note=note.strip(),
+            details=details,
+        )
 
 
 def _dated(on: date | None, due_on: date | None) -> Mapping[str, str]:

@@ -5,7 +5,8 @@
     pending, on-hold                 waits, or an invoice
     processing, completed, or paid   a sales receipt; or an invoice and its payment
     cancelled, failed, trash         nothing; what was sent before is voided
-    refunded                         what was sent before stays
+    refunded                         what was sent before stays; where refunds are sent too,
+                                     as one that is paid
     drafts                           nothing
 
 The customer is the order's billing address: by e-mail, then by name. Items are the order's
@@ -27,26 +28,30 @@ from connectors.providers.quickbooks.tables import Table, Thing, Values
 TABLE = "orders"
 PAID = frozenset({"processing", "completed"})
 OFF = frozenset({"cancelled", "failed", "trash"})
-LEFT_ALONE = frozenset({"refunded", "checkout-draft", "auto-draft"})
+REFUNDED = "refunded"
+DRAFTS = frozenset({"checkout-draft", "auto-draft"})
 
 
-def orders_table(orders_as: OrdersAs) -> Table:
-    """The table ``orders``, as the connection wants it."""
+def orders_table(orders_as: OrdersAs, *, refunds: bool = False) -> Table:
+    """The table ``orders``, as the connection wants it; ``refunds`` says that they are sent too."""
     as_invoices = orders_as is OrdersAs.INVOICES
     entity = "Invoice" if as_invoices else "SalesReceipt"
-    return Table(entities=(entity,), columns=None, read=_reader(entity, as_invoices))
+    return Table(entities=(entity,), columns=None, read=_reader(entity, as_invoices, refunds))
 
 
-def _reader(entity: str, as_invoices: bool) -> Callable[[str, Values], Thing | None]:
+def _reader(entity: str, as_invoices: bool, refunds: bool) -> Callable[[str, Values], Thing | None]:
+    paid = PAID | {REFUNDED} if refunds else PAID
+    left_alone = DRAFTS if refunds else DRAFTS | {REFUNDED}
+
     def read(key: str, values: Values) -> Thing | None:
         status = values.needed("status").removeprefix("wc-")
         number = values.text("number") or key
-        if status in LEFT_ALONE:
+        if status in left_alone:
             return None
         if status in OFF:
             return Document(key=key, entity=entity, number=number, lines=(), void=True)
         paid_on = values.day("date_paid_gmt")
-        is_paid = paid_on is not None or status in PAID
+        is_paid = paid_on is not None or status in paid
         if not is_paid and not as_invoices:
             return None
         total, currency = values.money("total"), values.text("currency")
@@ -67,7 +72,7 @@ def _reader(entity: str, as_invoices: bool) -> Callable[[str, Values], Thing | N
             key=key,
             entity=entity,
             number=number,
-            lines=_lines(values),
+            lines=lines_of(values),
             customer=customer,
             on=created_on,
             currency=currency,
@@ -108,39 +113,48 @@ def _customer(values: Values) -> Customer | None:
     return Customer(key=(email or name).lower(), name=name, email=email, details=details)
 
 
-def _lines(values: Values) -> Sequence[Line]:
+def lines_of(values: Values, *, sign: int = 1) -> Sequence[Line]:
+    """What was sold, shipping and fees; a refund has them with a minus, and so with ``sign`` -1."""
+    sold = values.objects("line_items")
+    extra = (
+        ("shipping_lines", "Shipping", "method_title"),
+        ("fee_lines", "Fees", "name"),
+    )
     return [
-        *(_sold(line) for line in values.objects("line_items")),
-        *(_extra(line, "Shipping", "method_title") for line in values.objects("shipping_lines")),
-        *(_extra(line, "Fees", "name") for line in values.objects("fee_lines")),
+        *(_sold(line, sign) for line in sold),
+        *(
+            _extra(line, sign, item, described_by)
+            for part, item, described_by in extra
+            for line in values.objects(part)
+        ),
     ]
 
 
-def _sold(line: Values) -> Line:
+def _sold(line: Values, sign: int) -> Line:
     name = line.text("name") or line.text("sku")
     if name is None:
         raise DataError("a line has neither sku nor name")
     return Line(
         name=name,
         sku=line.text("sku"),
-        amount=_amount(line),
-        quantity=line.number("quantity") or Decimal(1),
+        amount=_amount(line, sign),
+        quantity=sign * (line.number("quantity") or Decimal(0)) or Decimal(1),
         description=name,
         taxable=bool(line.number("total_tax")),
     )
 
 
-def _extra(line: Values, item: str, described_by: str) -> Line:
+def _extra(line: Values, sign: int, item: str, described_by: str) -> Line:
     return Line(
         name=item,
-        amount=_amount(line),
+        amount=_amount(line, sign),
         description=line.text(described_by),
         taxable=bool(line.number("total_tax")),
     )
 
 
-def _amount(line: Values) -> Decimal:
+def _amount(line: Values, sign: int) -> Decimal:
     found = line.money("total")
     if found is None:
         raise DataError("a line has no total")
-    return found
+    return sign * found

@@ -67,14 +67,14 @@ class Sender:
     def void(self, entity: str, key: str) -> bool:
         """Cancel a document if it was sent and is not cancelled yet."""
         entry = self.ledger.find(entity, [key]).get(key)
-        if entry is None or entry.digest == _VOIDED:
+        if entry is None or entry.digest == VOIDED:
             return False
         params = _VOIDING.get(entity, {"operation": "void"})
         token = self.company.read(entity, entry.id)["SyncToken"]
         body: Mapping[str, Any] = {"Id": entry.id, "SyncToken": token, "sparse": True}
-        request_id = self._request_id(entity, key, _VOIDED, token)
+        request_id = self._request_id(entity, key, VOIDED, token)
         done = self.company.write(entity, body, request_id=request_id, params=params)
-        kept = replace(entry, sync_token=done["SyncToken"], digest=_VOIDED, action="updated")
+        kept = replace(entry, sync_token=done["SyncToken"], digest=VOIDED, action="updated")
         self.ledger.note([kept])
         return True
 
@@ -242,7 +242,8 @@ class Sender:
         return sha256(words.encode()).hexdigest()[:40]
 
 
-_VOIDED = "voided"
+VOIDED = "voided"
+"""The version that the ledger notes of a document that was cancelled."""
 _VOIDING = {"SalesReceipt": {"operation": "update", "include": "void"}}
 
 

@@ -14,9 +14,16 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from connectors.errors import DataError
-from connectors.providers.quickbooks.forms import Customer, Document, Item, Line, Payment
+from connectors.providers.quickbooks.forms import (
+    Customer,
+    Document,
+    Item,
+    Line,
+    Payment,
+    Refund,
+)
 
-Thing: TypeAlias = Customer | Item | Document | Payment
+Thing: TypeAlias = Customer | Item | Document | Payment | Refund
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Databases that are read page by page, through SQLAlchemy Core."""
