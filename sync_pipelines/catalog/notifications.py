@@ -159,10 +159,11 @@ def rules_for_all_tenants(
     return {one.id: replace(one, unsubscribed=(*one.unsubscribed, *more)) for one, more in rules}
 
 
-def pause_rule(db: Db, rule: Rule, *, reason: str, now: datetime) -> None:
-    """Send nothing by a rule until somebody stores it again."""
+def pause_rule(db: Db, rule: Rule, *, reason: str, now: datetime) -> bool:
+    """Send nothing by a rule until somebody stores it again; False if that was so before."""
     mine = (RuleRow.id == rule.id, RuleRow.tenant_id == rule.tenant_id)
-    db.execute(update(RuleRow).where(*mine).values(pause_reason=reason, updated_at=now))
+    goes_on = update(RuleRow).where(*mine, RuleRow.pause_reason.is_(None))
+    return db.execute(goes_on.values(pause_reason=reason, updated_at=now)).rowcount == 1
 
 
 def unsubscribe_for_all_tenants(db: Db, rule_id: UUID, address: str, *, now: datetime) -> bool:

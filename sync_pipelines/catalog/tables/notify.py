@@ -88,8 +88,8 @@ class PreferenceRow(Base):
 class OutboxRow(Base):
     """One message on its way to one recipient. A rule tells nobody twice of an event.
 
-    The rule may be gone. Somebody tries to deliver it ``taken_until`` then. ``receipts``
-    keeps how each attempt ended.
+    The rule may be gone. ``taken_by`` has it ``taken_until`` then, unless it says that it
+    goes on; it is being sent since ``begun_at``. ``receipts`` keeps how each attempt ended.
     """
 
     __tablename__ = "outbox"
@@ -101,7 +101,9 @@ class OutboxRow(Base):
         Index(None, "tenant_id", "created_at"),
         Index("outbox_pending_idx", "next_attempt_at",
               postgresql_where=text("state = 'pending'")),
-        Index("outbox_taken_idx", "rule_id", postgresql_where=text("state = 'pending'")),
+        Index("outbox_taken_idx", "rule_id", postgresql_where=text("taken_by IS NOT NULL")),
+        Index("outbox_of_rule_idx", "rule_id", "attempts", "next_attempt_at",
+              postgresql_where=text("state = 'pending'")),
         Index("outbox_settled_idx", "created_at",
               postgresql_where=text("state <> 'pending'")),
         Index("outbox_sent_idx", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
@@ -119,6 +121,8 @@ class OutboxRow(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime]
     taken_until: Mapped[datetime | None]
+    taken_by: Mapped[UUID | None]
+    begun_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     receipts: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
     created_at: Mapped[datetime]
