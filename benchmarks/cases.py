@@ -13,6 +13,7 @@ import psycopg
 
 from benchmarks import api, launches, orders, scheduling
 from benchmarks.case import Budget, Case, Contender, Size, WrongDataError
+from benchmarks.deliveries import deliveries
 from benchmarks.files import files
 from benchmarks.pages import pages
 from benchmarks.place import Place
@@ -221,6 +222,7 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "flood": launches.flood,
     "pages": pages,
     "answers": api.answers,
+    "deliveries": deliveries,
 }
 
 

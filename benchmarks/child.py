@@ -60,6 +60,10 @@ def perform(task: Task) -> Measure:
         from benchmarks.asking import asked
 
         return asked(task)
+    if task.work is Work.DELIVER:
+        from benchmarks.deliveries import delivered
+
+        return delivered(task)
     from benchmarks.moving import copied, file_copied, warm_up
 
     warm_up(task)

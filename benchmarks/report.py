@@ -57,7 +57,8 @@ def results_of(case: Case, measures: Sequence[Sequence[Measure]]) -> list[Result
     found = []
     for position, (contender, taken) in enumerate(zip(case.contenders, measures, strict=True)):
         ratio = None
-        if position and contender.budget.own_mb is None and not taken[0].samples:
+        compared = contender.budget.ratio is not None or contender.budget.own_mb is None
+        if position and compared and not taken[0].samples:
             pairs = zip(taken, peers, strict=True)
             ratio = median(ours.seconds / peer.seconds for ours, peer in pairs)
         found.append(_result(case, contender, taken, ratio))

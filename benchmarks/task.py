@@ -24,7 +24,8 @@ class Work(StrEnum):
     ``times`` of them to ``gateways``, ``due`` a second, or if that is 0 as many as they take.
     ``pages``
     reads a REST API whose URL is the source, ``file`` one file into a new table. ``ask``
-    asks the API of a catalog with ``due`` schedules.
+    asks the API of a catalog with ``due`` schedules. ``deliver`` sends ``due`` webhooks that
+    wait, and then ``times`` that come one after the other.
     """
 
     COPY = "copy"
@@ -42,6 +43,7 @@ class Work(StrEnum):
     PAGES = "pages"
     FILE = "file"
     ASK = "ask"
+    DELIVER = "deliver"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,6 +305,24 @@ class Refusing(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnChanges:
+    """What became of a table's columns, by their names."""
+
+    added: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Evolving(Protocol):
+    """What a writer may be besides: one that knows how it has changed a table that was there."""
+
+    @property
+    def changed(self) -> ColumnChanges:
+        """What its commits have done to the columns, all together."""
+        ...
+
+
 class Destination(Protocol):
     """One opened system to write to."""
 

@@ -71,6 +71,7 @@ class GuardedTransport(httpx.HTTPTransport):
         allow_private: bool,
         encrypted: bool,
         resolve: Resolve = system_resolve,
+        backend: type[GuardedBackend] = GuardedBackend,
     ) -> None:
         # httpx has no parameter for the backend, so its own pool, which would read proxies
         # and certificates, is not made. A test fails should the name of it change.
@@ -79,5 +80,5 @@ class GuardedTransport(httpx.HTTPTransport):
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=30.0,
-            network_backend=GuardedBackend(allow_private=allow_private, resolve=resolve),
+            network_backend=backend(allow_private=allow_private, resolve=resolve),
         )

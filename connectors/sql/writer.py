@@ -21,6 +21,7 @@ import structlog
 from connectors.arrow import evolved, native_of
 from connectors.contract import (
     Batch,
+    ColumnChanges,
     Committed,
     Counts,
     Greatest,
@@ -48,7 +49,9 @@ from connectors.sql.store import (
     Plan,
     Staging,
     Store,
+    changes,
     chosen,
+    plan_of,
     planned,
     transaction,
 )
@@ -84,6 +87,7 @@ class SqlWriter:
         self._merger = Merger(
             store, target, manner=self._manner, name=self._name, aside=self._aside
         )
+        self._changed = ColumnChanges()
         self._pending = Counts()
         self._usable = True
         self._any_staged = False
@@ -97,6 +101,11 @@ class SqlWriter:
     def committed(self) -> Committed:
         """What is durable, seen from this execution; refreshed by every commit."""
         return self._committed
+
+    @property
+    def changed(self) -> ColumnChanges:
+        """What its commits have done to the columns of a table that was there."""
+        return self._changed
 
     def _open(self) -> Committed:
         self._known = self._states.open()
@@ -170,7 +179,8 @@ class SqlWriter:
             self._states.verify(self._known)
             self._recheck()
             position = self._resolve(state)
-            counts = self._pending + self._merger.apply(self._situation(gone), finished=finished)
+            situation = self._situation(gone)
+            counts = self._pending + self._merger.apply(situation, finished=finished)
             self._set_aside(counts, finished=finished)
             committed = Committed(
                 state=position,
@@ -180,6 +190,7 @@ class SqlWriter:
                 committed_at=self._clock(),
             )
             self._known = self._states.write(committed)
+        self._note_changes(situation)
         self._committed = committed
         self._looked = False
         self._staging = None
@@ -188,6 +199,17 @@ class SqlWriter:
         self._gone.clear()
         self._usable = True
         return committed
+
+    def _note_changes(self, done: Situation) -> None:
+        if done.present is None:
+            return
+        added, widened = changes(plan_of(done.present), done.plan)
+        new = (one.name for one in added if one.name != DELETED_AT)
+        wider = (one.name for one in widened)
+        self._changed = ColumnChanges(
+            added=tuple(dict.fromkeys((*self._changed.added, *new))),
+            widened=tuple(dict.fromkeys((*self._changed.widened, *wider))),
+        )
 
     def _set_aside(self, counts: Counts, *, finished: bool) -> None:
         """Write what this commit rejects where the tenant finds it."""

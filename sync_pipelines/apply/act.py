@@ -14,58 +14,87 @@ from uuid import UUID
 from sqlalchemy import Connection as Db
 
 from connectors import registry
-from sync_pipelines.apply.changes import Change, Kind, Plan, PutSchedule, PutSync
+from sync_pipelines.apply.changes import (
+    Change,
+    Kind,
+    Plan,
+    PutAlerts,
+    PutRule,
+    PutSchedule,
+    PutSync,
+)
 from sync_pipelines.apply.clashing import conflict_problems
 from sync_pipelines.apply.current import Current, read_current
 from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.plan import make_plan
 from sync_pipelines.apply.problems import ClashError
+from sync_pipelines.apply.rule_store import Reach, RuleStore
 from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import put_connection, put_sync, put_tenant
-from sync_pipelines.catalog.tenants import find_tenant
+from sync_pipelines.catalog.tenants import find_tenant, put_thresholds
 from sync_pipelines.engine.conflicts import Examined, brought_about, examine, review
 from sync_pipelines.engine.deciding import decide_before_change
 from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
+from sync_pipelines.notify.thresholds import thresholds_to_json
 from sync_pipelines.timing.clashes import Severity
 
 Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
 """What is wanted of a tenant; or what says so, of what there is."""
 
 
-def preview(catalog: Catalog, parsed: Parsed, *, now: datetime) -> Plan:
+def preview(catalog: Catalog, parsed: Parsed, *, now: datetime, reach: Reach | None = None) -> Plan:
     """What `apply` would do, done and taken back; changes nothing. Raises as `apply` does."""
     with catalog.begin() as db:
         trial = db.begin_nested()
-        plan = _carried_out(catalog, db, parsed.manifest.tenant, parsed, now=now, actor=None)
+        plan = _carried_out(
+            catalog, db, parsed.manifest.tenant, parsed, now=now, actor=None, reach=reach
+        )
         trial.rollback()
     return plan
 
 
-def apply(catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str) -> Plan:
+def apply(
+    catalog: Catalog, parsed: Parsed, *, now: datetime, actor: str, reach: Reach | None = None
+) -> Plan:
     """Make the catalog as the file says; what was done.
 
     `ManifestError` if the file is wrong, or would bring schedules into a certain
-    conflict. ``actor`` is who asked, for the audit.
+    conflict. ``actor`` is who asked, for the audit; ``reach`` is where rules may send to.
     """
-    return change(catalog, parsed.manifest.tenant, parsed, now=now, actor=actor)
+    return change(catalog, parsed.manifest.tenant, parsed, now=now, actor=actor, reach=reach)
 
 
-def change(catalog: Catalog, tenant: str, wanted: Wanted, *, now: datetime, actor: str) -> Plan:
+def change(
+    catalog: Catalog,
+    tenant: str,
+    wanted: Wanted,
+    *,
+    now: datetime,
+    actor: str,
+    reach: Reach | None = None,
+) -> Plan:
     """As `apply`; a function is asked what is wanted of what there is, held meanwhile.
 
     It may refuse, by any error: then nothing has happened.
     """
     with catalog.begin() as db:
-        return _carried_out(catalog, db, tenant, wanted, now=now, actor=actor)
+        return _carried_out(catalog, db, tenant, wanted, now=now, actor=actor, reach=reach)
 
 
 def _carried_out(
-    catalog: Catalog, db: Db, tenant: str, wanted: Wanted, *, now: datetime, actor: str | None
+    catalog: Catalog,
+    db: Db,
+    tenant: str,
+    wanted: Wanted,
+    *,
+    now: datetime,
+    actor: str | None,
+    reach: Reach | None,
 ) -> Plan:
     """The plan once it is done; without an actor, nothing is audited."""
     current = read_current(db, catalog.secrets, tenant, lock=True)
@@ -73,7 +102,14 @@ def _carried_out(
     plan = make_plan(parsed, current, now=now)
     if plan.changes:
         decide_before_change(db, list(_schedules_changed(plan)), now)
-        doer = _Doer(db, catalog.secrets, plan.tenant, current, now)
+        rules = RuleStore(
+            secrets=catalog.secrets,
+            file=parsed.manifest.file,
+            reach=reach or Reach(),
+            current=current,
+            now=now,
+        )
+        doer = _Doer(db, catalog.secrets, plan.tenant, current, rules, now)
         for change in plan.changes:
             doer.carry_out(change)
             if actor is not None:
@@ -107,7 +143,13 @@ class _Doer:
     """Carries out changes in order: a sync after its connections, a schedule after its sync."""
 
     def __init__(
-        self, db: Db, secrets: SecretBox, tenant: str, current: Current, now: datetime
+        self,
+        db: Db,
+        secrets: SecretBox,
+        tenant: str,
+        current: Current,
+        rules: RuleStore,
+        now: datetime,
     ) -> None:
         self._db = db
         self._secrets = secrets
@@ -116,6 +158,12 @@ class _Doer:
         self.tenant_id = put_tenant(db, tenant)
         self._connections = {one.name: one for one in current.connections}
         self._syncs = {one.sync.name: one.sync.id for one in current.syncs}
+        self._schedules = {
+            f"{one.sync.name}/{schedule.name}": schedule.id
+            for one in current.syncs
+            for schedule in one.schedules
+        }
+        self._rules = rules
 
     def carry_out(self, change: Change) -> None:
         """Store one change."""
@@ -128,10 +176,21 @@ class _Doer:
                 self._put_sync(put)
             case PutSchedule() as put:
                 self._put_schedule(put)
+            case PutRule() as put:
+                self._rules.put(
+                    self._db,
+                    put,
+                    tenant_id=self.tenant_id,
+                    syncs=self._syncs,
+                    schedules=self._schedules,
+                )
+            case PutAlerts() as put:
+                put_thresholds(self._db, self.tenant_id, thresholds_to_json(put.thresholds))
 
     def _put_schedule(self, put: PutSchedule) -> None:
         schedule = replace(put.schedule, tenant_id=self.tenant_id, sync_id=self._syncs[put.sync])
         identity = put_schedule(self._db, schedule, now=self._now)
+        self._schedules[f"{put.sync}/{schedule.name}"] = identity
         if identity != schedule.id:  # a spread depends on the id, which is known only now
             made = replace(schedule, id=identity, decided_until=None)
             put_schedule(self._db, rearmed(made, pause=put.pause, now=self._now), now=self._now)
@@ -175,6 +234,7 @@ class _Doer:
             breaker=wanted.breaker,
             is_active=bool(wanted.is_active),
             pause_reason=wanted.pause_reason,
+            tags=wanted.tags,
         )
         self._syncs[wanted.name] = put_sync(
             self._db, self.tenant_id, sync=sync, description=wanted.description, now=self._now

@@ -1,4 +1,4 @@
-"""A single connection, sync or schedule as a program wrote it, in JSON, planned like a file.
+"""A single connection, sync, schedule or rule as a program wrote it, in JSON, planned like a file.
 
 Each value of a body is given a line of its own, so that what is wrong with that line is
 wrong with that field. Nothing of the environment is put in.
@@ -82,6 +82,16 @@ def parsed_sync(body: Body, tenant: str, name: str) -> Parsed:
     return _parsed(body, tenant, name, key="syncs")
 
 
+def parsed_rule(body: Body, tenant: str, name: str) -> Parsed:
+    """One rule of notifications."""
+    return _parsed(body, tenant, name, key="notifications")
+
+
+def parsed_alerts(body: Body, tenant: str) -> Parsed:
+    """Where alerts begin and end: the whole body."""
+    return _read({"tenant": Scalar(line=0, value=tenant), "alerts": body.root})
+
+
 def parsed_schedule(
     body: Body,
     tenant: str,
@@ -134,6 +144,7 @@ def as_it_is(current: CurrentSync) -> WantedSync:
         description=current.description,
         retry=sync.retry,
         breaker=sync.breaker,
+        tags=sync.tags,
     )
 
 
@@ -143,11 +154,11 @@ def _parsed(body: Body, tenant: str, name: str, *, key: str) -> Parsed:
     one = Table(line=body.root.line, entries=kept, key_lines=lines)
     at = _line(body.root, "name")
     named = Table(line=at, entries={name: one}, key_lines={name: at})
-    root = Table(
-        line=0,
-        entries={"tenant": Scalar(line=0, value=tenant), key: named},
-        key_lines={"tenant": 0, key: 0},
-    )
+    return _read({"tenant": Scalar(line=0, value=tenant), key: named})
+
+
+def _read(entries: Mapping[str, Node]) -> Parsed:
+    root = Table(line=0, entries=entries, key_lines=dict.fromkeys(entries, 0))
     problems = Problems()
     manifest = read_manifest(root, file=FILE, problems=problems)
     return Parsed(manifest=manifest, problems=tuple(problems.found))

@@ -1,13 +1,14 @@
 """What applying a file changes, as data: shown before it is done, audited after."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 from sync_pipelines.apply.describe import Described, FieldChange
-from sync_pipelines.apply.manifest import WantedConnection, WantedSync
+from sync_pipelines.apply.manifest import WantedConnection, WantedRule, WantedSync
 from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.model.schedule import Schedule
+from sync_pipelines.notify.thresholds import Thresholds
 
 
 class Kind(StrEnum):
@@ -17,6 +18,8 @@ class Kind(StrEnum):
     CONNECTION = "connection"
     SYNC = "sync"
     SCHEDULE = "schedule"
+    RULE = "rule"
+    ALERTS = "alerts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,27 @@ class PutSchedule:
     pause: str | None
 
 
-Put: TypeAlias = "str | WantedConnection | PutSync | PutSchedule"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutRule:
+    """A rule to be stored; what it is about may not have an id yet.
+
+    ``url`` is where it sends to, a secret. ``paused``: why nothing is sent by it still.
+    """
+
+    wanted: WantedRule
+    url: str | None = field(repr=False)
+    is_active: bool
+    paused: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutAlerts:
+    """Where a tenant's alerts begin and end from now on."""
+
+    thresholds: Thresholds
+
+
+Put: TypeAlias = "str | WantedConnection | PutSync | PutSchedule | PutRule | PutAlerts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,21 @@
 """What the catalog holds of a tenant now, as the plan compares it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
 from sqlalchemy import func, select
 
+from connectors.contract import Json
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
+from sync_pipelines.catalog.notifications import RuleListed, all_rules
 from sync_pipelines.catalog.overview import descriptions
 from sync_pipelines.catalog.schedules import list_schedules
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.syncs import list_connections, list_syncs
 from sync_pipelines.catalog.tables import ScheduleRow, TenantRow
+from sync_pipelines.catalog.tenants import thresholds_of
 from sync_pipelines.model.schedule import Schedule
 from sync_pipelines.model.sync import Connection, Sync
 
@@ -32,10 +36,16 @@ class Current:
     tenant_id: UUID | None = None
     connections: tuple[Connection, ...] = ()
     syncs: tuple[CurrentSync, ...] = field(default=())
+    rules: tuple[RuleListed, ...] = ()
+    thresholds: Mapping[str, Json] = field(default_factory=dict)
 
     def connection(self, name: str) -> Connection | None:
         """One by its name."""
         return next((one for one in self.connections if one.name == name), None)
+
+    def rule(self, name: str) -> RuleListed | None:
+        """One by its name."""
+        return next((one for one in self.rules if one.rule.name == name), None)
 
     def sync(self, name: str) -> CurrentSync | None:
         """One by its name."""
@@ -70,4 +80,6 @@ def read_current(db: Db, secrets: SecretBox, tenant: str, *, lock: bool = False)
             )
             for sync in list_syncs(db, secrets, tenant)
         ),
+        rules=tuple(all_rules(db, secrets, tenant_id=tenant_id)),
+        thresholds=thresholds_of(db, tenant_id),
     )

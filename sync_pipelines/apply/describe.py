@@ -49,6 +49,7 @@ def described_sync(sync: Sync | WantedSync, description: str | None) -> Describe
         "description": description,
         "is_active": bool(sync.is_active),
         "pause_reason": sync.pause_reason,
+        "tags": list(sync.tags),
         "order": list(streams),
         "streams": {
             name: {key: value for key, value in stream.items() if key != "name"}

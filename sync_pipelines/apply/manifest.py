@@ -1,4 +1,4 @@
-"""A tenant's file as frozen data: connections, syncs and schedules, each with its line.
+"""A tenant's file as frozen data: connections, syncs, schedules and rules, each with its line.
 
 A sync becomes what the file says of it, defaults included. Only ``is_active`` and a
 pause that are left out stay as they are, so that applying does not start what somebody
@@ -7,13 +7,16 @@ paused.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from connectors.contract import Json
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.cadence import After, Cadence, ClockChange
+from sync_pipelines.model.notification import USUAL, Channel, DigestTime, QuietHours, Topic
 from sync_pipelines.model.policy import Policies
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
+from sync_pipelines.notify.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,42 @@ class WantedSync:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     is_active: bool | None = None
     pause_reason: str | None = None
+    tags: tuple[str, ...] = ()
     schedules: tuple[WantedSchedule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRule:
+    """A rule of notifications as the file has it.
+
+    ``url`` is None where the channel needs none, or where a body leaves what there is.
+    ``lines`` are those of its keys.
+    """
+
+    name: str
+    line: int
+    channel: Channel
+    topics: tuple[Topic, ...] = USUAL
+    recipients: tuple[str, ...] = ()
+    url: str | None = field(default=None, repr=False)
+    sync: str | None = None
+    schedule: str | None = None
+    tag: str | None = None
+    quiet: QuietHours | None = None
+    digest: DigestTime = field(default_factory=DigestTime)
+    escalate_after: int = 10
+    remind_after: timedelta = timedelta(days=1)
+    is_active: bool | None = None
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedAlerts:
+    """Where a tenant's alerts begin and end; what is not named is as usual."""
+
+    line: int
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,3 +140,5 @@ class Manifest:
     broken_syncs: frozenset[str] = frozenset()
     ends: tuple[End, ...] = ()
     waits: tuple[Wait, ...] = ()
+    rules: tuple[WantedRule, ...] = ()
+    alerts: WantedAlerts | None = None

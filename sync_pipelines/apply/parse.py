@@ -33,13 +33,14 @@ from sync_pipelines.apply.manifest import (
 )
 from sync_pipelines.apply.problems import Problem, Problems
 from sync_pipelines.apply.recovery import BREAKER, RETRY, read_breaker, read_retry
+from sync_pipelines.apply.rules import RULE, read_alerts, read_rules, read_tags
 from sync_pipelines.apply.secret_fields import split_config
 from sync_pipelines.apply.timetable import read_schedule
 from sync_pipelines.model.cadence import After
 from sync_pipelines.model.mapping import FieldMapping, MappingError, parse_mapping
 from sync_pipelines.model.sync import SyncStream
 
-TOP = ("tenant", "connections", "syncs")
+TOP = ("tenant", "connections", "syncs", "notifications", "alerts")
 CONNECTION = ("connector", "config")
 SYNC = (
     "source",
@@ -52,6 +53,7 @@ SYNC = (
     "retry",
     "breaker",
     "schedules",
+    "tags",
     "is_active",
     "pause_reason",
 )
@@ -91,7 +93,7 @@ def parse_manifest(text: str, *, file: str, environment: Mapping[str, str]) -> P
     if isinstance(root, Table):
         manifest = read_manifest(root, file=file, problems=problems)
     elif root is not None and not is_broken(root):
-        problems.add(root.line, "the file must be a mapping; it takes tenant, connections, syncs")
+        problems.add(root.line, f"the file must be a mapping; it takes {', '.join(TOP)}")
     return Parsed(manifest=manifest, problems=tuple(problems.found))
 
 
@@ -115,6 +117,7 @@ class _Reader:
             self._sync(name, fields)
             for name, fields in top.named("syncs", SYNC, what="a sync").items()
         ]
+        rules = top.named("notifications", RULE, what="a rule")
         whole = tuple(connection for connection in connections.values() if connection)
         sound = tuple(sync for sync in syncs if sync)
         return Manifest(
@@ -126,6 +129,8 @@ class _Reader:
             broken_syncs=_written(top, "syncs") - {one.name for one in sound},
             ends=tuple(self._ends),
             waits=tuple(self._waits),
+            rules=tuple(read_rules(rules, self._problems)),
+            alerts=read_alerts(top.inner("alerts"), self._problems),
         )
 
     # --- connections -------------------------------------------------------------
@@ -172,6 +177,7 @@ class _Reader:
         destination = self._end(fields, "destination")
         dataset = fields.text("dataset", right="a schema's name")
         description = fields.text("description")
+        tags = read_tags(fields)
         active = fields.flag("is_active")
         reason = self._pause_reason(fields, active)
         streams = self._streams(fields)
@@ -192,6 +198,7 @@ class _Reader:
             breaker=breaker,
             is_active=active,
             pause_reason=reason,
+            tags=tags,
             schedules=schedules,
         )
 

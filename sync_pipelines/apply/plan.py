@@ -30,6 +30,7 @@ from sync_pipelines.apply.manifest import (
 )
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.problems import ManifestError, Problem, nearest, redacted
+from sync_pipelines.apply.rule_plan import rule_changes, rule_problems
 from sync_pipelines.apply.secret_fields import split_config
 from sync_pipelines.apply.waits import wait_problems
 from sync_pipelines.catalog.due import PAUSED
@@ -49,6 +50,7 @@ def make_plan(parsed: Parsed, current: Current, *, now: datetime) -> Plan:
         *parsed.problems,
         *_catalog_problems(manifest, current),
         *wait_problems(manifest, current),
+        *rule_problems(manifest, current),
     ]
     if problems:
         raise ManifestError(manifest.file, problems)
@@ -65,6 +67,9 @@ def _named(manifest: Manifest) -> set[tuple[Kind, str]]:
     for sync in manifest.syncs:
         named.add((Kind.SYNC, f"{tenant}/{sync.name}"))
         named |= {(Kind.SCHEDULE, f"{tenant}/{sync.name}/{one.name}") for one in sync.schedules}
+    named |= {(Kind.RULE, f"{tenant}/{one.name}") for one in manifest.rules}
+    if manifest.alerts is not None:
+        named.add((Kind.ALERTS, tenant))
     return named
 
 
@@ -82,6 +87,7 @@ def _changes(manifest: Manifest, current: Current, now: datetime) -> Iterator[Ch
         yield from _connection_change(manifest.tenant, connection, current)
     for sync in manifest.syncs:
         yield from _sync_changes(manifest, sync, current, now)
+    yield from rule_changes(manifest, current)
 
 
 # --- what only the catalog can tell ------------------------------------------------

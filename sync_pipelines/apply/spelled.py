@@ -38,6 +38,7 @@ def spelled_sync(current: CurrentSync) -> Mapping[str, Json]:
         "breaker": spelled_breaker(sync.breaker),
         "is_active": sync.is_active,
         "pause_reason": None if sync.is_active else sync.pause_reason,
+        "tags": list(sync.tags),
     }
 
 

@@ -115,6 +115,10 @@ def _marking_uneventful() -> Update:
     wants_to_know = or_(
         RuleRow.events.contains([Topic.SUCCESS]),
         and_(ended.records_rejected > 0, RuleRow.events.contains([Topic.WARNING])),
+        and_(
+            ended.execution_metadata.bool_op("?")("schema_changes"),
+            RuleRow.events.contains([Topic.SCHEMA_CHANGE]),
+        ),
     )
     is_eventful = or_(
         exists().where(

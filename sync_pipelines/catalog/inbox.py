@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, RowMapping, func, or_, select, update
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.tables import InboxRow
@@ -29,6 +29,19 @@ class Message:
     acknowledged_at: datetime | None
     snoozed_until: datetime | None
     resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhichMessages:
+    """Which messages are meant; ``user_id`` None: everybody's.
+
+    What is over, or snoozed ``now``, is left out unless ``every`` is wanted.
+    """
+
+    now: datetime
+    user_id: UUID | None = None
+    every: bool = False
+    only_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +75,7 @@ def put(db: Db, told: Sequence[Told], *, now: datetime) -> int:
     ]
     keys = ["rule_id", "event_id", "user_id"]
     statement = insert(InboxRow).values(rows).on_conflict_do_nothing(index_elements=keys)
-    return db.execute(statement).rowcount
+    return len(db.execute(statement.returning(InboxRow.id)).all())
 
 
 def list_messages(
@@ -75,13 +88,22 @@ def list_messages(
     limit: int = 100,
 ) -> list[Message]:
     """A user's messages, or all of a tenant's, newest first; ``every``: what is over, too."""
-    query = select(InboxRow.__table__).where(InboxRow.tenant_id == tenant_id)
-    if user_id is not None:
-        query = query.where(InboxRow.user_id == user_id)
-    if not every:
-        query = query.where(InboxRow.resolved_at.is_(None), _is_awake(now))
+    which = WhichMessages(now=now, user_id=user_id, every=every)
+    query = select(InboxRow.__table__).where(InboxRow.tenant_id == tenant_id, *conditions(which))
     query = query.order_by(InboxRow.created_at.desc(), InboxRow.id).limit(limit)
-    return [_message(row) for row in db.execute(query).mappings()]
+    return [message_from_row(row) for row in db.execute(query).mappings()]
+
+
+def conditions(which: WhichMessages) -> list[ColumnElement[bool]]:
+    """What rows of the inbox must be for that."""
+    found: list[ColumnElement[bool]] = []
+    if which.user_id is not None:
+        found.append(InboxRow.user_id == which.user_id)
+    if not which.every:
+        found += [InboxRow.resolved_at.is_(None), _is_awake(which.now)]
+    if which.only_unread:
+        found.append(InboxRow.read_at.is_(None))
+    return found
 
 
 def unread(db: Db, user_id: UUID, *, tenant_id: UUID, now: datetime) -> int:
@@ -101,6 +123,14 @@ def mark_read(db: Db, user_id: UUID, *, tenant_id: UUID, now: datetime) -> int:
     mine = (InboxRow.tenant_id == tenant_id, InboxRow.user_id == user_id)
     statement = update(InboxRow).where(*mine, InboxRow.read_at.is_(None))
     return db.execute(statement.values(read_at=now)).rowcount
+
+
+def read(
+    db: Db, message_id: UUID, *, tenant_id: UUID, user_id: UUID, now: datetime
+) -> Message | None:
+    """A user has read it; the message, or None if that user has none such."""
+    values = {"read_at": func.coalesce(InboxRow.read_at, now)}
+    return _change(db, message_id, values, tenant_id=tenant_id, user_id=user_id)
 
 
 def acknowledge(
@@ -132,7 +162,7 @@ def resolve_incident(db: Db, incident_id: UUID, *, now: datetime) -> None:
     db.execute(update(InboxRow).where(*about).values(resolved_at=now))
 
 
-def _is_awake(now: datetime) -> Any:
+def _is_awake(now: datetime) -> ColumnElement[bool]:
     return or_(InboxRow.snoozed_until.is_(None), InboxRow.snoozed_until <= now)
 
 
@@ -150,10 +180,11 @@ def _change(
         .returning(InboxRow.__table__)
     )
     row = db.execute(statement).mappings().one_or_none()
-    return None if row is None else _message(row)
+    return None if row is None else message_from_row(row)
 
 
-def _message(row: RowMapping) -> Message:
+def message_from_row(row: RowMapping) -> Message:
+    """A row of the inbox."""
     return Message(
         id=row["id"],
         user_id=row["user_id"],

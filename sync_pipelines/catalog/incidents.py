@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection as Db
 from sqlalchemy import RowMapping, Select, delete, exists, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 
 from sync_pipelines.catalog.tables import AffectedRow, IncidentRow, SyncRow
 from sync_pipelines.model.notification import Severity
@@ -63,6 +63,7 @@ class Incident:
     last_seen_at: datetime
     resolved_at: datetime | None
     acknowledged_at: datetime | None = None
+    snoozed_until: datetime | None = None
 
 
 def raise_incident(db: Db, alarm: Alarm, *, now: datetime) -> bool:
@@ -84,7 +85,7 @@ def record(db: Db, alarm: Alarm, *, now: datetime) -> Incident:
         )
         .returning(IncidentRow.__table__)
     )
-    return _incident(db.execute(statement).mappings().one())
+    return incident_from_row(db.execute(statement).mappings().one())
 
 
 def note_mended(db: Db, alarms: Sequence[Alarm], *, now: datetime) -> None:
@@ -129,7 +130,7 @@ def open_of_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Incident]:
         .order_by(IncidentRow.id)
         .with_for_update(of=IncidentRow)
     )
-    return [_incident(row) for row in db.execute(query).mappings()]
+    return [incident_from_row(row) for row in db.execute(query).mappings()]
 
 
 def release(db: Db, incident: Incident, sync_id: UUID, *, tenant_id: UUID) -> int:
@@ -151,6 +152,34 @@ def affected(db: Db, incident_id: UUID, *, tenant_id: UUID) -> list[str]:
     return list(db.scalars(query))
 
 
+def affected_by(
+    db: Db, incident_ids: Collection[UUID], *, tenant_id: UUID
+) -> Mapping[UUID, Sequence[str]]:
+    """The names of the syncs that incidents affect; those that affect none are not there."""
+    query = (
+        select(
+            AffectedRow.incident_id,
+            func.array_agg(aggregate_order_by(SyncRow.name, SyncRow.name)).label("names"),
+        )
+        .join(SyncRow, SyncRow.id == AffectedRow.sync_id)
+        .where(AffectedRow.incident_id.in_(incident_ids), AffectedRow.tenant_id == tenant_id)
+        .group_by(AffectedRow.incident_id)
+    )
+    return {row.incident_id: row.names for row in db.execute(query)}
+
+
+def tags_affected(db: Db, incident_id: UUID, *, tenant_id: UUID) -> frozenset[str]:
+    """The tags of the syncs that an incident affects."""
+    query = (
+        select(func.jsonb_array_elements_text(SyncRow.tags))
+        .select_from(SyncRow)
+        .join(AffectedRow, AffectedRow.sync_id == SyncRow.id)
+        .where(AffectedRow.incident_id == incident_id, AffectedRow.tenant_id == tenant_id)
+        .distinct()
+    )
+    return frozenset(db.scalars(query))
+
+
 def unaffecting_for_all_tenants(db: Db) -> list[Incident]:
     """Open incidents of failing syncs that affect none any more: those were removed.
 
@@ -158,13 +187,32 @@ def unaffecting_for_all_tenants(db: Db) -> list[Incident]:
     """
     others = exists().where(AffectedRow.incident_id == IncidentRow.id)
     query = select(IncidentRow.__table__).where(IncidentRow.kind == Kind.FAILING, _OPEN, ~others)
-    return [_incident(row) for row in db.execute(query).mappings()]
+    return [incident_from_row(row) for row in db.execute(query).mappings()]
+
+
+def find(db: Db, incident_id: UUID, *, tenant_id: UUID) -> Incident | None:
+    """One of a tenant's own incidents, or None."""
+    mine = (IncidentRow.id == incident_id, IncidentRow.tenant_id == tenant_id)
+    row = db.execute(select(IncidentRow.__table__).where(*mine)).mappings().one_or_none()
+    return None if row is None else incident_from_row(row)
 
 
 def acknowledge(db: Db, incident_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
     """Somebody minds it: no more reminders. False if a tenant has no such open incident."""
-    mine = (IncidentRow.id == incident_id, IncidentRow.tenant_id == tenant_id, _OPEN)
-    return db.execute(update(IncidentRow).where(*mine).values(acknowledged_at=now)).rowcount == 1
+    return _change_open(db, incident_id, {"acknowledged_at": now}, tenant_id=tenant_id)
+
+
+def snooze(db: Db, incident_id: UUID, *, tenant_id: UUID, until: datetime) -> bool:
+    """No reminders until then. False if a tenant has no such open incident."""
+    return _change_open(db, incident_id, {"snoozed_until": until}, tenant_id=tenant_id)
+
+
+def close(db: Db, incident_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
+    """Somebody takes it for over; what goes wrong after that is a new incident.
+
+    False if a tenant has no such open incident.
+    """
+    return _change_open(db, incident_id, {"resolved_at": now}, tenant_id=tenant_id)
 
 
 def open_for_all_tenants(
@@ -177,7 +225,8 @@ def open_for_all_tenants(
     query = select(IncidentRow.__table__).where(IncidentRow.kind.in_(kinds), _OPEN)
     if since is not None:
         query = query.where(IncidentRow.opened_at >= since)
-    return [_incident(row) for row in db.execute(query.order_by(IncidentRow.opened_at)).mappings()]
+    rows = db.execute(query.order_by(IncidentRow.opened_at)).mappings()
+    return [incident_from_row(row) for row in rows]
 
 
 def list_incidents(
@@ -199,7 +248,12 @@ def _found(db: Db, query: Select[Any], only_open: bool, limit: int) -> list[Inci
     if only_open:
         query = query.where(_OPEN)
     query = query.order_by(IncidentRow.opened_at.desc(), IncidentRow.id).limit(limit)
-    return [_incident(row) for row in db.execute(query).mappings()]
+    return [incident_from_row(row) for row in db.execute(query).mappings()]
+
+
+def _change_open(db: Db, incident_id: UUID, values: Mapping[str, Any], *, tenant_id: UUID) -> bool:
+    mine = (IncidentRow.id == incident_id, IncidentRow.tenant_id == tenant_id, _OPEN)
+    return db.execute(update(IncidentRow).where(*mine).values(values)).rowcount == 1
 
 
 def _values(alarm: Alarm, now: datetime) -> dict[str, Any]:
@@ -216,7 +270,8 @@ def _values(alarm: Alarm, now: datetime) -> dict[str, Any]:
     }
 
 
-def _incident(row: RowMapping) -> Incident:
+def incident_from_row(row: RowMapping) -> Incident:
+    """A row of the incidents."""
     return Incident(
         id=row["id"],
         alarm=Alarm(
@@ -233,4 +288,5 @@ def _incident(row: RowMapping) -> Incident:
         last_seen_at=row["last_seen_at"],
         resolved_at=row["resolved_at"],
         acknowledged_at=row["acknowledged_at"],
+        snoozed_until=row["snoozed_until"],
     )

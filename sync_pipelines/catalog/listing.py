@@ -62,6 +62,7 @@ class SyncListed:
     retry: RetryPolicy
     breaker: BreakerPolicy
     is_active: bool
+    tags: tuple[str, ...]
     pause_reason: str | None
     created_at: datetime
     updated_at: datetime
@@ -178,6 +179,7 @@ def list_syncs(
     tenant_id: UUID,
     source: str | None = None,
     is_active: bool | None = None,
+    tag: str | None = None,
     sort: NameSort = NameSort.NAME,
     after: Key | None = None,
     limit: int,
@@ -186,6 +188,8 @@ def list_syncs(
     query, source_name = _syncs()
     wanted = {source_name: source, SyncRow.is_active.expression: is_active}
     query = query.where(SyncRow.tenant_id == tenant_id, *equal(wanted))
+    if tag is not None:
+        query = query.where(SyncRow.tags.contains([tag]))
     by = {"name": SyncRow.name, "created_at": SyncRow.created_at}
     paged = page(db, query, order_of(sort, by, SyncRow.id), after=after, limit=limit)
     return listed(paged, _sync)
@@ -234,6 +238,7 @@ def _sync(row: RowMapping) -> SyncListed:
         retry=retry_from_json(row["retry"]),
         breaker=breaker_from_json(row["breaker"]),
         is_active=row["is_active"],
+        tags=tuple(row["tags"]),
         pause_reason=row["pause_reason"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import text
+from sqlalchemy import select, text
+
+from sync_pipelines.catalog.tables import TenantRow
 
 LOOKED_AT = 20
 """So many of a sync's last executions are looked at."""
@@ -83,6 +85,12 @@ def loads_for_all_tenants(db: Db, *, hour_ago: datetime) -> list[Load]:
         )
         for row in db.execute(_LOADS, {"hour_ago": hour_ago}).mappings()
     ]
+
+
+def thresholds_for_all_tenants(db: Db) -> Mapping[UUID, Mapping[str, Any]]:
+    """Where alerts begin and end, of the tenants that have said so."""
+    query = select(TenantRow.id, TenantRow.thresholds).where(TenantRow.thresholds != {})
+    return {row.id: row.thresholds for row in db.execute(query)}
 
 
 def _executed(rows: list[Mapping[str, Any]]) -> Executed:

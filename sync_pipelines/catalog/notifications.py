@@ -5,45 +5,37 @@ What decides whom to tell opens none.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, Select, Text, and_, cast, delete, func, or_, select, update
+from sqlalchemy import Select, Text, and_, cast, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
+from sync_pipelines.catalog.rule_codec import (
+    preference_values,
+    preferences_from_row,
+    rule_from_row,
+    rule_values,
+    subscription_from_row,
+)
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.syncs import NotFoundError, missing
 from sync_pipelines.catalog.tables import (
     MembershipRow,
     PreferenceRow,
     RuleRow,
+    ScheduleRow,
+    SyncRow,
     UserRow,
 )
-from sync_pipelines.model.endpoint import Secret
-from sync_pipelines.model.notification import (
-    Channel,
-    DigestTime,
-    Every,
-    QuietHours,
-    Rule,
-    Scope,
-    Subscription,
-    Topic,
-)
+from sync_pipelines.model.notification import Preferences as Preferences
+from sync_pipelines.model.notification import Rule, Scope, Subscription, Topic
 
 _FINDABLE = (RuleRow.is_active, RuleRow.pause_reason.is_(None))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preferences:
-    """How a user wants to be told by a tenant. What is None is left to the rules."""
-
-    timezone: str | None = None
-    quiet: QuietHours | None = None
-    muted: tuple[Topic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +47,23 @@ class Person:
     preferences: Preferences
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleListed:
+    """A rule, with the names of the sync or the schedule (``sync/name``) that it is about."""
+
+    rule: Rule
+    sync: str | None
+    schedule: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
 def put_rule(db: Db, secrets: SecretBox, rule: Rule, *, now: datetime) -> UUID:
     """Make a rule, or store it anew by its name; its id.
 
     Its sync or schedule must be its tenant's: the tables' keys see to that.
     """
-    values = {
-        "scope": rule.scope,
-        "sync_id": rule.sync_id,
-        "schedule_id": rule.schedule_id,
-        "channel": rule.channel,
-        "events": [str(topic) for topic in rule.topics],
-        "recipients": list(rule.recipients),
-        "config": _config(rule),
-        "quiet_hours": _quiet_to_json(rule.quiet),
-        "unsubscribed": list(rule.unsubscribed),
-        "is_active": rule.is_active,
-        "pause_reason": rule.paused,
-        "updated_at": now,
-        **_sealed(secrets, rule),
-    }
+    values = rule_values(rule, secrets, now=now)
     statement = (
         insert(RuleRow)
         .values(id=rule.id, tenant_id=rule.tenant_id, name=rule.name, created_at=now, **values)
@@ -94,13 +83,52 @@ def find_rule(db: Db, secrets: SecretBox, name: str, *, tenant_id: UUID) -> Rule
         if not known:
             raise NotFoundError(f"no rule {name!r}; this tenant has no rules yet")
         raise missing("rule", name, known)
-    return _rule(row, secrets)
+    return rule_from_row(row, secrets)
+
+
+def get_rule(db: Db, secrets: SecretBox, rule_id: UUID, *, tenant_id: UUID) -> RuleListed | None:
+    """A tenant's rule by its id, or None. A rule whose key is lost has no target."""
+    query = listed_rules().where(RuleRow.tenant_id == tenant_id, RuleRow.id == rule_id)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else listed_rule_from_row(row, secrets)
 
 
 def list_rules(db: Db, secrets: SecretBox, *, tenant_id: UUID) -> list[Rule]:
     """A tenant's rules by name."""
     query = select(RuleRow.__table__).where(RuleRow.tenant_id == tenant_id).order_by(RuleRow.name)
-    return [_rule(row, secrets) for row in db.execute(query).mappings()]
+    return [rule_from_row(row, secrets) for row in db.execute(query).mappings()]
+
+
+def all_rules(db: Db, secrets: SecretBox, *, tenant_id: UUID) -> list[RuleListed]:
+    """The same, with the names of what they are about."""
+    query = listed_rules().where(RuleRow.tenant_id == tenant_id).order_by(RuleRow.name)
+    return [listed_rule_from_row(row, secrets) for row in db.execute(query).mappings()]
+
+
+def listed_rules() -> Select[Any]:
+    """Rules with what `listed_rule_from_row` needs besides."""
+    its_sync = aliased(SyncRow)
+    of_schedule = select(its_sync.name).where(its_sync.id == ScheduleRow.sync_id).scalar_subquery()
+    return (
+        select(
+            RuleRow.__table__,
+            SyncRow.name.label("sync_name"),
+            func.concat(of_schedule, "/", ScheduleRow.name).label("schedule_name"),
+        )
+        .outerjoin(SyncRow, SyncRow.id == RuleRow.sync_id)
+        .outerjoin(ScheduleRow, ScheduleRow.id == RuleRow.schedule_id)
+    )
+
+
+def listed_rule_from_row(row: Any, secrets: SecretBox) -> RuleListed:
+    """A row of `listed_rules`."""
+    return RuleListed(
+        rule=rule_from_row(row, secrets.forgiving()),
+        sync=row["sync_name"],
+        schedule=row["schedule_name"] if row["schedule_id"] else None,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
 
 
 def remove_rule(db: Db, rule_id: UUID, *, tenant_id: UUID) -> bool:
@@ -112,22 +140,46 @@ def remove_rule(db: Db, rule_id: UUID, *, tenant_id: UUID) -> bool:
 def rules_for_all_tenants(
     db: Db, secrets: SecretBox, rule_ids: Iterable[UUID]
 ) -> Mapping[UUID, Rule]:
-    """Rules by their ids, those that may send. For all tenants, as deliveries are made."""
-    query = select(RuleRow.__table__).where(RuleRow.id.in_(set(rule_ids)), *_FINDABLE)
-    return {row["id"]: _rule(row, secrets) for row in db.execute(query).mappings()}
+    """Rules by their ids, those that may send. For all tenants, as deliveries are made.
+
+    Members who have unsubscribed are among its ``unsubscribed``.
+    """
+    left = (
+        select(func.array_agg(UserRow.email))
+        .join(PreferenceRow, PreferenceRow.user_id == UserRow.id)
+        .where(
+            PreferenceRow.tenant_id == RuleRow.tenant_id,
+            PreferenceRow.muted_rules.bool_op("?")(cast(RuleRow.id, Text)),
+        )
+        .scalar_subquery()
+    )
+    query = select(RuleRow.__table__, left.label("left"))
+    found = db.execute(query.where(RuleRow.id.in_(set(rule_ids)), *_FINDABLE)).mappings()
+    rules = ((rule_from_row(row, secrets), row["left"] or ()) for row in found)
+    return {one.id: replace(one, unsubscribed=(*one.unsubscribed, *more)) for one, more in rules}
 
 
-def pause_rule(db: Db, rule: Rule, *, reason: str, now: datetime) -> None:
-    """Send nothing by a rule until somebody stores it again."""
+def pause_rule(db: Db, rule: Rule, *, reason: str, now: datetime) -> bool:
+    """Send nothing by a rule until somebody stores it again; False if that was so before."""
     mine = (RuleRow.id == rule.id, RuleRow.tenant_id == rule.tenant_id)
-    db.execute(update(RuleRow).where(*mine).values(pause_reason=reason, updated_at=now))
+    goes_on = update(RuleRow).where(*mine, RuleRow.pause_reason.is_(None))
+    return db.execute(goes_on.values(pause_reason=reason, updated_at=now)).rowcount == 1
 
 
 def unsubscribe_for_all_tenants(db: Db, rule_id: UUID, address: str, *, now: datetime) -> bool:
     """Send an address no more mail by a rule; False if the rule is gone.
 
-    For all tenants, because whoever follows the link of a mail need not be a user.
+    A member's wish stands in their preferences, where they can take it back; another's
+    with the rule. For all tenants, because whoever follows the link of a mail need not be
+    a user.
     """
+    tenant_id = db.scalar(select(RuleRow.tenant_id).where(RuleRow.id == rule_id))
+    if tenant_id is None:
+        return False
+    person = people(db, [address], tenant_id=tenant_id).get(address)
+    if person is not None:
+        _mute_rule(db, person, rule_id, tenant_id=tenant_id, now=now)
+        return True
     without = RuleRow.unsubscribed.op("-")(cast(address, Text))
     gone = without.op("||")(func.jsonb_build_array(address))
     values = {"unsubscribed": gone, "updated_at": now}
@@ -155,10 +207,16 @@ def subscriptions(
     db: Db, *, tenant_id: UUID, sync_id: UUID | None = None, schedule_id: UUID | None = None
 ) -> list[Subscription]:
     """The rules of a tenant that are about something; about the tenant, if nothing is named."""
+    is_tagged = exists().where(
+        SyncRow.id == sync_id,
+        SyncRow.tenant_id == tenant_id,
+        SyncRow.tags.bool_op("?")(RuleRow.tag),
+    )
     about = or_(
         RuleRow.scope == Scope.TENANT,
         and_(RuleRow.scope == Scope.SYNC, RuleRow.sync_id == sync_id),
         and_(RuleRow.scope == Scope.SCHEDULE, RuleRow.schedule_id == schedule_id),
+        and_(RuleRow.scope == Scope.TAG, is_tagged),
     )
     return _subscriptions(db, _subscribed().where(RuleRow.tenant_id == tenant_id, about))
 
@@ -171,7 +229,7 @@ def subscriptions_for_all_tenants(db: Db, topic: Topic) -> list[Subscription]:
 def people(db: Db, addresses: Iterable[str], *, tenant_id: UUID) -> Mapping[str, Person]:
     """Those of some addresses that are a tenant's users, by address."""
     query = (
-        select(UserRow.id, UserRow.email, PreferenceRow.__table__)
+        select(UserRow.id, UserRow.email, *_PREFERENCES)
         .join(MembershipRow, MembershipRow.user_id == UserRow.id)
         .outerjoin(
             PreferenceRow,
@@ -180,29 +238,27 @@ def people(db: Db, addresses: Iterable[str], *, tenant_id: UUID) -> Mapping[str,
         .where(MembershipRow.tenant_id == tenant_id, UserRow.email.in_(set(addresses)))
     )
     return {
-        row.email: Person(
-            user_id=row.id,
-            email=row.email,
-            preferences=Preferences(
-                timezone=row.timezone,
-                quiet=quiet_from_json(row.quiet_hours),
-                muted=tuple(Topic(topic) for topic in row.muted or ()),
-            ),
+        row["email"]: Person(
+            user_id=row["id"], email=row["email"], preferences=preferences_from_row(dict(row))
         )
-        for row in db.execute(query)
+        for row in db.execute(query).mappings()
     }
+
+
+def find_preferences(db: Db, user_id: UUID, *, tenant_id: UUID) -> Preferences:
+    """How a user wants to be told by a tenant; who has said nothing wants what rules say."""
+    query = select(*_PREFERENCES).where(
+        PreferenceRow.user_id == user_id, PreferenceRow.tenant_id == tenant_id
+    )
+    row = db.execute(query.with_for_update()).mappings().one_or_none()
+    return Preferences() if row is None else preferences_from_row(dict(row))
 
 
 def put_preferences(
     db: Db, user_id: UUID, preferences: Preferences, *, tenant_id: UUID, now: datetime
 ) -> None:
     """Store how a user wants to be told by a tenant."""
-    values = {
-        "timezone": preferences.timezone,
-        "quiet_hours": _quiet_to_json(preferences.quiet),
-        "muted": [str(topic) for topic in preferences.muted],
-        "updated_at": now,
-    }
+    values = {**preference_values(preferences), "updated_at": now}
     db.execute(
         insert(PreferenceRow)
         .values(user_id=user_id, tenant_id=tenant_id, **values)
@@ -210,17 +266,26 @@ def put_preferences(
     )
 
 
-# --- how they are kept -------------------------------------------------------------
+_PREFERENCES: tuple[Any, ...] = (
+    PreferenceRow.timezone,
+    PreferenceRow.quiet_hours,
+    PreferenceRow.muted,
+    PreferenceRow.muted_channels,
+    PreferenceRow.muted_rules,
+)
 
 
-def quiet_from_json(value: Mapping[str, Any] | None) -> QuietHours | None:
-    """Quiet hours as they are kept."""
-    if value is None:
-        return None
-    return QuietHours(
-        start=time.fromisoformat(value["start"]),
-        end=time.fromisoformat(value["end"]),
-        timezone=value["timezone"],
+def _mute_rule(db: Db, person: Person, rule_id: UUID, *, tenant_id: UUID, now: datetime) -> None:
+    """One statement, so that what the person saves at the same moment is not lost."""
+    fresh = {"user_id": person.user_id, "tenant_id": tenant_id, "updated_at": now}
+    without = PreferenceRow.muted_rules.op("-")(cast(str(rule_id), Text))
+    more = without.op("||")(func.jsonb_build_array(str(rule_id)))
+    db.execute(
+        insert(PreferenceRow)
+        .values(**fresh, muted_rules=[str(rule_id)])
+        .on_conflict_do_update(
+            index_elements=["user_id", "tenant_id"], set_={"muted_rules": more, "updated_at": now}
+        )
     )
 
 
@@ -230,101 +295,4 @@ def _subscribed() -> Select[Any]:
 
 
 def _subscriptions(db: Db, query: Select[Any]) -> list[Subscription]:
-    return [_subscription(row) for row in db.execute(query.order_by(RuleRow.id)).mappings()]
-
-
-def _subscription(row: RowMapping) -> Subscription:
-    channel = Channel(row["channel"])
-    gone = set(row["unsubscribed"])
-    named = tuple(one for one in row["recipients"] if one not in gone)
-    has_target = channel in (Channel.WEBHOOK, Channel.APPRISE)
-    return Subscription(
-        rule_id=row["id"],
-        tenant_id=row["tenant_id"],
-        channel=channel,
-        topics=tuple(Topic(topic) for topic in row["events"]),
-        told=(row["config"]["shown"],) if has_target else named,
-        quiet=quiet_from_json(row["quiet_hours"]),
-        since=row["created_at"],
-        is_wide=row["scope"] == Scope.TENANT,
-        sync_id=row["sync_id"],
-        **_from_config(row["config"]),
-    )
-
-
-def _rule(row: RowMapping, box: SecretBox) -> Rule:
-    held: Any = box.open(row["secrets"]) if row["secrets"] else {}
-    return Rule(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        name=row["name"],
-        channel=Channel(row["channel"]),
-        scope=Scope(row["scope"]),
-        sync_id=row["sync_id"],
-        schedule_id=row["schedule_id"],
-        topics=tuple(Topic(topic) for topic in row["events"]),
-        recipients=tuple(row["recipients"]),
-        targets=tuple(held.get("targets", ())),
-        signing=tuple(
-            Secret(
-                value=one["value"],
-                until=datetime.fromisoformat(one["until"]) if one["until"] else None,
-            )
-            for one in held.get("signing", ())
-        ),
-        quiet=quiet_from_json(row["quiet_hours"]),
-        unsubscribed=tuple(row["unsubscribed"]),
-        is_active=row["is_active"],
-        paused=row["pause_reason"],
-        shown=row["config"].get("shown"),
-        **_from_config(row["config"]),
-    )
-
-
-def _config(rule: Rule) -> dict[str, Any]:
-    digest = rule.digest
-    return {
-        "shown": rule.shown,
-        "escalate_after": rule.escalate_after,
-        "remind_after_seconds": int(rule.remind_after.total_seconds()),
-        "digest": {
-            "every": str(digest.every),
-            "at": digest.at.isoformat(),
-            "weekday": digest.weekday,
-            "timezone": digest.timezone,
-            "when_empty": digest.when_empty,
-        },
-    }
-
-
-def _from_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    digest = config["digest"]
-    return {
-        "escalate_after": config["escalate_after"],
-        "remind_after": timedelta(seconds=config["remind_after_seconds"]),
-        "digest": DigestTime(
-            every=Every(digest["every"]),
-            at=time.fromisoformat(digest["at"]),
-            weekday=digest["weekday"],
-            timezone=digest["timezone"],
-            when_empty=digest["when_empty"],
-        ),
-    }
-
-
-def _sealed(box: SecretBox, rule: Rule) -> dict[str, str | None]:
-    if not rule.targets:
-        return {"secrets": None, "secrets_key_id": None}
-    signing = [
-        {"value": one.value, "until": one.until.isoformat() if one.until else None}
-        for one in rule.signing
-    ]
-    sealed = box.seal({"targets": list(rule.targets), "signing": signing})
-    return {"secrets": sealed, "secrets_key_id": box.key_id}
-
-
-def _quiet_to_json(quiet: QuietHours | None) -> dict[str, str] | None:
-    if quiet is None:
-        return None
-    start, end = quiet.start.isoformat(), quiet.end.isoformat()
-    return {"start": start, "end": end, "timezone": quiet.timezone}
+    return [subscription_from_row(row) for row in db.execute(query.order_by(RuleRow.id)).mappings()]

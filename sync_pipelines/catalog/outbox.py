@@ -4,31 +4,22 @@ Laws:
 
 * A message is put in by the transaction of what it tells of; a rule tells a recipient of
   an event once, by the unique key of the three.
-* Whoever takes messages to deliver has them for `LEASE`. Should its process die, others
-  take them after that: a message may arrive twice then, under one id, but is never lost.
-* Of one rule a few are taken at once, and no more while somebody has them, so that a slow
-  receiver holds up its own alone.
+* What is pending somebody takes and delivers: see `catalog.delivering`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, bindparam, func, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.tables import OutboxRow
 from sync_pipelines.model.notification import Channel, Notice, Topic
-
-LEASE = timedelta(minutes=2)
-OF_A_RULE = 5
-"""So many messages of one rule are taken at once."""
-
-MOST_RECEIPTS = 50
 
 
 class DeliveryState(StrEnum):
@@ -44,8 +35,8 @@ class DeliveryState(StrEnum):
 class Delivery:
     """One message to one recipient.
 
-    ``attempts`` counts how often somebody has taken it, ``receipts`` tells how each try
-    ended.
+    ``attempts`` counts how often somebody has begun to send it, ``receipts`` tells how each
+    try ended. ``taken_by`` is who has it, since ``begun_at`` to send it.
     """
 
     id: UUID
@@ -63,6 +54,8 @@ class Delivery:
     receipts: Sequence[Mapping[str, Any]]
     created_at: datetime
     sent_at: datetime | None
+    taken_by: UUID | None = None
+    begun_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,88 +99,7 @@ def post(db: Db, posted: Sequence[Posted], *, now: datetime) -> int:
     ]
     keys = ["rule_id", "event_id", "recipient"]
     statement = insert(OutboxRow).values(rows).on_conflict_do_nothing(index_elements=keys)
-    return db.execute(statement).rowcount
-
-
-_TAKE = text("""
-    WITH rules AS (
-        SELECT rule_id, min(next_attempt_at) AS oldest FROM sync.outbox o
-        WHERE state = 'pending' AND next_attempt_at <= :now
-            AND NOT EXISTS (
-                SELECT FROM sync.outbox taken
-                WHERE taken.rule_id = o.rule_id AND taken.state = 'pending'
-                    AND taken.taken_until > :now
-            )
-        GROUP BY rule_id ORDER BY oldest LIMIT :rules
-    ), due AS (
-        SELECT chosen.id FROM rules CROSS JOIN LATERAL (
-            SELECT id FROM sync.outbox o
-            WHERE o.rule_id = rules.rule_id AND state = 'pending' AND next_attempt_at <= :now
-            ORDER BY next_attempt_at LIMIT :of_a_rule
-        ) chosen
-    ), taken AS (
-        SELECT id FROM sync.outbox
-        WHERE id IN (SELECT id FROM due) AND state = 'pending' AND next_attempt_at <= :now
-            AND coalesce(taken_until, :now) <= :now
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE sync.outbox o SET attempts = attempts + 1, taken_until = :until
-    FROM taken WHERE o.id = taken.id
-    RETURNING o.*
-""")
-
-
-def take_for_all_tenants(db: Db, *, now: datetime, rules: int) -> list[Delivery]:
-    """Take what is due of so many rules, oldest first, for `LEASE`.
-
-    For all tenants, as one worker delivers for all.
-    """
-    arguments = {"now": now, "until": now + LEASE, "rules": rules, "of_a_rule": OF_A_RULE}
-    rows = db.execute(_TAKE, arguments).mappings()
-    return sorted((_delivery(row) for row in rows), key=lambda one: one.created_at)
-
-
-def settle(
-    db: Db,
-    delivery: Delivery,
-    state: DeliveryState,
-    *,
-    said: str,
-    now: datetime,
-    again_at: datetime | None = None,
-) -> bool:
-    """Note how an attempt ended; False if another has taken the message since.
-
-    ``said`` is what the other side, or we, have to say. ``again_at`` is for what stays
-    pending.
-    """
-    receipt = {"at": now.isoformat(), "attempt": delivery.attempts, "state": state, "said": said}
-    is_sent = state is DeliveryState.SENT
-    values = {
-        "state": state,
-        "taken_until": None,
-        "last_error": None if is_sent else said,
-        "sent_at": now if is_sent else None,
-        "receipts": OutboxRow.receipts.op("||")(bindparam("receipt", [receipt], type_=JSONB)),
-    }
-    if again_at is not None:
-        values["next_attempt_at"] = again_at
-    if len(delivery.receipts) >= MOST_RECEIPTS:
-        del values["receipts"]
-    statement = update(OutboxRow).where(
-        OutboxRow.id == delivery.id,
-        OutboxRow.attempts == delivery.attempts,
-        OutboxRow.state == DeliveryState.PENDING,
-    )
-    return db.execute(statement.values(values)).rowcount == 1
-
-
-def give_back(db: Db, deliveries: Sequence[Delivery], *, again_at: datetime) -> None:
-    """Leave messages that were taken and not tried for later."""
-    values = {"next_attempt_at": again_at, "taken_until": None}
-    for delivery in deliveries:
-        mine = (OutboxRow.id == delivery.id, OutboxRow.attempts == delivery.attempts)
-        db.execute(update(OutboxRow).where(*mine).values(values))
+    return len(db.execute(statement.returning(OutboxRow.id)).all())
 
 
 def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
@@ -202,6 +114,13 @@ def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> b
     return db.execute(statement.values(values)).rowcount == 1
 
 
+def find(db: Db, delivery_id: UUID, *, tenant_id: UUID) -> Delivery | None:
+    """One of a tenant's messages, or None."""
+    mine = (OutboxRow.id == delivery_id, OutboxRow.tenant_id == tenant_id)
+    row = db.execute(select(OutboxRow.__table__).where(*mine)).mappings().one_or_none()
+    return None if row is None else delivery_of(row)
+
+
 def list_deliveries(
     db: Db, *, tenant_id: UUID, state: DeliveryState | None = None, limit: int = 100
 ) -> list[Delivery]:
@@ -210,7 +129,7 @@ def list_deliveries(
     if state is not None:
         query = query.where(OutboxRow.state == state)
     query = query.order_by(OutboxRow.created_at.desc(), OutboxRow.id).limit(limit)
-    return [_delivery(row) for row in db.execute(query).mappings()]
+    return [delivery_of(row) for row in db.execute(query).mappings()]
 
 
 def depth_for_all_tenants(db: Db) -> Depth:
@@ -225,7 +144,8 @@ def depth_for_all_tenants(db: Db) -> Depth:
     return Depth(pending=waiting, oldest_due_at=oldest, dead=dead)
 
 
-def _delivery(row: RowMapping) -> Delivery:
+def delivery_of(row: RowMapping) -> Delivery:
+    """A row of the outbox."""
     return Delivery(
         id=row["id"],
         tenant_id=row["tenant_id"],
@@ -242,4 +162,6 @@ def _delivery(row: RowMapping) -> Delivery:
         receipts=row["receipts"],
         created_at=row["created_at"],
         sent_at=row["sent_at"],
+        taken_by=row["taken_by"],
+        begun_at=row["begun_at"],
     )

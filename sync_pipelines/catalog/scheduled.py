@@ -26,6 +26,7 @@ class SyncSeen:
     tenant_id: UUID
     key: str
     pause: str | None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ _SYNC = (
     SyncRow.is_active.label("seen_is_active"),
     TenantRow.is_active.label("seen_tenant_is_active"),
     SyncRow.pause_reason.label("seen_pause_reason"),
+    SyncRow.tags.label("seen_tags"),
 )
 
 
@@ -123,4 +125,5 @@ def _seen(row: RowMapping) -> SyncSeen:
             sync_is_active=row["seen_is_active"],
             reason=row["seen_pause_reason"],
         ),
+        tags=tuple(row["seen_tags"]),
     )

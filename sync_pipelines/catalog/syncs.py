@@ -237,6 +237,7 @@ def put_sync(
         "streams": [stream_to_json(stream) for stream in sync.streams],
         "retry": retry_to_json(sync.retry),
         "breaker": breaker_to_json(sync.breaker),
+        "tags": list(sync.tags),
         "is_active": sync.is_active,
         "pause_reason": None if sync.is_active else sync.pause_reason,
         "updated_at": now,
@@ -293,6 +294,7 @@ def _sync(row: RowMapping, secrets: SecretBox) -> Sync:
         breaker=breaker_from_json(row["breaker"]),
         is_active=row["is_active"],
         pause_reason=row["pause_reason"],
+        tags=tuple(row["tags"]),
     )
 
 

@@ -65,6 +65,18 @@ def put_limits(db: Db, tenant: Tenant, *, now: datetime) -> None:
     db.execute(update(TenantRow).where(TenantRow.id == tenant.id).values(values))
 
 
+def thresholds_of(db: Db, tenant_id: UUID) -> Mapping[str, Any]:
+    """Where a tenant's alerts begin and end, as far as it has said so."""
+    query = select(TenantRow.thresholds).where(TenantRow.id == tenant_id)
+    return db.execute(query).scalar_one()
+
+
+def put_thresholds(db: Db, tenant_id: UUID, thresholds: Mapping[str, Any]) -> None:
+    """Store them as a whole."""
+    statement = update(TenantRow).where(TenantRow.id == tenant_id)
+    db.execute(statement.values(thresholds=dict(thresholds)))
+
+
 def set_active(db: Db, tenant: Tenant, *, is_active: bool, now: datetime) -> bool:
     """Suspend or resume a tenant; False if somebody had done that before."""
     statement = update(TenantRow).where(

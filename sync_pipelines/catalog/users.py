@@ -138,6 +138,14 @@ def remove_membership(db: Db, user: User, *, tenant_id: UUID) -> None:
         raise NotFoundError(f"{user.email!r} is no member of this tenant")
 
 
+def admins(db: Db, *, tenant_id: UUID) -> list[UUID]:
+    """The users who may change everything of a tenant, as its members."""
+    query = select(MembershipRow.user_id).where(
+        MembershipRow.tenant_id == tenant_id, MembershipRow.role == Role.ADMIN
+    )
+    return list(db.scalars(query.order_by(MembershipRow.user_id)))
+
+
 # --- the first one -----------------------------------------------------------------
 
 

@@ -12,9 +12,10 @@ from sync_pipelines.apply import act
 from sync_pipelines.apply.changes import Change, Plan
 from sync_pipelines.apply.describe import FieldChange
 from sync_pipelines.apply.parse import Parsed, parse_manifest
+from sync_pipelines.apply.rule_store import Reach
 from sync_pipelines.apply.words import value_in_words
 from sync_pipelines.catalog.conflicts import Conflict
-from sync_pipelines.cli.doors import AsJson, actor, session
+from sync_pipelines.cli.doors import AsJson, actor, read_settings, session
 from sync_pipelines.cli.output import print_json, print_line
 from sync_pipelines.clock import system_clock
 
@@ -26,13 +27,14 @@ def apply(
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a tenant's connections, syncs and schedules as its file says."""
+    """Make a tenant's connections, syncs, schedules and rules as its file says."""
     parsed = _read(file)
+    reach = Reach(allow_private=read_settings().may_reach_private)
     with session() as opened:
         if plan:
-            made = act.preview(opened.catalog, parsed, now=system_clock())
+            made = act.preview(opened.catalog, parsed, now=system_clock(), reach=reach)
         else:
-            made = act.apply(opened.catalog, parsed, now=system_clock(), actor=actor())
+            made = act.apply(opened.catalog, parsed, now=system_clock(), actor=actor(), reach=reach)
     if as_json:
         print_json(_json(made, applied=not plan))
     else:

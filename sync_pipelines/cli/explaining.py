@@ -16,6 +16,7 @@ from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import explain as explaining
 from sync_pipelines.engine.answers import Judged, moment
 from sync_pipelines.engine.explain import Explanation
+from sync_pipelines.notify.remedies import remedy_of
 
 
 def _key(value: str) -> str:
@@ -72,6 +73,9 @@ def _show(explanation: Explanation) -> None:
     print_line(f"{explanation.key}: {explanation.answer}")
     if explanation.note is not None:
         print_line(f"  clocks  {explanation.note}")
+    helps = None if explanation.execution is None else remedy_of(explanation.execution)
+    if helps is not None:
+        print_line(f"  helps   {helps}")
     for name, judged in (("before", explanation.before), ("after", explanation.after)):
         if judged is not None:
             print_line(f"  {name:<6}  {moment(judged.due_at, explanation.zone)}: {judged.said}")

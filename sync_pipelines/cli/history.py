@@ -19,6 +19,7 @@ from sync_pipelines.cli.output import (
     shown_duration,
     shown_time,
 )
+from sync_pipelines.notify.remedies import remedy_of
 
 COLUMNS = (
     "at (UTC)",
@@ -165,6 +166,7 @@ def execution_json(entry: HistoryEntry) -> dict[str, Json]:
         "records_rejected": counts.rejected,
         "bytes": counts.bytes,
         "error": entry.error_message,
+        "remedy": remedy_of(entry),
         "error_details": dict(entry.error_details) if entry.error_details else None,
         "attempts": [dict(attempt) for attempt in entry.attempts],
         "metadata": dict(entry.metadata),

@@ -13,6 +13,7 @@ from sync_pipelines.defs.keeping import Tidied, tidy
 WHAT = {
     "executions": "executions",
     "decisions": "decisions on schedules",
+    "notices": "notifications, and incidents that are over",
     "webhook_events": "webhook events that were done with",
     "runs": "Dagster runs, with their events",
     "events": "Dagster events of no run",

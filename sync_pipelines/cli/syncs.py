@@ -27,24 +27,31 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Syncs of a tenant: list, pause, resume."
 )
 
-COLUMNS = ("sync", "from → to", "schedules", "last result", "next (UTC)", "state")
+COLUMNS = ("sync", "from → to", "tags", "schedules", "last result", "next (UTC)", "state")
 
 
 @app.command("list")
 def list_(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", show_default=False)],
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="Those with this tag only.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """A tenant's syncs: from where to where, how they stand, what comes next."""
     with session() as opened, opened.catalog.begin() as db:
-        seen = {sync.key: sync for sync in seen_syncs(db, tenant)}
+        of_tenant = seen_syncs(db, tenant)
+        seen = {sync.key: sync for sync in of_tenant if tag is None or tag in sync.tags}
         schedules = Counter(one.sync.key for one in scheduled_of_tenant(db, tenant))
         found = [sync for sync in overview_for_all_tenants(db) if sync.key in seen]
     if as_json:
         print_json([_json(sync, seen[sync.key], schedules[sync.key]) for sync in found])
         return
     rows = [_row(sync, seen[sync.key], schedules[sync.key]) for sync in found]
-    print_table(COLUMNS, rows, empty=f"{tenant} has no syncs; `sync-pipelines apply` makes some")
+    empty = f"{tenant} has no syncs; `sync-pipelines apply` makes some"
+    if tag is not None:
+        empty = f"{tenant} has no syncs with the tag {tag}"
+    print_table(COLUMNS, rows, empty=empty)
 
 
 @app.command()
@@ -119,6 +126,7 @@ def _row(sync: SyncOverview, seen: SyncSeen, schedules: int) -> tuple[str, ...]:
     return (
         sync.key.partition("/")[2],
         f"{sync.source} → {sync.destination}",
+        ", ".join(seen.tags),
         str(schedules),
         str(sync.last.status) if sync.last else "never run",
         shown_time(sync.next_run_at),
@@ -131,6 +139,7 @@ def _json(sync: SyncOverview, seen: SyncSeen, schedules: int) -> Json:
         "sync": sync.key,
         "source": sync.source,
         "destination": sync.destination,
+        "tags": list(seen.tags),
         "schedules": schedules,
         **_standing(seen),
         "last_status": None if sync.last is None else str(sync.last.status),

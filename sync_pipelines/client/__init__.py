@@ -47,9 +47,17 @@ from sync_pipelines.client.shapes import (
     Sync,
     Triggered,
 )
+from sync_pipelines.client.told_shapes import (
+    AlertThreshold,
+    Digest,
+    Incident,
+    NoticeDelivery,
+    Rule,
+)
 from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
 __all__ = [
+    "AlertThreshold",
     "ApiError",
     "Authorization",
     "ChangedError",
@@ -59,14 +67,18 @@ __all__ = [
     "Dashboard",
     "Day",
     "DeadLetter",
+    "Digest",
     "Execution",
     "FieldError",
     "Firing",
+    "Incident",
     "LogLine",
     "NotFoundError",
+    "NoticeDelivery",
     "Preview",
     "Redriven",
     "Report",
+    "Rule",
     "Schedule",
     "Sync",
     "SyncError",

@@ -25,10 +25,12 @@ from sync_pipelines.client.shapes import (
     Triggered,
     read,
 )
+from sync_pipelines.client.told import Alerts, Incidents, NoticeDeliveries, preview_digest
+from sync_pipelines.client.told_shapes import Digest, Rule
 from sync_pipelines.client.transport import Transport, path_of
 from sync_pipelines.model.report import Dashboard, Day, Report, SyncTotals, Totals
 
-Thing = TypeVar("Thing", Schedule, Sync, Connection)
+Thing = TypeVar("Thing", Schedule, Sync, Connection, Rule)
 
 PAGE = 200
 POLL_SECONDS = 1.0
@@ -61,6 +63,10 @@ class Client:
         self.connections = Connections(transport)
         self.executions = Executions(transport)
         self.dead_letters = DeadLetters(transport)
+        self.notification_rules = NotificationRules(transport)
+        self.notification_deliveries = NoticeDeliveries(transport)
+        self.incidents = Incidents(transport)
+        self.alert_thresholds = Alerts(transport)
         self._transport = transport
 
     def report(self, *, start: datetime | None = None, end: datetime | None = None) -> Report:
@@ -75,6 +81,10 @@ class Client:
             totals=read(Totals, said["totals"]),
             syncs=[read(SyncTotals, one) for one in said["syncs"]],
         )
+
+    def preview_digest(self, **when: object) -> Digest:
+        """The digest that ended last, as it would be sent; ``when`` as in the API."""
+        return preview_digest(self._transport, **when)
 
     def dashboard(self) -> Dashboard:
         """What goes on now, and how each of the last seven UTC days went."""
@@ -224,6 +234,22 @@ class Connections(_Things[Connection]):
         path = path_of(self.resource, identity, "discover")
         streams: Sequence[Mapping[str, Any]] = self._transport.send("GET", path).json()["items"]
         return streams
+
+
+class NotificationRules(_Things[Rule]):
+    """Who is told of what."""
+
+    resource, shape = "notification-rules", Rule
+
+    def test(self, identity: UUID) -> int:
+        """Send a test to all whom a rule tells; to how many."""
+        path = path_of(self.resource, identity, "test")
+        sent: int = self._transport.send("POST", path).json()["messages"]
+        return sent
+
+    def rotate(self, identity: UUID) -> Rule:
+        """Give a webhook a fresh ``signing_secret``; the old one signs beside it for a day."""
+        return self._told("POST", path_of(self.resource, identity, "rotate"))
 
 
 class Executions:

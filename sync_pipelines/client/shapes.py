@@ -54,6 +54,7 @@ class Sync:
     retry: Mapping[str, Any]
     breaker: Mapping[str, Any]
     is_active: bool
+    tags: Sequence[str] = ()
     pause_reason: str | None
     created_at: datetime
     updated_at: datetime
@@ -110,6 +111,7 @@ class Execution:
     records_rejected: int
     bytes_moved: int
     error_message: str | None
+    remedy: str | None = None
     error_details: Mapping[str, Any] | None
     progress: Mapping[str, Any]
 

@@ -42,6 +42,7 @@ def put_in_order(context: dg.OpExecutionContext, engine: EngineResource) -> None
             "idempotency keys": keys,
             "executions": tidied.executions.rows,
             "decisions": tidied.decisions.rows,
+            "notices": tidied.notices.rows,
             "webhook events": tidied.webhook_events.rows,
             "runs": tidied.runs.rows,
             "events": tidied.events.rows,

@@ -25,6 +25,7 @@ from sync_pipelines.catalog.keeping import (
     forget_events,
     forget_executions,
 )
+from sync_pipelines.catalog.keeping_told import forget_told
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.model.retention import RetentionPolicy
 
@@ -118,6 +119,7 @@ class Tidied:
 
     executions: Forgotten
     decisions: Forgotten
+    notices: Forgotten
     webhook_events: Forgotten
     runs: Forgotten
     events: Forgotten
@@ -126,7 +128,7 @@ class Tidied:
     @property
     def finished(self) -> bool:
         """Whether there was time for everything."""
-        ours = (self.executions, self.decisions, self.webhook_events)
+        ours = (self.executions, self.decisions, self.notices, self.webhook_events)
         return all(part.finished for part in (*ours, self.runs, self.events, self.ticks))
 
 
@@ -141,6 +143,7 @@ def tidy(
     """One turn of housekeeping, over the catalog and Dagster's tables beside it."""
     executions = forget_executions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     decisions = forget_decisions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
+    notices = forget_told(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     told = forget_events(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     with _dagster_tables(catalog) as tables:
         if tables is None:
@@ -148,6 +151,7 @@ def tidy(
             return Tidied(
                 executions=executions,
                 decisions=decisions,
+                notices=notices,
                 webhook_events=told,
                 runs=nothing,
                 events=nothing,
@@ -156,6 +160,7 @@ def tidy(
         return Tidied(
             executions=executions,
             decisions=decisions,
+            notices=notices,
             webhook_events=told,
             runs=forget_runs(tables, policy, now=now, stop=stop, dry_run=dry_run),
             events=forget_orphans(tables, policy, now=now, stop=stop, dry_run=dry_run),

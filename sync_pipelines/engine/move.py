@@ -8,10 +8,12 @@ from typing import Protocol
 
 from connectors.contract import (
     Batch,
+    ColumnChanges,
     Committed,
     Counts,
     Destination,
     Encoding,
+    Evolving,
     Interruptible,
     PgCopy,
     Refusing,
@@ -84,6 +86,7 @@ def move_stream(
         if not before.finished:
             mover.copy(source, encoding)
         done = writer.committed
+        changed = writer.changed if isinstance(writer, Evolving) else ColumnChanges()
         span.note(records=done.counts.processed)
     return StreamResult(
         stream=plan.target.stream,
@@ -94,6 +97,8 @@ def move_stream(
         state_from=before.state.watermark if before.state else None,
         committed_at=done.committed_at,
         rejections=tuple(mover.rejections),
+        columns_added=changed.added,
+        columns_widened=changed.widened,
     )
 
 

@@ -87,6 +87,7 @@ class StreamResult:
     """What one attempt did to one stream. ``failure`` None means: all of it is durable.
 
     ``moved``: this attempt brought it further than the one before had left it.
+    ``columns_added`` and ``columns_widened`` are those of its table, if it was there before.
     """
 
     stream: str
@@ -97,6 +98,8 @@ class StreamResult:
     state_from: str | None = None
     committed_at: datetime | None = None
     rejections: tuple[str, ...] = ()
+    columns_added: tuple[str, ...] = ()
+    columns_widened: tuple[str, ...] = ()
     failure: Failure | None = None
     moved: bool = False
 

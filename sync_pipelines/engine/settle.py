@@ -25,6 +25,7 @@ from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamRe
 from sync_pipelines.engine.progress import Spent
 from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.retry import RetryPolicy
+from sync_pipelines.notify.emitting import tell_of_retry
 
 log = structlog.get_logger()
 
@@ -64,6 +65,9 @@ def settle(
         columns["metadata"] = {"streams": [_stream(result) for result in results]}
         if outcome.warning is not None:
             columns["metadata"]["warning"] = outcome.warning
+        changes = _schema_changes(results)
+        if changes:
+            columns["metadata"]["schema_changes"] = changes
         if calls := _calls(spent):
             columns["metadata"]["api"] = calls
     if after.status.is_final:
@@ -72,6 +76,8 @@ def settle(
     if not executions.save(db, execution, after, attempted=attempted, **columns):
         log.warning("execution.settled_by_another", execution=str(execution.id))
         return executions.lock_for_all_tenants(db, execution.id) or after
+    if not after.status.is_final:
+        tell_of_retry(db, after, now)
     for result in results:
         held = Committed(state=result.state, committed_at=result.committed_at)
         executions.mirror_state(db, execution, result.stream, held)
@@ -218,6 +224,18 @@ def _details(results: Sequence[StreamResult], outcome: Outcome) -> dict[str, Any
             for result in results
             if result.failure
         },
+    }
+
+
+def _schema_changes(results: Sequence[StreamResult]) -> dict[str, Any]:
+    """What became of the columns of tables that were there, by stream."""
+    return {
+        result.stream: {
+            "added": list(result.columns_added),
+            "widened": list(result.columns_widened),
+        }
+        for result in results
+        if result.columns_added or result.columns_widened
     }
 
 

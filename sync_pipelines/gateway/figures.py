@@ -22,6 +22,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync_pipelines.catalog.budgets import Spent, spent_for_all_tenants
+from sync_pipelines.catalog.delivered import (
+    Outbox,
+    arrived_for_all_tenants,
+    outbox_for_all_tenants,
+)
 from sync_pipelines.catalog.metrics import (
     BUCKETS,
     RECORDS,
@@ -30,6 +35,7 @@ from sync_pipelines.catalog.metrics import (
     ended_for_all_tenants,
     standing_for_all_tenants,
 )
+from sync_pipelines.gateway.delivery_figures import Deliveries, told_outbox
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.health import free_bytes
 
@@ -77,6 +83,8 @@ class Figures(Collector):
         self._counted_until = doors.clock() - SETTLING
         self._looked_at: datetime | None = None
         self._standing: Standing | None = None
+        self._outbox: Outbox | None = None
+        self._deliveries = Deliveries()
         self._spent: Sequence[Spent] = ()
         self._seconds = 0.0
 
@@ -96,7 +104,10 @@ class Figures(Collector):
             if self._standing is not None:
                 yield from _standing(self._standing)
                 yield from _calls(self._spent)
+            if self._outbox is not None:
+                yield from told_outbox(self._outbox)
             yield from _ended(self._tallies)
+            yield from self._deliveries.told()
 
     def _look(self) -> None:
         now = self._doors.clock()
@@ -107,13 +118,17 @@ class Figures(Collector):
             with self._doors.catalog.begin() as db:
                 standing = standing_for_all_tenants(db, now)
                 ended = ended_for_all_tenants(db, since=self._counted_until, until=until)
+                outbox = outbox_for_all_tenants(db, now)
+                arrived = arrived_for_all_tenants(db, since=self._counted_until, until=until)
                 spent = spent_for_all_tenants(db)
         except SQLAlchemyError as error:
             log.warning("metrics.catalog_unread", error=type(error).__name__)
-            self._looked_at, self._standing = now, None
+            self._looked_at, self._standing, self._outbox = now, None, None
             return
         for one in ended:
             self._tallies[one.connector].add(one)
+        self._deliveries.add(arrived)
+        self._outbox = outbox
         self._seconds = perf_counter() - began
         self._looked_at, self._standing, self._counted_until = now, standing, until
         self._spent = spent

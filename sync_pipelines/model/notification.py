@@ -37,12 +37,13 @@ class Channel(StrEnum):
 
 
 class Topic(StrEnum):
-    """What may be told. All are about final outcomes: a try that is repeated is none."""
+    """What may be told. Of an attempt that is repeated only `RETRYING` tells, no failure."""
 
     SUCCESS = "success"
     WARNING = "warning"
     FAILURE = "failure"
     FIRST_FAILURE = "first_failure"
+    RETRYING = "retrying"
     RECOVERED = "recovered"
     ESCALATED = "escalated"
     REMINDER = "reminder"
@@ -50,6 +51,7 @@ class Topic(StrEnum):
     LATE = "late"
     STALE = "stale"
     ALERT = "alert"
+    SCHEMA_CHANGE = "schema_change"
     DIGEST = "digest"
     TEST = "test"
 
@@ -64,6 +66,7 @@ class Scope(StrEnum):
     TENANT = "tenant"
     SYNC = "sync"
     SCHEDULE = "schedule"
+    TAG = "tag"
 
 
 class Severity(StrEnum):
@@ -138,6 +141,7 @@ class Rule:
     scope: Scope = Scope.TENANT
     sync_id: UUID | None = None
     schedule_id: UUID | None = None
+    tag: str | None = None
     topics: tuple[Topic, ...] = USUAL
     recipients: tuple[str, ...] = ()
     targets: tuple[str, ...] = field(default=(), repr=False)
@@ -162,8 +166,10 @@ class Rule:
             raise ConfigError(f"rule {self.name!r} is about one sync, or about none: name it so")
         if (self.schedule_id is None) is (self.scope is Scope.SCHEDULE):
             raise ConfigError(f"rule {self.name!r} is about one schedule, or none: name it so")
-        if Topic.DIGEST in self.topics and self.scope is Scope.SCHEDULE:
-            raise ConfigError("a digest is of a sync or of the tenant, not of one schedule")
+        if (self.tag is None) is (self.scope is Scope.TAG):
+            raise ConfigError(f"rule {self.name!r} is about the syncs of one tag, or none: name it")
+        if Topic.DIGEST in self.topics and self.scope in (Scope.SCHEDULE, Scope.TAG):
+            raise ConfigError("a digest is of a sync or of the tenant, not of a schedule or a tag")
         if self.escalate_after < 1:
             raise ConfigError(f"escalate_after {self.escalate_after} must be at least 1")
         if self.remind_after < SHORTEST_REMINDER:
@@ -179,7 +185,8 @@ class Rule:
 class Subscription:
     """As much of a rule as it takes to know whom to tell of what; nothing of it is secret.
 
-    ``since`` is when the rule was made. One that is wide is about the whole tenant.
+    ``since`` is when the rule was made. One that is wide is about the whole tenant, one
+    with a ``tag`` about the syncs that have it.
     """
 
     rule_id: UUID
@@ -194,6 +201,7 @@ class Subscription:
     since: datetime
     is_wide: bool
     sync_id: UUID | None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,3 +216,24 @@ class Notice:
     severity: Severity
     at: datetime
     payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """How a user wants to be told by a tenant. What is None is left to the rules.
+
+    ``muted`` topics and ``muted_channels`` never come; nor does mail by ``muted_rules``,
+    from which they have unsubscribed.
+    """
+
+    timezone: str | None = None
+    quiet: QuietHours | None = None
+    muted: tuple[Topic, ...] = ()
+    muted_channels: tuple[Channel, ...] = ()
+    muted_rules: tuple[UUID, ...] = ()
+
+    def want(self, topic: Topic, *, channel: Channel, rule_id: UUID) -> bool:
+        """Whether something may come. A test always does: whoever tries a rule wants to see it."""
+        if channel is Channel.EMAIL and rule_id in self.muted_rules:
+            return False
+        return topic is Topic.TEST or not (topic in self.muted or channel in self.muted_channels)

@@ -45,7 +45,8 @@ class RetentionPolicy:
 
     Every execution is kept for ``executions_for``; of each sync the last ``successes`` and
     ``failures`` for ever. Decisions are kept for ``decisions_for``, and each schedule's
-    last for ever. Events that were done with are kept, and known again, for ``events_for``:
+    last for ever. What was told, and incidents that are over, are kept for ``notices_for``.
+    Events that were done with are kept, and known again, for ``events_for``:
     longer than any provider sends them again. Dagster's runs, of which executions are the
     summary, are kept for ``runs_for``, those that failed for ``failed_runs_for``.
     """
@@ -54,13 +55,14 @@ class RetentionPolicy:
     successes: int = 100
     failures: int = 50
     decisions_for: timedelta = timedelta(days=90)
+    notices_for: timedelta = timedelta(days=90)
     events_for: timedelta = timedelta(days=30)
     runs_for: timedelta = timedelta(days=2)
     failed_runs_for: timedelta = timedelta(days=14)
 
     def __post_init__(self) -> None:
         shortest = min(
-            *(self.executions_for, self.decisions_for, self.events_for),
+            *(self.executions_for, self.decisions_for, self.notices_for, self.events_for),
             *(self.runs_for, self.failed_runs_for),
         )
         if shortest <= timedelta(0):

@@ -9,15 +9,21 @@ from collections.abc import Iterable, Sequence
 from connectors.errors import ConfigError
 
 RESOURCES = (
+    "alert-thresholds",
     "audit",
     "conflicts",
     "connections",
     "connectors",
     "dead-letters",
+    "digests",
     "events",
     "executions",
     "incidents",
     "metrics",
+    "notification-deliveries",
+    "notification-preferences",
+    "notification-rules",
+    "notifications",
     "reports",
     "sync-schedules",
     "syncs",

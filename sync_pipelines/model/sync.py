@@ -108,7 +108,10 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sync:
-    """What moves where. ``key`` ("tenant/sync") is its name everywhere, Dagster's partition too."""
+    """What moves where. ``key`` ("tenant/sync") is its name everywhere, Dagster's partition too.
+
+    ``tags`` are words by which a tenant sorts its syncs.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -122,6 +125,7 @@ class Sync:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     is_active: bool = True
     pause_reason: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

@@ -3,7 +3,7 @@
 Lateness of schedules and silence of webhooks are the watch's: it sees them within minutes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,15 @@ from sync_pipelines.catalog.measuring import Executed, Load
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.notification import Severity
 from sync_pipelines.notify.emitting import tell_of_watched, tell_over
-from sync_pipelines.notify.thresholds import USUAL, Measure, Past, Reading, Threshold, read
+from sync_pipelines.notify.thresholds import (
+    USUAL,
+    Measure,
+    Past,
+    Reading,
+    Thresholds,
+    read,
+    thresholds_from_json,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -42,10 +50,15 @@ class _Seen:
         return Kind.STALE_DATA if is_stale else Kind.THRESHOLD
 
 
-def look(
-    db: Db, now: datetime, *, thresholds: Mapping[Measure, Threshold] = USUAL
-) -> tuple[Alarm, ...]:
-    """Measure everything, open and close alerts, and tell of them; those that are on."""
+def look(db: Db, now: datetime, *, thresholds: Thresholds = USUAL) -> tuple[Alarm, ...]:
+    """Measure everything, open and close alerts, and tell of them; those that are on.
+
+    ``thresholds`` hold where a tenant has not said otherwise.
+    """
+    own = {
+        tenant_id: thresholds_from_json(held)
+        for tenant_id, held in measuring.thresholds_for_all_tenants(db).items()
+    }
     open_now = {
         (one.alarm.kind, one.alarm.subject): one
         for one in incidents.open_for_all_tenants(db, kinds=KINDS)
@@ -53,8 +66,9 @@ def look(
     alarms = []
     for seen in _all_seen(db, now):
         key = (seen.kind, seen.subject)
-        threshold = thresholds[seen.reading.measure]
-        if threshold.is_on(seen.reading.value, was_on=key in open_now):
+        chosen: Thresholds = {**thresholds, **own.get(seen.tenant_id, {})}
+        threshold = chosen[seen.reading.measure]
+        if threshold is not None and threshold.is_on(seen.reading.value, was_on=key in open_now):
             open_now.pop(key, None)
             alarm = _alarm(seen)
             incidents.raise_incident(db, alarm, now=now)

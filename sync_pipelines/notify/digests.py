@@ -10,7 +10,7 @@ Laws:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -32,8 +32,13 @@ from sync_pipelines.notify.posting import Addressed, post
 from sync_pipelines.notify.remedies import remedy
 from sync_pipelines.timing.zones import find_zone, instant_of
 
+NOON = time(12)
+
 LISTED = 5
 """So many of the slowest, stale and upcoming syncs are told of, and of causes."""
+
+DAYS_SHOWN = 7
+"""By these the chart shows how a day or a week compares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,7 @@ def digest(
     span = {"since": about.since, "until": about.until}
     of_syncs = reporting.figures(db, tenant_id=tenant_id, sync_id=sync_id, **span)
     causes = reporting.causes(db, tenant_id=tenant_id, sync_id=sync_id, **span)
-    days = reporting.days(db, tenant_id=tenant_id, sync_id=sync_id, zone=when.timezone, **span)
+    days = [_day(db, tenant_id, sync_id, when, each) for each in _last_days(about)]
     event_id = f"digest:{when.every}:{when.timezone}:{about.told_on}"
     failed = sum(one.failed for one in of_syncs)
     payload = envelope(
@@ -143,7 +148,9 @@ def _figures(
             }
             for one in causes[:LISTED]
         ],
-        "days": [{"day": str(one.day), **_counts(one)} for one in _every_day(days, when, about)],
+        "days": [
+            {"day": str(one.day), "completed": one.completed, "failed": one.failed} for one in days
+        ],
         "stale": [
             {"sync": one.sync, "last_good_at": _text(one.last_good_at)}
             for one in of_syncs
@@ -159,18 +166,29 @@ def _coming(of_syncs: Sequence[SyncFigures]) -> Iterator[tuple[datetime, str]]:
             yield one.next_run_at, one.sync
 
 
-def _every_day(days: Sequence[DayFigures], when: DigestTime, about: Period) -> Iterator[DayFigures]:
-    """Each local day that the period touches, whether anything ended on it or not."""
-    zone = find_zone(when.timezone)
-    found = {one.day: one for one in days}
-    day, last = about.since.astimezone(zone).date(), about.until.astimezone(zone).date()
-    while day <= last:
-        yield found.get(day, DayFigures(day=day, completed=0, failed=0))
-        day += timedelta(days=1)
+def _last_days(about: Period) -> Iterator[date]:
+    """The days on which the period and those before it were told: seven in all."""
+    for back in reversed(range(DAYS_SHOWN)):
+        yield about.told_on - timedelta(days=back)
 
 
-def _counts(one: DayFigures) -> dict[str, int]:
-    return {"completed": one.completed, "failed": one.failed}
+def _day(
+    db: Db, tenant_id: UUID, sync_id: UUID | None, when: DigestTime, told_on: date
+) -> DayFigures:
+    """What the day that was told of then came to; it is named after the date it has more of."""
+    found = reporting.days(
+        db,
+        tenant_id=tenant_id,
+        sync_id=sync_id,
+        since=_at(when, told_on - timedelta(days=1)),
+        until=_at(when, told_on),
+        zone=when.timezone,
+    )
+    return DayFigures(
+        day=told_on if when.at >= NOON else told_on - timedelta(days=1),
+        completed=sum(one.completed for one in found),
+        failed=sum(one.failed for one in found),
+    )
 
 
 def _text(at: datetime | None) -> str | None:

@@ -3,14 +3,16 @@
 Laws:
 
 * Of an outcome once: in the transaction that notes its execution as followed up.
-* Only outcomes are failures. An attempt that is tried again is none (R102).
+* Only outcomes are failures. An attempt that is tried again is none (R102), and told only
+  to who asked for just that.
 * Failures of one connection and one class of error have one cause: one incident. People
   hear of it once, when it begins, and once, when it is over; programs of each outcome.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
@@ -43,13 +45,18 @@ TOLD_WITHIN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Said:
-    """What there is to tell a rule: people by ``cause``, programs by the outcome."""
+    """What there is to tell a rule: people by ``cause``, programs by the outcome.
+
+    ``tags_left`` are those of syncs that an incident still affects. ``more`` is said besides.
+    """
 
     topic: Topic
     severity: Severity
     cause: str | None = None
     incident: Incident | None = None
     seen: int | None = None
+    tags_left: frozenset[str] = frozenset()
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def tell_of(db: Db, ended: Execution, now: datetime) -> None:
@@ -66,12 +73,34 @@ def tell_of(db: Db, ended: Execution, now: datetime) -> None:
         said = _of_success(db, entry, now)
     else:
         said = _of_failure(db, entry, now)
-    rules = subscriptions(
-        db, tenant_id=ended.tenant_id, sync_id=ended.sync_id, schedule_id=ended.schedule_id
-    )
+    said = [*said, *_of_schema(entry)]
+    rules = _about_sync(db, ended)
     chosen = [(rule, one) for one in said for rule in rules if _wants(rule, one)]
     if chosen:
-        post(db, _addressed(db, entry, chosen), now=now)
+        post(db, _addressed(db, entry, chosen, at=ended.completed_at or now), now=now)
+
+
+def tell_of_retry(db: Db, waiting: Execution, now: datetime) -> None:
+    """Tell that an attempt failed and the next one waits, whoever asked for that.
+
+    To be called in the transaction that settles the attempt.
+    """
+    rules = [rule for rule in _about_sync(db, waiting) if Topic.RETRYING in rule.topics]
+    if not rules:
+        return
+    entry = history.find(db, waiting.id, tenant_id=waiting.tenant_id)
+    assert entry is not None
+    again_at = waiting.next_attempt_at
+    said = _Said(
+        topic=Topic.RETRYING,
+        severity=Severity.INFO,
+        cause=f"execution:{waiting.id}:{Topic.RETRYING}:{waiting.attempt}",
+        more={
+            "headline": f"{_name(waiting)} did not get through, and is tried again",
+            "next_run_at": None if again_at is None else again_at.isoformat(),
+        },
+    )
+    post(db, _addressed(db, entry, [(rule, said) for rule in rules], at=now), now=now)
 
 
 def tell_of_watched(db: Db, now: datetime) -> None:
@@ -153,9 +182,32 @@ def _of_success(db: Db, entry: HistoryEntry, now: datetime) -> Sequence[_Said]:
                 cause=about if left == 0 else f"{about}:{ended.sync_id}",
                 incident=incident,
                 seen=left,
+                tags_left=incidents.tags_affected(db, incident.id, tenant_id=ended.tenant_id),
             )
         )
     return said
+
+
+def _of_schema(entry: HistoryEntry) -> Iterator[_Said]:
+    """That the destination's columns have changed, and which."""
+    changes: Mapping[str, Mapping[str, Sequence[str]]] = entry.metadata.get("schema_changes", {})
+    if not changes:
+        return
+    parts = [
+        f"{stream}: {what} {', '.join(columns)}"
+        for stream, of_stream in changes.items()
+        for what, columns in of_stream.items()
+        if columns
+    ]
+    yield _Said(
+        topic=Topic.SCHEMA_CHANGE,
+        severity=Severity.WARNING,
+        more={
+            "headline": f"The columns of {_name(entry.execution)} have changed",
+            "message": "; ".join(parts),
+            "schema_changes": changes,
+        },
+    )
 
 
 def _wants(rule: Subscription, said: _Said) -> bool:
@@ -163,25 +215,25 @@ def _wants(rule: Subscription, said: _Said) -> bool:
         return False
     if said.topic is Topic.ESCALATED:
         return said.seen is not None and said.seen >= rule.escalate_after
-    if said.topic is Topic.RECOVERED and rule.is_wide and rule.channel.is_for_people:
-        return said.seen == 0
+    if said.topic is Topic.RECOVERED and rule.channel.is_for_people:
+        if rule.is_wide:
+            return said.seen == 0
+        return rule.tag not in said.tags_left
     return True
 
 
 def _addressed(
-    db: Db, entry: HistoryEntry, chosen: Sequence[tuple[Subscription, _Said]]
+    db: Db, entry: HistoryEntry, chosen: Sequence[tuple[Subscription, _Said]], *, at: datetime
 ) -> Iterator[Addressed]:
     ended = entry.execution
-    assert ended.completed_at is not None
     facts = of_execution(
         entry,
-        reporting.around(
-            db, ended.sync_id, tenant_id=ended.tenant_id, before=ended.completed_at
-        ),
-    )  # fmt: skip
+        reporting.around(db, ended.sync_id, tenant_id=ended.tenant_id, before=at),
+    )
     tenant, _, _ = ended.sync_key.partition("/")
     for rule, said in chosen:
-        by_cause = rule.channel.is_for_people and said.cause is not None
+        is_of_attempt = said.topic is Topic.RETRYING
+        by_cause = said.cause is not None and (rule.channel.is_for_people or is_of_attempt)
         event_id = said.cause if by_cause else f"execution:{ended.id}:{said.topic}"
         assert event_id is not None
         about = {} if said.incident is None else {"incident": of_incident(said.incident)}
@@ -189,15 +241,15 @@ def _addressed(
             event_id=event_id,
             topic=said.topic,
             severity=said.severity,
-            at=ended.completed_at,
+            at=at,
             tenant=tenant,
         )
         notice = Notice(
             event_id=event_id,
             topic=said.topic,
             severity=said.severity,
-            at=ended.completed_at,
-            payload={**payload, **facts, **about},
+            at=at,
+            payload={**payload, **facts, **about, **said.more},
         )
         yield Addressed(to=rule, notice=notice, incident_id=_id(said.incident))
 
@@ -214,6 +266,12 @@ def _alarm(entry: HistoryEntry, severity: Severity) -> Alarm:
         tenant_id=ended.tenant_id,
         severity=severity,
         details={"connection": ended.connection, "error_class": error_class},
+    )
+
+
+def _about_sync(db: Db, one: Execution) -> Sequence[Subscription]:
+    return subscriptions(
+        db, tenant_id=one.tenant_id, sync_id=one.sync_id, schedule_id=one.schedule_id
     )
 
 
@@ -260,7 +318,7 @@ def _reminders(db: Db, now: datetime) -> Iterator[Addressed]:
     if not rules:
         return
     for incident in incidents.open_for_all_tenants(db, kinds=(Kind.FAILING, *WATCHED)):
-        if incident.acknowledged_at is not None:
+        if incident.acknowledged_at is not None or _is_asleep(incident, now):
             continue
         for rule in rules:
             if incident.alarm.tenant_id not in (None, rule.tenant_id):
@@ -276,6 +334,14 @@ def _forget_unaffecting(db: Db, now: datetime) -> None:
     for incident in incidents.unaffecting_for_all_tenants(db):
         incidents.resolve(db, incident.alarm.kind, incident.alarm.subject, now=now)
         inbox.resolve_incident(db, incident.id, now=now)
+
+
+def _is_asleep(incident: Incident, now: datetime) -> bool:
+    return incident.snoozed_until is not None and incident.snoozed_until > now
+
+
+def _name(one: Execution) -> str:
+    return one.sync_key.partition("/")[2]
 
 
 def _id(incident: Incident | None) -> UUID | None:

@@ -10,6 +10,7 @@ Laws:
 import smtplib
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
@@ -25,7 +26,7 @@ from sync_pipelines.notify.digest_wording import chart_of, worded_digest
 from sync_pipelines.notify.sending import DeliveryError, Outgoing
 from sync_pipelines.notify.wording import Worded, worded
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS, GOODBYE_SECONDS = 20.0, 2.0
 
 COLOURS = {Severity.INFO: "#15803d", Severity.WARNING: "#b45309", Severity.CRITICAL: "#b91c1c"}
 
@@ -79,15 +80,19 @@ class MailSender:
         """Send it; the server's last word."""
         mail = composed(message, sender=self._server.sender, now=self._clock())
         try:
-            with self._connect() as smtp:
+            smtp = self._connect()
+            try:
                 smtp.send_message(mail)
+            finally:
+                _leave(smtp)
         except smtplib.SMTPRecipientsRefused as error:
             code, said = next(iter(error.recipients.values()))
             raise _refused(code, said) from error
+        except smtplib.SMTPDataError as error:
+            raise _refused(error.smtp_code, error.smtp_error) from error
         except smtplib.SMTPResponseException as error:
-            # What concerns the server, such as our login, may be mended within three days.
-            is_about_us = isinstance(error, smtplib.SMTPAuthenticationError)
-            raise _refused(error.smtp_code, error.smtp_error, may_pass=is_about_us) from error
+            # What concerns us, such as our login or sender, may be mended within three days.
+            raise _refused(error.smtp_code, error.smtp_error, may_pass=True) from error
         except (smtplib.SMTPException, OSError) as error:
             raise DeliveryError(f"the mail server: {error}") from error
         return "accepted"
@@ -115,7 +120,8 @@ class MailSender:
 def composed(message: Outgoing, *, sender: str, now: datetime) -> EmailMessage:
     """The mail: headers, text, HTML, and a digest's chart."""
     is_digest = message.topic is Topic.DIGEST
-    said = worded_digest(message) if is_digest else worded(message)
+    digest = worded_digest(message) if is_digest else None
+    said = digest or worded(message)
     mail = EmailMessage()
     mail["Subject"] = " ".join(said.subject.split())[:200]
     mail["From"], mail["To"] = sender, message.recipient
@@ -125,12 +131,21 @@ def composed(message: Outgoing, *, sender: str, now: datetime) -> EmailMessage:
     mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
     mail["Auto-Submitted"] = "auto-generated"
     name = "digest" if is_digest else "mail"
-    mail.set_content(_rendered(f"{name}.txt", message, said))
+    mail.set_content(_rendered("mail.txt", message, said))
     mail.add_alternative(_rendered(f"{name}.html", message, said), subtype="html")
-    if is_digest:
+    if digest is not None and digest.has_chart:
         html = mail.get_payload()[1]  # type: ignore[index]
         html.add_related(chart_of(message), "image", "png", cid=f"<{CHART}>")  # type: ignore[union-attr]
     return mail
+
+
+def _leave(smtp: smtplib.SMTP) -> None:
+    """Say goodbye; what was accepted before stays so, whatever comes of this."""
+    if smtp.sock is not None:
+        smtp.sock.settimeout(GOODBYE_SECONDS)
+    with suppress(smtplib.SMTPException, OSError):
+        smtp.quit()
+    smtp.close()
 
 
 def _rendered(template: str, message: Outgoing, said: Worded) -> str:
@@ -140,7 +155,7 @@ def _rendered(template: str, message: Outgoing, said: Worded) -> str:
         rule=message.rule.name,
         unsubscribe=message.unsubscribe,
         colour=COLOURS[said.severity],
-        digest=message.payload.get("digest"),
+        preview=said.facts[0][1],
         chart=f"cid:{CHART}",
     )
 

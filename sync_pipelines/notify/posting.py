@@ -55,7 +55,7 @@ def _posted(one: Addressed, known: Mapping[str, Person], now: datetime) -> Itera
     to, notice = one.to, one.notice
     for recipient in to.told:
         person = known.get(recipient)
-        if person is not None and notice.topic in person.preferences.muted:
+        if person is not None and not wants(person, one):
             continue
         yield Posted(
             tenant_id=to.tenant_id,
@@ -73,7 +73,7 @@ def _told(addressed: Iterable[Addressed], known: Mapping[str, Person]) -> Iterab
             continue
         for recipient in one.to.told:
             person = known.get(recipient)
-            if person is not None and one.notice.topic not in person.preferences.muted:
+            if person is not None and wants(person, one):
                 yield Told(
                     tenant_id=one.to.tenant_id,
                     user_id=person.user_id,
@@ -81,6 +81,12 @@ def _told(addressed: Iterable[Addressed], known: Mapping[str, Person]) -> Iterab
                     notice=one.notice,
                     incident_id=one.incident_id,
                 )
+
+
+def wants(person: Person, one: Addressed) -> bool:
+    """Whether somebody wants to hear of it in this way."""
+    to = one.to
+    return person.preferences.want(one.notice.topic, channel=to.channel, rule_id=to.rule_id)
 
 
 def _not_before(one: Addressed, person: Person | None, now: datetime) -> datetime:

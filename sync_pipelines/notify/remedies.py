@@ -7,7 +7,9 @@ the class alone. A remedy is one sentence that a tenant can act on.
 import re
 from dataclasses import dataclass
 
+from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.engine.outcome import ErrorClass
+from sync_pipelines.model.execution import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +145,11 @@ def remedy(error_class: str, message: str) -> str:
         if row.says is None or re.search(row.says, message, re.IGNORECASE):
             return row.remedy
     return OTHERWISE
+
+
+def remedy_of(entry: HistoryEntry) -> str | None:
+    """What to do about an execution; None where nothing went wrong, or nobody is needed."""
+    if entry.error_message is None or entry.execution.status is Status.COMPLETED:
+        return None
+    details = entry.error_details or {}
+    return remedy(str(details.get("error_class", ErrorClass.UNEXPECTED)), entry.error_message)

@@ -8,9 +8,8 @@ from connectors.errors import ConfigError
 from sync_pipelines.clock import Clock
 from sync_pipelines.model.notification import Channel
 from sync_pipelines.notify.chat import AppriseSender
-from sync_pipelines.notify.delivery import Senders
 from sync_pipelines.notify.mail import MailSender, MailServer, Security
-from sync_pipelines.notify.sending import DeliveryError, Outgoing, Sender
+from sync_pipelines.notify.sending import DeliveryError, Outgoing, Sender, Senders
 from sync_pipelines.notify.webhook import WebhookSender
 from sync_pipelines.settings import Settings
 
@@ -41,7 +40,7 @@ def senders_of(
             by_channel={
                 Channel.EMAIL: mail,
                 Channel.WEBHOOK: webhooks,
-                Channel.APPRISE: AppriseSender(),
+                Channel.APPRISE: AppriseSender(allow_private=settings.may_reach_private),
             },
             base_url=base,
         )

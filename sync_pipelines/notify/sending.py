@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from sync_pipelines.model.notification import Rule, Topic
+from sync_pipelines.model.notification import Channel, Rule, Topic
 
 
 class DeliveryError(Exception):
@@ -54,3 +54,11 @@ class Sender(Protocol):
     def send(self, message: Outgoing) -> str:
         """Send a message; what the other side said. `DeliveryError` if it did not take it."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senders:
+    """The channels, and where the product is: ``base_url`` without a slash at its end."""
+
+    by_channel: Mapping[Channel, Sender]
+    base_url: str

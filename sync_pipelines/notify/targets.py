@@ -45,7 +45,8 @@ def check_rule(
             shown = check_webhook(rule.target, allow_private=allow_private, resolve=resolve)
             return replace(rule, shown=shown)
         case Channel.APPRISE:
-            return replace(rule, shown=check_apprise(rule.target))
+            shown = check_apprise(rule.target, allow_private=allow_private)
+            return replace(rule, shown=shown)
 
 
 def check_webhook(
@@ -77,18 +78,20 @@ def check_webhook(
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
 
-def check_apprise(url: str) -> str:
+def check_apprise(url: str, *, allow_private: bool = False) -> str:
     """What may be shown of an Apprise URL: the service. `ConfigError` if there is none such.
 
     Only services that are reached at their own maker's address: Apprise connects to
-    whatever host the others name, and cannot be told not to.
+    whatever host the others name, and cannot be told not to. Those that one runs oneself
+    only where messages may reach into this network.
     """
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
-    if scheme not in HOSTED:
+    known = HOSTED | SELF_HOSTED if allow_private else HOSTED
+    if scheme not in known:
         raise ConfigError(
             f"messages are not sent to {scheme or 'this'}://; there are: "
-            f"{', '.join(sorted(HOSTED))}; for anything else use a webhook"
+            f"{', '.join(sorted(known))}; for anything else use a webhook"
         )
     host = rest.partition("/")[0].partition(":")[0].lower()
     if scheme == "workflows" and not host.endswith(MICROSOFT):
@@ -114,6 +117,21 @@ HOSTED = frozenset(
         "victorops",
         "webex",
         "workflows",
+    }
+)
+
+SELF_HOSTED = frozenset(
+    {
+        "gotify",
+        "gotifys",
+        "json",
+        "jsons",
+        "mmost",
+        "mmosts",
+        "ntfy",
+        "ntfys",
+        "rocket",
+        "rockets",
     }
 )
 

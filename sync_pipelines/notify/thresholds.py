@@ -4,11 +4,13 @@ Law: what is on ends at another number than it began at, so that an alert does n
 Every number is made so that higher is worse.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from statistics import median
+from typing import Any, TypeAlias
 
 ENOUGH = 5
 """Of fewer executions than that nothing is said."""
@@ -41,6 +43,8 @@ class Threshold:
     closes: float
 
     def __post_init__(self) -> None:
+        if not (isfinite(self.opens) and isfinite(self.closes) and self.closes > 0):
+            raise ValueError(f"opens {self.opens} and closes {self.closes} must be above 0")
         if self.closes > self.opens:
             raise ValueError(f"closes {self.closes} must not be above opens {self.opens}")
 
@@ -57,6 +61,26 @@ USUAL = {
     Measure.QUEUE: Threshold(100, 50),
     Measure.CAPACITY: Threshold(0.9, 0.7),
 }
+
+
+Thresholds: TypeAlias = Mapping[Measure, Threshold | None]
+"""By measure; one that is None is never an alert."""
+
+
+def thresholds_from_json(held: Mapping[str, Any]) -> Thresholds:
+    """What a tenant has said, as `thresholds_to_json` wrote it."""
+    return {
+        Measure(name): None if one is None else Threshold(one["opens"], one["closes"])
+        for name, one in held.items()
+    }
+
+
+def thresholds_to_json(thresholds: Thresholds) -> dict[str, Any]:
+    """By the measures' names; None where it is off."""
+    return {
+        str(measure): None if one is None else {"opens": one.opens, "closes": one.closes}
+        for measure, one in thresholds.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

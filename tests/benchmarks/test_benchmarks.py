@@ -85,11 +85,12 @@ def test_a_figure_is_judged_by_what_it_must_at_least_be():
     assert too_few.met is False
 
 
-def test_a_ratio_is_the_median_of_the_rounds_ratios():
+@pytest.mark.parametrize("budget", [Budget(ratio=1.05), Budget(ratio=1.05, own_mb=250)])
+def test_a_ratio_is_the_median_of_the_rounds_ratios(budget):
     """A round in which the machine was busy slows both, and says nothing."""
     peer = [measure(1.0), measure(10.0), measure(2.0)]
     ours = [measure(2.0), measure(11.0), measure(2.0)]
-    case = compared(Budget(), Budget(ratio=1.05))
+    case = compared(Budget(), budget)
 
     _, result = results_of(case, [peer, ours])
 

@@ -34,6 +34,7 @@ def test_housekeeping_says_what_would_go_and_then_what_went(cli, catalog, shop):
         "dry_run": True,
         "executions": 1,
         "decisions": 0,
+        "notices": 0,
         "webhook_events": 0,
         "runs": 0,
         "events": 0,

@@ -260,3 +260,13 @@ def test_two_endpoints_of_a_tenant_have_two_names(cli: Cli) -> None:
     failed = make(cli, fails=1)
 
     assert failed.stderr.startswith("error: tenant 'acme' has a webhook endpoint 'hook' already")
+
+
+@pytest.mark.usefixtures("shop")
+def test_only_of_a_provider_that_can_be_asked_is_anything_switched_on(cli: Cli) -> None:
+    """R50. What a shop is asked is tested with its double, in tests/gateway."""
+    make(cli, "--connection", "shop")
+
+    refused = cli("webhooks", "revive", "acme", "hook", fails=1)
+
+    assert "acme/shop is of connector 'database'" in refused.output

@@ -185,6 +185,29 @@ def test_a_limit_is_waited_for_as_long_as_it_says(doors, secret, world, acme):
     assert waits == [1.0, 1.0]
 
 
+def test_rules_deliveries_incidents_and_alerts(sync, world, acme):
+    rule = sync.notification_rules.create(
+        name="team", channel="email", recipients=["ana@example.com"], topics=["failure"]
+    )
+    changed = sync.notification_rules.change(rule.id, if_match=rule.etag, sync="orders")
+    sent = sync.notification_rules.test(rule.id)
+    run(world, acme)
+
+    (delivery,) = sync.notification_deliveries.list(topic="failure")
+    whole = sync.notification_deliveries.redeliver(delivery.id)
+    (incident,) = sync.incidents.list(is_open=True)
+    over = sync.incidents.resolve(sync.incidents.acknowledge(incident.id).id)
+    digest = sync.preview_digest(every="daily")
+    told = {one.measure: one for one in sync.alert_thresholds.put({"capacity": False})}
+
+    assert (changed.sync, sent, changed.signing_secret) == ("orders", 1, None)
+    assert (delivery.payload, whole.payload["type"]) == (None, "failure")
+    assert over.resolved_at
+    assert digest.subject
+    assert not told["capacity"].is_on
+    assert [one.name for one in sync.notification_rules.list()] == ["team"]
+
+
 def test_whether_a_connection_was_let_in_is_told(sync, acme):
     told = sync.connections.authorization(acme.source.id)
 

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from connectors.testing.fake_api import Reply, failing
 from sync_pipelines.catalog import tokens_of_connections
 from sync_pipelines.catalog.syncs import find_connection, find_tenant_id, put_connection
+from sync_pipelines.catalog.tenants import find_tenant, set_active
 from sync_pipelines.catalog.users import find_user, put_membership
 from sync_pipelines.engine.surroundings import open_source
 from sync_pipelines.gateway.app import create_app
@@ -203,6 +204,15 @@ def test_who_is_no_admin_any_more_lets_nothing_in(ana, world, connection):
 
     assert ana.come_back(**answer).status_code == 400
     assert kept(world) == (0, [])
+
+
+def test_for_a_suspended_tenant_nothing_is_let_in(ana, world, company, connection):
+    answer = consented(ana.link(connection))
+    with world.catalog.begin() as db:
+        set_active(db, find_tenant(db, "acme"), is_active=False, now=world.clock())
+
+    assert ana.come_back(**answer).status_code == 422
+    assert (company.granted, kept(world)) == (0, (0, []))
 
 
 def test_another_tenants_connection_is_not_there(ana, world, connection):

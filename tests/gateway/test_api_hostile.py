@@ -8,13 +8,16 @@ from uuid import uuid4
 
 import pytest
 from fastapi.routing import APIRoute
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from sync_pipelines.catalog.notifications import put_rule
+from sync_pipelines.catalog.tables import InboxRow
 from sync_pipelines.gateway.app import ROUTERS
+from sync_pipelines.model.notification import Channel, Rule
 from sync_pipelines.model.roles import Role
 from tests.engine.settling import run
 from tests.gateway.hooks import endpoint
-from tests.gateway.people import token
+from tests.gateway.people import token, user
 
 VIEWER, OPERATOR, ADMIN = Role
 DAILY = {"type": "daily", "at": "02:00"}
@@ -26,11 +29,18 @@ LOOKED_AT = {
     "POST /api/v2/sync-schedules/preview": VIEWER,
     "POST /api/v2/webhooks/{name}/enable": ADMIN,
     "POST /api/v2/webhooks/{name}/disable": ADMIN,
+    "PUT /api/v2/notification-preferences": VIEWER,
+    "POST /api/v2/notifications/read": VIEWER,
+    **{
+        f"POST /api/v2/notifications/{{message_id}}/{verb}": VIEWER
+        for verb in ("read", "acknowledge", "snooze", "resolve")
+    },
 }
 """What the usual rules are wrong about."""
 
 OPERATED = re.compile(
-    r"/(trigger|pause|resume|cancel|retry|redrive|discard|check|toggle|enable|disable|run)$"
+    r"/(trigger|pause|resume|cancel|retry|redrive|discard|check|toggle|enable|disable|run"
+    r"|test|acknowledge|snooze|resolve|redeliver)$"
 )
 
 NOT_OF_A_TENANT = ("/api/docs", "/api/v2/session", "/api/v2/me", "/api/v2/tenants")
@@ -43,6 +53,10 @@ IDS = {
     "execution_id": "execution",
     "letter_id": "letter",
     "token_id": "token",
+    "rule_id": "rule",
+    "message_id": "message",
+    "incident_id": "incident",
+    "delivery_id": "delivery",
 }
 
 
@@ -72,9 +86,26 @@ def theirs(world):
     """A rival with one of everything; ids by kind."""
     sync = world.sync("rival/orders")
     schedule = world.schedule(sync, DAILY)
+    told = {
+        Channel.EMAIL: ("x@rival.example",),
+        Channel.IN_APP: (user(world, "x@rival.example", rival=ADMIN),),
+    }
+    for channel, recipients in told.items():
+        rule = Rule(
+            id=uuid4(),
+            tenant_id=sync.tenant_id,
+            name=f"{channel}-rule",
+            channel=channel,
+            recipients=recipients,
+        )
+        with world.catalog.begin() as db:
+            put_rule(db, world.catalog.secrets, rule, now=world.clock())
     run(world, sync)
     headers = token(world, "rival", ADMIN)
+    with world.catalog.begin() as db:
+        message = db.scalar(select(InboxRow.id))
     return {
+        "message": message,
         "schedule": schedule,
         "sync": sync.id,
         "connection": sync.source.id,
@@ -95,6 +126,9 @@ def filled(client, theirs):
         "execution": first("/api/v2/executions"),
         "letter": first("/api/v2/dead-letters"),
         "token": first("/api/v2/tokens"),
+        "rule": first("/api/v2/notification-rules"),
+        "incident": first("/api/v2/incidents"),
+        "delivery": first("/api/v2/notification-deliveries"),
     }
 
 
@@ -116,6 +150,8 @@ def bodies(route):
     ends = {"dataSourceId": str(uuid4()), "destinationDatabaseId": str(uuid4())}
     older = {"credential_id": str(uuid4()), "platform": "database", "entity_type": "orders"}
     letters = {"ids": [str(uuid4())]}
+    rule = {"channel": "email", "recipients": ["ana@example.com"]}
+    until = {"until": "2030-01-01T00:00:00Z"}
     known = {
         "POST /api/v2/sync-schedules": {**schedule, "sync": "orders", "name": "n"},
         "POST /api/v2/sync-schedules/preview": schedule,
@@ -127,6 +163,10 @@ def bodies(route):
         "POST /api/v2/dead-letters/discard": letters,
         "POST /api/v2/tokens": {"name": "n"},
         "POST /api/v2/webhooks": {"name": "n", "scheme": "woocommerce"},
+        "POST /api/v2/notification-rules": {"name": "n", **rule},
+        "PUT /api/v2/notification-rules/{rule_id}": rule,
+        "POST /api/v2/notifications/{message_id}/snooze": until,
+        "POST /api/v2/incidents/{incident_id}/snooze": until,
         "POST /api/sync/schedules": {**older, "cron_expression": "0 * * * *"},
         "POST /api/workspaces/{workspace_id}/sync-jobs": {
             **ends,
@@ -176,7 +216,8 @@ def test_no_list_shows_anothers(client, world, filled):
 
     told = {one: asked(client, one, {}, headers).text for one in lists}
 
-    ids = [str(filled[kind]) for kind in ("schedule", "sync", "connection", "execution", "letter")]
+    kinds = {*IDS.values()} - {"token"}
+    ids = [str(filled[kind]) for kind in kinds]
     assert [one for one, text in told.items() if any(found in text for found in ids)] == []
     assert [one for one, text in told.items() if "rival" in text or "theirs" in text] == []
     assert client.get("/api/v2/webhooks/theirs", headers=headers).status_code == 404
@@ -243,6 +284,11 @@ def test_sql_in_a_filter_or_a_name_finds_nothing(client, world, written):
     headers = token(world, "acme", ADMIN)
 
     answers = [
+        client.get("/api/v2/syncs", params={"tag": written}, headers=headers),
+        client.get("/api/v2/notification-rules", params={"tag": written}, headers=headers),
+        client.get(
+            "/api/v2/notification-deliveries", params={"recipient": written}, headers=headers
+        ),
         client.get("/api/v2/sync-schedules", params={"sync": written}, headers=headers),
         client.get("/api/v2/syncs", params={"source": written}, headers=headers),
         client.get("/api/v2/connections", params={"connector": written}, headers=headers),

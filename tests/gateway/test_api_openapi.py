@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 from unittest import SkipTest
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import schemathesis
@@ -14,8 +14,12 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
+from sqlalchemy import select
 
+from sync_pipelines.catalog.notifications import put_rule
+from sync_pipelines.catalog.tables import IncidentRow, OutboxRow
 from sync_pipelines.gateway.app import create_app
+from sync_pipelines.model.notification import Channel, Rule
 from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
 from tests.engine.settling import run
@@ -38,6 +42,9 @@ FILLED = {
     "sync_id": "sync",
     "connection_id": "connection",
     "execution_id": "execution",
+    "rule_id": "rule",
+    "incident_id": "incident",
+    "delivery_id": "delivery",
 }
 
 
@@ -77,7 +84,16 @@ def test_every_operation_has_a_name_of_its_own_and_says_how_it_fails(document):
 
 def test_every_body_has_an_example_or_a_schema_of_its_fields(document):
     schemas = document["components"]["schemas"]
-    for name in ("ScheduleWanted", "SyncWanted", "ConnectionWanted", "CreateScheduleRequest"):
+    for name in (
+        "ScheduleWanted",
+        "SyncWanted",
+        "ConnectionWanted",
+        "CreateScheduleRequest",
+        "RuleWanted",
+        "SnoozeWanted",
+        "PreferencesPut",
+        "ThresholdsPut",
+    ):
         assert schemas[name]["examples"], name
     assert "HTTPValidationError" not in schemas
 
@@ -91,8 +107,21 @@ def running(doors, world, settings_):
         "sync": sync.id,
         "connection": sync.source.id,
     }
+    rule = Rule(
+        id=uuid4(),
+        tenant_id=sync.tenant_id,
+        name="team",
+        channel=Channel.EMAIL,
+        recipients=("ana@example.com",),
+    )
+    with world.catalog.begin() as db:
+        ids["rule"] = put_rule(db, world.catalog.secrets, rule, now=world.clock())
     run(world, sync)
+    with world.catalog.begin() as db:
+        ids["incident"] = db.execute(select(IncidentRow.id)).scalar_one()
+        ids["delivery"] = db.execute(select(OutboxRow.id)).scalar_one()
     app = create_app(replace(doors, settings=settings_))
+    app.openapi()  # made before anybody waits for it
     with listening(app) as url:
         yield url, ids, token(world, "acme", Role.ADMIN)
 

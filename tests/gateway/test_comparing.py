@@ -24,6 +24,7 @@ PLAIN = {
     "audit.py: head == kept",
     "audit.py: head == end.hash",
     "audit.py: end.length != places[end.hash]",
+    "idempotency.py: row.request_hash == request_hash",
     "once.py: answered.request_hash != request_hash",
 }
 """What is no secret: a chain of hashes that everybody may know, and what one has sent oneself."""

@@ -5,15 +5,17 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, insert, text
 
 from connectors.surroundings import Heard
 from sync_pipelines.catalog import heartbeats
 from sync_pipelines.catalog.metrics import MOST_TENANTS, REST
+from sync_pipelines.catalog.tables import OutboxRow
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.signs import note_signs
 from sync_pipelines.engine.surroundings import surroundings_of
@@ -277,3 +279,34 @@ def test_the_dashboard_asks_for_nothing_that_is_not_told(here, world):
 
     assert len(queries) > 20
     assert asked - told == set()
+
+
+def test_what_waits_and_what_has_arrived_is_counted_by_channel(here, world):
+    sync = world.sync()
+    posted = [
+        ("email", "pending", None, None),
+        ("email", "pending", "no answer", None),
+        ("webhook", "dead", "410", None),
+        ("webhook", "sent", None, 2),
+        ("webhook", "sent", None, 40),
+    ]
+    with world.catalog.begin() as db:
+        for at, (channel, state, error, seconds) in enumerate(posted):
+            sent = None if seconds is None else world.clock() + timedelta(seconds=seconds)
+            values = {"channel": channel, "state": state, "last_error": error, "sent_at": sent}
+            due = {"next_attempt_at": world.clock(), "created_at": world.clock(), "attempts": 1}
+            what = {"rule_id": uuid4(), "event": "failure", "event_id": str(at), "payload": {}}
+            who = {"tenant_id": sync.tenant_id, "recipient": "x"}
+            db.execute(insert(OutboxRow).values(**values, **due, **what, **who))
+    scraped(here)
+    world.clock.advance(seconds=50)
+
+    found = scraped(here)
+
+    assert found["sync_outbox_pending", "email"] == 2
+    assert found["sync_outbox_failing", "email"] == 1
+    assert found["sync_outbox_dead", "webhook"] == 1
+    assert found["sync_outbox_oldest_seconds",] == 50
+    assert found["sync_delivery_latency_seconds_count", "webhook"] == 2
+    assert found["sync_delivery_latency_seconds_bucket", "2.5", "webhook"] == 1
+    assert found["sync_delivery_latency_seconds_sum", "webhook"] == 42

@@ -34,7 +34,7 @@ def test_a_browser_is_shown_what_is_wrong_as_a_page(client, world, path, status,
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
-@pytest.mark.parametrize("path", ["/api/v2/nowhere", "/webhooks/x/y", "/health/nowhere"])
+@pytest.mark.parametrize("path", ["/api/v2/nowhere", "/health/nowhere"])
 def test_programs_are_told_as_programs_whatever_they_accept(client, path):
     answer = client.get(path, headers=BROWSER)
 

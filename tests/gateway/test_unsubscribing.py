@@ -4,9 +4,11 @@ from uuid import uuid4
 
 import pytest
 
-from sync_pipelines.catalog.notifications import find_rule, put_rule
+from sync_pipelines.catalog.notifications import find_rule, put_rule, rules_for_all_tenants
 from sync_pipelines.model.notification import Channel, Rule
+from sync_pipelines.model.roles import Role
 from sync_pipelines.notify.unsubscribing import unsubscribe_url
+from tests.gateway.people import PASSWORD, user
 
 ANA = "ana@example.com"
 
@@ -63,3 +65,29 @@ def test_a_link_that_is_made_up_is_refused(client, world, rule, method):
 
     assert answer.status_code == 422
     assert unsubscribed(world, rule) == ()
+
+
+def test_a_members_wish_stands_in_their_preferences_where_they_can_take_it_back(
+    client, world, rule
+):
+    """R100."""
+    user(world, ANA, acme=Role.VIEWER)
+    opened = client.post("/api/v2/session", json={"email": ANA, "password": PASSWORD})
+    csrf = {"X-CSRF-Token": opened.json()["csrf_token"]}
+
+    for _ in range(2):
+        client.post(unsubscribe_url(world.catalog.secrets, "", rule.id, ANA))
+    muted = client.get("/api/v2/notification-preferences").json()["muted_rules"]
+    gone = left_out(world, rule)
+    client.put("/api/v2/notification-preferences", json={}, headers=csrf)
+
+    assert muted == [str(rule.id)]
+    assert (gone, left_out(world, rule)) == ((ANA,), ())
+    assert unsubscribed(world, rule) == ()
+
+
+def left_out(world, rule):
+    """To whom a delivery of the rule is dropped."""
+    with world.catalog.begin() as db:
+        found = rules_for_all_tenants(db, world.catalog.secrets, [rule.id])
+    return found[rule.id].unsubscribed

@@ -19,6 +19,7 @@ from sync_pipelines.model.notification import Channel, Rule, Topic
 from sync_pipelines.model.roles import Role
 from sync_pipelines.model.sync import Sync
 from tests.engine.settling import run
+from tests.notify.receiver import Receiver, receiving
 from tests.world import FakeClock, World, make_catalog
 
 EVERYTHING = tuple(Topic)
@@ -73,10 +74,10 @@ class Told:
             put_rule(db, self.catalog.secrets, rule, now=self.clock())
         return rule
 
-    def user(self, email: str = "ana@example.com") -> UUID:
+    def user(self, email: str = "ana@example.com", role: Role = Role.VIEWER) -> UUID:
         with self.catalog.begin() as db:
             user = users.make_user(db, email, password_hash=None, now=self.clock())
-            users.put_membership(db, user, tenant_id=self.sync().tenant_id, role=Role.VIEWER)
+            users.put_membership(db, user, tenant_id=self.sync().tenant_id, role=role)
             return user.id
 
     def fail(self, key: str = "acme/orders", error: ErrorClass = ErrorClass.AUTH, **more: object):
@@ -89,7 +90,7 @@ class Told:
         """What was put into the outbox, oldest first."""
         with self.catalog.begin() as db:
             query = select(OutboxRow.__table__).order_by(OutboxRow.created_at, OutboxRow.event_id)
-            found = [outbox._delivery(row) for row in db.execute(query).mappings()]
+            found = [outbox.delivery_of(row) for row in db.execute(query).mappings()]
         return [one for one in found if rule is None or one.rule_id == rule.id]
 
     def topics(self, rule: Rule) -> list[Topic]:
@@ -100,6 +101,19 @@ class Told:
             return inbox.list_messages(
                 db, tenant_id=self.sync().tenant_id, now=self.clock(), every=True
             )
+
+
+@pytest.fixture(scope="module")
+def one_receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def receiver(one_receiver: Receiver) -> Receiver:
+    """A receiver of webhooks that has had nothing yet."""
+    one_receiver.forget()
+    return one_receiver
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from sync_pipelines.catalog.notifications import Preferences, put_preferences
 from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.model.notification import DigestTime, Every, QuietHours, Topic
-from sync_pipelines.notify.chart import Bar, draw
+from sync_pipelines.notify.chart import BAD, Bar, draw
 from sync_pipelines.notify.digests import period, tell_digests
 from sync_pipelines.notify.quiet import quiet_until
 
@@ -157,5 +157,5 @@ def test_a_chart_is_a_picture_that_others_can_read():
         chunks[name], at_ = body, at_ + 12 + length
     width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
     pixels = zlib.decompress(chunks[b"IDAT"])
-    assert len(pixels) == height * (1 + 3 * width)
-    assert b"\xb9\x1c\x1c" in pixels, "one failure of a thousand is seen"
+    assert len(pixels) == height * (1 + 4 * width)
+    assert BAD in pixels, "one failure of a thousand is seen"

@@ -14,9 +14,10 @@ from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.model.notification import Channel, DigestTime, Every, Topic
-from sync_pipelines.notify.delivery import Senders, deliver_due
+from sync_pipelines.notify.delivery import deliver_due
 from sync_pipelines.notify.digests import tell_digests
 from sync_pipelines.notify.mail import MailSender, MailServer, Security
+from sync_pipelines.notify.sending import Senders
 from sync_pipelines.notify.unsubscribing import unsubscribe
 from tests.notify.post_office import post_office
 
@@ -73,9 +74,10 @@ def test_a_failure_says_what_failed_what_it_means_and_what_helps(told, office, d
     text = text_of(mail)
     assert mail["Subject"] == "[acme] orders failed"
     assert "auth: no luck (in orders)" in text
-    assert "last good Monday, 02 March, 13:00 (Europe/Berlin)" in text
+    assert "Last good at 13:00." in text
     assert "Connect again, or correct the connection's credentials." in text
-    assert "it is tried again Monday, 02 March, 14:00 (Europe/Berlin)" in text
+    assert "It is tried again at 14:00, and goes on where it stopped." in text
+    assert "Monday, 2 March 2026, 13:00 (Europe/Berlin)" in text
     assert "https://sync.example.com/syncs/acme/orders" in text
     html = html_of(mail)
     assert html.count('href="https://sync.example.com/syncs') == 1

@@ -19,11 +19,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sync_pipelines.catalog.tables.base import EMPTY_OBJECT, NEW_ID, NOW, Base, Jsonb
+from sync_pipelines.catalog.tables.base import (
+    EMPTY_LIST,
+    EMPTY_OBJECT,
+    NEW_ID,
+    NOW,
+    Base,
+    Jsonb,
+)
 
 
 class TenantRow(Base):
-    """The customer who owns every other row; ``takes_webhooks`` False: only schedules count."""
+    """The customer who owns every other row; ``takes_webhooks`` False: only schedules count.
+
+    ``thresholds`` are those of alerts that differ from the usual ones.
+    """
 
     __tablename__ = "tenants"
     __table_args__ = (
@@ -36,6 +46,7 @@ class TenantRow(Base):
     limits: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     weight: Mapped[int] = mapped_column(server_default=text("1"))
     takes_webhooks: Mapped[bool] = mapped_column(server_default=text("true"))
+    thresholds: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
@@ -94,6 +105,7 @@ class SyncRow(Base):
     connector: Mapped[str]
     dataset: Mapped[str]
     streams: Mapped[list[Any]]
+    tags: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
     retry: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     breaker: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))

@@ -46,6 +46,7 @@ class RuleRow(Base):
     scope: Mapped[str]
     sync_id: Mapped[UUID | None]
     schedule_id: Mapped[UUID | None]
+    tag: Mapped[str | None]
     channel: Mapped[str]
     events: Mapped[list[Any]]
     recipients: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
@@ -61,7 +62,11 @@ class RuleRow(Base):
 
 
 class PreferenceRow(Base):
-    """How a user wants to be told, whatever rules say. ``muted`` are topics that never come."""
+    """How a user wants to be told, whatever rules say.
+
+    ``muted`` are topics that never come, ``muted_channels`` ways in which nothing comes;
+    ``muted_rules`` are the ids of rules whose mail they have unsubscribed from.
+    """
 
     __tablename__ = "notification_preferences"
     __table_args__ = (
@@ -75,14 +80,16 @@ class PreferenceRow(Base):
     timezone: Mapped[str | None]
     quiet_hours: Mapped[Jsonb | None]
     muted: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    muted_channels: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
+    muted_rules: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class OutboxRow(Base):
     """One message on its way to one recipient. A rule tells nobody twice of an event.
 
-    The rule may be gone. Somebody tries to deliver it ``taken_until`` then. ``receipts``
-    keeps how each attempt ended.
+    The rule may be gone. ``taken_by`` has it ``taken_until`` then, unless it says that it
+    goes on; it is being sent since ``begun_at``. ``receipts`` keeps how each attempt ended.
     """
 
     __tablename__ = "outbox"
@@ -94,7 +101,12 @@ class OutboxRow(Base):
         Index(None, "tenant_id", "created_at"),
         Index("outbox_pending_idx", "next_attempt_at",
               postgresql_where=text("state = 'pending'")),
-        Index("outbox_taken_idx", "rule_id", postgresql_where=text("state = 'pending'")),
+        Index("outbox_taken_idx", "rule_id", postgresql_where=text("taken_by IS NOT NULL")),
+        Index("outbox_of_rule_idx", "rule_id", "attempts", "next_attempt_at",
+              postgresql_where=text("state = 'pending'")),
+        Index("outbox_settled_idx", "created_at",
+              postgresql_where=text("state <> 'pending'")),
+        Index("outbox_sent_idx", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
     )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
@@ -109,6 +121,8 @@ class OutboxRow(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime]
     taken_until: Mapped[datetime | None]
+    taken_by: Mapped[UUID | None]
+    begun_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     receipts: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
     created_at: Mapped[datetime]
@@ -126,6 +140,7 @@ class InboxRow(Base):
         CheckConstraint(one_of("severity", Severity), name="severity"),
         Index(None, "tenant_id", "user_id", "created_at"),
         Index(None, "user_id"),
+        Index(None, "created_at"),
         Index("notifications_incident_idx", "incident_id",
               postgresql_where=text("resolved_at IS NULL")),
     )  # fmt: skip

@@ -24,7 +24,8 @@ class IncidentRow(Base):
     """Something is wrong with ``subject``; one open row for each kind and subject.
 
     ``tenant_id`` None: it concerns the installation. ``seen`` counts how often it was
-    found while open. Who acknowledges it wants no more reminders.
+    found while open. Who acknowledges it wants no more reminders, who snoozes it none
+    until then.
     """
 
     __tablename__ = "incidents"
@@ -34,6 +35,8 @@ class IncidentRow(Base):
               postgresql_where=text("resolved_at IS NULL")),
         Index(None, "tenant_id", "opened_at"),
         Index(None, "opened_at"),
+        Index("incidents_resolved_idx", "resolved_at",
+              postgresql_where=text("resolved_at IS NOT NULL")),
     )  # fmt: skip
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
@@ -48,4 +51,5 @@ class IncidentRow(Base):
     opened_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     acknowledged_at: Mapped[datetime | None]
+    snoozed_until: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None]

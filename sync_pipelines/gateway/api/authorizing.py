@@ -182,8 +182,8 @@ def _finish(request: Request, doors: Doors, who: Identity, awaited: Awaited) -> 
     view, kept = doors.catalog.as_tenant(awaited.tenant_id), awaited.kept
     with doors.catalog.begin() as db:
         tenant = tenant_named_for_all_tenants(db, str(awaited.tenant_id))
-    if tenant is None:
-        raise ConfigError("the tenant is gone")
+    if tenant is None or not (tenant.is_active or who.is_instance_admin):
+        raise ConfigError("the tenant is suspended, or gone")
     caller = Caller(identity=who, tenant=tenant, role=Role.ADMIN, catalog=view)
     try:
         connection = opened_connection(caller, awaited.connection_id)

@@ -27,6 +27,7 @@ from sync_pipelines.apply.describe import described_schedule
 from sync_pipelines.apply.manifest import Manifest
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.problems import ClashError, ManifestError, nearest
+from sync_pipelines.apply.rule_store import Reach
 from sync_pipelines.apply.spelled import merged, spelled_schedule
 from sync_pipelines.catalog import audit, listing
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
@@ -71,7 +72,14 @@ def plan_and_act(
 
     tenant, now = caller.tenant.name, doors.clock()
     try:
-        act.change(caller.catalog, tenant, wanted, now=now, actor=caller.actor)
+        act.change(
+            caller.catalog,
+            tenant,
+            wanted,
+            now=now,
+            actor=caller.actor,
+            reach=Reach(allow_private=doors.settings.may_reach_private, rng=doors.rng),
+        )
     except ClashError as error:
         raise bodies[0].error(error, is_clash=True) from error
     except ManifestError as error:

@@ -14,6 +14,7 @@ from sync_pipelines.engine.standing import State, standing_of
 from sync_pipelines.gateway.api.versions import etag
 from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.model.kinds import ScheduleType
+from sync_pipelines.notify.remedies import remedy_of
 from sync_pipelines.timing.words import sentence
 
 Json = dict[str, Any]
@@ -79,6 +80,7 @@ class ExecutionTold(BaseModel):
     records_rejected: int
     bytes_moved: int
     error_message: str | None
+    remedy: str | None = Field(description="What helps, where something went wrong.")
     error_details: Json | None
     execution_metadata: Json
     progress: Json
@@ -160,6 +162,7 @@ def told_execution(entry: HistoryEntry) -> ExecutionTold:
         records_rejected=counts.rejected,
         bytes_moved=counts.bytes,
         error_message=entry.error_message,
+        remedy=remedy_of(entry),
         error_details=None if entry.error_details is None else dict(entry.error_details),
         execution_metadata=dict(entry.metadata),
         progress=dict(entry.progress),

@@ -49,6 +49,7 @@ class SyncParts(BaseModel):
     breaker: Json | None = None
     is_active: bool | None = None
     pause_reason: str | None = Field(default=None, max_length=500)
+    tags: list[str] | None = Field(default=None, max_length=50)
 
     def written(self) -> dict[str, Any]:
         """What was said, and no more."""
@@ -91,6 +92,7 @@ class SyncTold(BaseModel):
     retry: Json
     breaker: Json
     is_active: bool
+    tags: list[str]
     pause_reason: str | None
     created_at: datetime
     updated_at: datetime
@@ -108,6 +110,7 @@ def list_(
     caller: Viewer,
     source: str | None = None,
     is_active: bool | None = None,
+    tag: str | None = None,
     sort: NameSort = NameSort.NAME,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -119,6 +122,7 @@ def list_(
             tenant_id=caller.tenant.id,
             source=source,
             is_active=is_active,
+            tag=tag,
             sort=sort,
             after=key_of(cursor, sort),
             limit=limit,
@@ -300,6 +304,7 @@ def _told(found: SyncListed) -> SyncTold:
         breaker=spelled_breaker(found.breaker),
         is_active=found.is_active,
         pause_reason=found.pause_reason,
+        tags=list(found.tags),
         created_at=found.created_at,
         updated_at=found.updated_at,
     )

@@ -35,9 +35,10 @@ def answered(told: Told, response: Response, *, version: str) -> Told:
     return told
 
 
-def etag(described: Mapping[str, Any], updated_at: datetime) -> str:
-    """The version of what was configured, in quotes."""
-    whole = json.dumps([described, updated_at.isoformat()], sort_keys=True, default=str)
+def etag(described: Mapping[str, Any], updated_at: datetime | None) -> str:
+    """The version of what was configured, in quotes; ``updated_at`` where it is known."""
+    at = None if updated_at is None else updated_at.isoformat()
+    whole = json.dumps([described, at], sort_keys=True, default=str)
     return f'"{sha256(whole.encode()).hexdigest()[:32]}"'
 
 

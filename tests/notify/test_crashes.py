@@ -1,0 +1,163 @@
+"""Messages whose sender does not live to tell, and those that cannot even be made."""
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from sync_pipelines.catalog import delivering as taking
+from sync_pipelines.catalog.delivering import LEASE
+from sync_pipelines.catalog.outbox import DeliveryState
+from sync_pipelines.model.notification import Channel
+from sync_pipelines.notify.delivery import deliver_due
+from sync_pipelines.notify.sending import Outgoing, Senders
+from sync_pipelines.notify.turns import MOST_LOST
+from tests.notify.hooks import BASE_URL, delivering, hook
+
+
+class Deadly:
+    """Ends its process by one message, as a fault of a library would; the others arrive."""
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+
+    def send(self, message: Outgoing) -> str:
+        if message.event_id == self.event_id:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "taken"
+
+
+class Unmakeable:
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+
+    def send(self, message: Outgoing) -> str:
+        if message.event_id == self.event_id:
+            return "\ud800".encode().decode()
+        return "taken"
+
+
+def deliver(told, sender) -> int:
+    senders = Senders(by_channel={Channel.WEBHOOK: sender}, base_url=BASE_URL)
+    return deliver_due(told.catalog, senders, told.clock(), clock=told.clock, rng=Random(1))
+
+
+def in_a_process(told, work: Callable[[], object]) -> int:
+    """Do it in a process of its own; by which signal that ended, or 0."""
+    told.catalog.engine.dispose()
+    child = os.fork()
+    if child == 0:
+        told.catalog.engine.dispose(close=False)
+        work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def test_a_message_that_kills_its_sender_is_given_up_and_the_others_arrive(told):
+    """Its attempts are counted before they are made: nobody is left to count them after."""
+    rule = hook(told, "https://example.com/hook")
+    ids = [f"execution:{told.fail().id}:failure" for _ in range(3)]
+    deadly = Deadly(ids[0])
+
+    ends: list[int] = []
+    while len(ends) < 20 and any(
+        one.state is DeliveryState.PENDING for one in told.posted(rule)
+    ):  # fmt: skip
+        ends.append(in_a_process(told, lambda: deliver(told, deadly)))
+        told.clock.advance(hours=1)
+
+    killed = [end for end in ends if end == signal.SIGKILL]
+    states = {one.event_id: one.state for one in told.posted(rule)}
+    (given_up,) = [one for one in told.posted(rule) if one.event_id == ids[0]]
+    assert len(killed) == MOST_LOST
+    assert states == {
+        ids[0]: DeliveryState.DEAD,
+        ids[1]: DeliveryState.SENT,
+        ids[2]: DeliveryState.SENT,
+    }
+    assert given_up.attempts == MOST_LOST
+    assert [bool(one.get("lost")) for one in given_up.receipts] == [True] * MOST_LOST
+    assert f"{MOST_LOST} times" in given_up.last_error
+
+
+def test_what_was_taken_beside_a_message_that_kills_counts_no_attempt(told):
+    rule = hook(told, "https://example.com/hook")
+    ids = [f"execution:{told.fail().id}:failure" for _ in range(3)]
+    deadly = Deadly(ids[0])
+
+    in_a_process(told, lambda: deliver(told, deadly))
+
+    attempts = {one.event_id: one.attempts for one in told.posted(rule)}
+    assert attempts == {ids[0]: 1, ids[1]: 0, ids[2]: 0}
+
+
+def test_after_a_kill_by_chance_a_message_is_sent_again_as_soon_as_it_is_free(told, receiver):
+    rule = hook(told, receiver.at("ok"))
+    told.fail()
+    with told.catalog.begin() as db:
+        (mine,) = taking.take_for_all_tenants(db, now=told.clock(), rules=9)
+        taking.begin(db, mine, now=told.clock())
+
+    with delivering(told) as deliver_now:
+        at_once = deliver_now()
+        told.clock.now += LEASE
+        later = deliver_now()
+
+    assert (at_once, later) == (0, 1)
+    assert told.posted(rule)[0].state is DeliveryState.SENT
+
+
+def test_who_says_that_it_goes_on_keeps_what_it_has(told):
+    hook(told, "https://example.com/hook")
+    told.fail()
+    with told.catalog.begin() as db:
+        (mine,) = taking.take_for_all_tenants(db, now=told.clock(), rules=9)
+        told.clock.now += LEASE - timedelta(seconds=1)
+        taking.renew(db, [mine.taken_by], now=told.clock())
+        told.clock.now += LEASE - timedelta(seconds=1)
+        still = taking.lapsed_for_all_tenants(db, now=told.clock())
+        told.clock.advance(seconds=2)
+        gone = taking.lapsed_for_all_tenants(db, now=told.clock())
+
+    assert still == []
+    assert [one.id for one in gone] == [mine.id]
+
+
+def test_who_says_that_it_goes_on_waits_for_no_turn(told):
+    """A turn holds two messages at a time: waiting for it would be waiting in a circle."""
+    rule = hook(told, "https://example.com/hook")
+    told.fail()
+    told.fail()
+    with told.catalog.begin() as db:
+        first, second = taking.take_for_all_tenants(db, now=told.clock(), rules=9)
+    later = told.clock.advance(seconds=2)
+
+    with told.catalog.begin() as turn, told.catalog.begin() as beside:
+        taking.begin(turn, first, now=later)
+        beside.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+        taking.renew(beside, [first.taken_by], now=later)
+
+    with told.catalog.begin() as db:
+        lapsed = taking.lapsed_for_all_tenants(db, now=later + LEASE - timedelta(seconds=1))
+    assert [one.id for one in lapsed] == [first.id], "it is renewed the next time"
+    assert len(told.posted(rule)) == 2
+    assert second.taken_by == first.taken_by
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_message_that_cannot_be_made_holds_up_nobody(told, place):
+    rule = hook(told, "https://example.com/hook")
+    ids = [f"execution:{told.fail().id}:failure" for _ in range(2)]
+
+    deliver(told, Unmakeable(ids[place]))
+
+    (unmade,) = [one for one in told.posted(rule) if one.event_id == ids[place]]
+    (other,) = [one for one in told.posted(rule) if one.event_id != ids[place]]
+    assert other.state is DeliveryState.SENT
+    assert unmade.state is DeliveryState.PENDING
+    assert unmade.last_error == "it cannot be made: UnicodeEncodeError"
+    assert unmade.next_attempt_at > told.clock()
