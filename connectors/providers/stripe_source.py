@@ -191,6 +191,9 @@ class Reading:
             yield from self._changes(known, late)
         else:
             yield from self._list(known)
+        if known is not None and known.below is not None:
+            # The list was begun by an earlier read: events tell what has changed since.
+            yield from self._changes(Position(reached=known.reached), late)
 
     def _begun(self) -> int:
         """Stripe's time when this read began, once an answer has shown its clock."""

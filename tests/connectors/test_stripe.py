@@ -207,6 +207,19 @@ def test_a_list_half_read_is_read_on_from_where_it_ended(api, account):
     assert rest[-1].state == State(version=1, value={"watermark": half.watermark})
 
 
+def test_what_changed_since_a_list_was_begun_comes_with_the_rest_of_it(api, account):
+    """A read that ends well leaves nothing for the next one to catch up with."""
+    for number in range(6):
+        account.put("charges", f"ch_{number}", at(number))
+    with closing(opened(api)) as source:
+        half = read(source, "charges", batch_rows=2)[1].state
+        api.clock = lambda: at(2000)
+        account.put("charges", "ch_9", at(1500))
+        rest = read(source, "charges", state=half)
+
+    assert values(rest) == ["ch_2", "ch_1", "ch_0", "ch_9"]
+
+
 def test_what_changes_while_the_list_is_read_is_met_by_its_event(api, account):
     for number in range(6):
         account.put("charges", f"ch_{number}", at(number), amount=1)
