@@ -192,6 +192,7 @@ def test_while_one_stream_is_read_a_change_of_another_makes_one_more(world):
     processed(world)
     (reading,) = executions_of(world, sync)
     start(world, reading.id)
+    world.clock.advance(seconds=1)
 
     send(world, sync.tenant_id, platform="database", streams=("products",))
     processed(world)
