@@ -113,6 +113,23 @@ def _spells_the_same(sent: str, stored: Any) -> bool:
     return False
 
 
+def rounded(
+    sent: Sequence[Row],
+    stored: Sequence[Mapping[str, Any]],
+    key: Sequence[str],
+    decimals: Sequence[str],
+) -> str | None:
+    """The first of the columns that has stored another number than was sent; None if none has."""
+    there = {plain_key(row, key): row for row in stored}
+    for row in sent:
+        held = there.get(canonical(row.key), {})
+        for name in decimals:
+            number = held.get(name)
+            if isinstance(number, int | Decimal) and not same(row.values.get(name), number):
+                return name
+    return None
+
+
 def is_older(sent: Any, stored: Any) -> bool:
     """Whether a cursor lies before the stored one; what cannot be compared does not."""
     if sent is None or stored is None:

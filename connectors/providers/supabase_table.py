@@ -18,8 +18,9 @@ from connectors.contract import Committed, Counts, State, Target
 from connectors.errors import AuthError, ConfigError, TransientError
 from connectors.http.call import Answer, Call, encoded
 from connectors.http.client import HttpClient
-from connectors.providers.supabase_rows import Key, Row, answered, body_of
+from connectors.providers.supabase_rows import Key, Row, answered, body_of, rounded
 from connectors.providers.supabase_tables import Keyset, named, spelled
+from connectors.sql.names import TableName, quoted
 
 DELETED_AT = "_deleted_at"
 STATE_TABLE = "_sync_state"
@@ -136,19 +137,30 @@ class RemoteTable:
     def _write(self, call: Call) -> None:
         self.client.fetch(call, _silent)
 
-    def upsert(self, rows: Sequence[Row], names: Sequence[str]) -> None:
-        """Write these rows over those of the same key."""
+    def upsert(
+        self, rows: Sequence[Row], names: Sequence[str], decimals: Sequence[str] = ()
+    ) -> None:
+        """Write these rows over those of the same key.
+
+        `ConfigError` where a column has rounded one of ``decimals``: the API tells of no
+        column how many digits it keeps, so what was stored is looked at.
+        """
+        key = self.target.primary_key
+        answer = "representation" if decimals else "minimal"
+        asked = {
+            "on_conflict": ",".join(named(one) for one in key),
+            "columns": ",".join(named(one) for one in names),
+            "select": ",".join(map(named, dict.fromkeys((*key, *decimals)))) if decimals else None,
+        }
         for start in range(0, len(rows), MOST_ROWS):
-            call = self._call(
-                "POST",
-                self.target.table,
-                "resolution=merge-duplicates,return=minimal",
-                body_of(rows[start : start + MOST_ROWS], names),
-            )
-            conflict = ",".join(named(one) for one in self.target.primary_key)
-            columns = ",".join(named(one) for one in names)
+            sent = rows[start : start + MOST_ROWS]
+            prefer = f"resolution=merge-duplicates,return={answer}"
+            call = self._call("POST", self.target.table, prefer, body_of(sent, names)).put(asked)
             try:
-                self._write(call.put({"on_conflict": conflict, "columns": columns}))
+                if not decimals:
+                    self._write(call)
+                    continue
+                stored = self.client.fetch(call, answered)
             except AuthError:
                 raise
             except ConfigError as error:
@@ -156,6 +168,16 @@ class RemoteTable:
                     f"{error}. Where a column does not hold what arrives, make it one that does, "
                     "or set on_conflict: variant"
                 ) from error
+            self._refuse_rounded(rounded(sent, stored, key, decimals))
+
+    def _refuse_rounded(self, column: str | None) -> None:
+        if column is not None:
+            table = TableName(schema=self._schema, table=self.target.table).sql
+            raise ConfigError(
+                f"column {column!r} of {table} keeps fewer digits than arrive, and has rounded "
+                "them; the state stays where it was. Round them in a mapping, or let the column "
+                f"keep them all: alter table {table} alter column {quoted(column)} type numeric;"
+            )
 
     def mark(self, keys: Sequence[Key], moment: datetime) -> None:
         """Mark rows as deleted."""

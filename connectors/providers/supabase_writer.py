@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from connectors.arrow import Logical, logical_of
 from connectors.contract import (
     Batch,
     Committed,
@@ -162,7 +163,7 @@ class SupabaseWriter:
                         self._keep_newest(newest, row)
             new, changed = self._compared(newest, names)
             sent = [*names, *((DELETED_AT,) if self._soft else ())]
-            self._table.upsert([*new, *changed], sent)
+            self._table.upsert([*new, *changed], sent, _decimals(tables[0].schema))
             done += Counts(processed=came, created=len(new), updated=len(changed))
         return done
 
@@ -261,3 +262,7 @@ class SupabaseWriter:
         else:
             self._table.delete(doomed)
         return Counts(deleted=len(doomed))
+
+
+def _decimals(schema: pa.Schema) -> Sequence[str]:
+    return [one.name for one in schema if logical_of(one) is Logical.DECIMAL]

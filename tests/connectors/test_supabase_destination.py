@@ -5,9 +5,11 @@ from contextlib import closing
 from dataclasses import replace
 from typing import ClassVar
 
+import pyarrow as pa
 import pytest
 
 from connectors import registry
+from connectors.arrow import Logical, field
 from connectors.contract import (
     Batch,
     Deletes,
@@ -357,3 +359,32 @@ def test_what_the_whole_read_brought_and_told_to_be_gone_is_gone(system):
             done = writer.commit(state("two"), finished=True)
 
     assert (done.counts.deleted, stored(system)) == (2, [row(1), row(4)])
+
+
+def test_a_column_that_rounds_what_arrives_is_told_before_the_state_moves(system):
+    """The API tells of no column how many digits it keeps."""
+    priced = "CREATE TABLE shop.orders (id bigint PRIMARY KEY, total {})"
+    system.project.run(priced.format("numeric(8,2)"))
+    fields = [pa.field("id", pa.int64()), field("total", pa.string(), logical=Logical.DECIMAL)]
+    fits, finer = (
+        pa.Table.from_pylist([{"id": number, "total": total}], schema=pa.schema(fields))
+        for number, total in ((1, "1.50"), (2, "2.005"))
+    )
+    target = replace(UPSERT, schema=fits.schema, cursor_field=None)
+    with closing(system.open()) as destination:
+        with writing(destination, target) as writer:
+            writer.write(Batch(data=fits))
+            writer.commit(state("one"))
+            writer.write(Batch(data=finer))
+            with pytest.raises(ConfigError, match=r"'total'.* has rounded") as told:
+                writer.commit(state("two"), finished=True)
+        half = seen(destination, target).state
+
+        said = str(told.value)
+        system.project.run(said[said.index("alter table") :])
+        with writing(destination, target) as writer:
+            writer.write(Batch(data=finer))
+            writer.commit(state("two"), finished=True)
+
+    totals = [str(one["total"]) for one in system.records("shop", "orders") or ()]
+    assert (half, sorted(totals)) == (state("one"), ["1.50", "2.005"])

@@ -25,8 +25,11 @@ PREFERENCES = re.compile(
     r"count=(exact|planned|estimated)|missing=default|handling=(strict|lenient)|tx=\w+)"
 )
 STATUS = {"23505": 409, "23503": 409, "42501": 403, "42P01": 404, "57014": 500}
-COLUMNS = """SELECT a.attname, format_type(a.atttypid, a.atttypmod), coalesce(i.indisprimary, false)
-    FROM pg_attribute a LEFT JOIN pg_index i
+# Of PostgreSQL's own types it tells no bounds: neither a scale nor a precision.
+COLUMNS = """SELECT a.attname,
+      format_type(a.atttypid, CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace
+                              THEN a.atttypmod END), coalesce(i.indisprimary, false)
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_index i
       ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY(i.indkey)
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
 TABLES = """SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -203,8 +206,16 @@ class Project:
         ).format(table, columns)
         body = request.body.decode()
         body = body if isinstance(said, list) else f"[{body}]"
-        connection.execute(statement + conflict, [body])
-        return Reply(status=201)
+        if "return=representation" not in prefer:
+            connection.execute(statement + conflict, [body])
+            return Reply(status=201)
+        told = [sql.Identifier(_name(one)) for one in _split(request.params["select"])]
+        answer = sql.SQL(
+            "WITH pgrst_source AS ({} RETURNING {}) "
+            "SELECT coalesce(json_agg(pgrst_source), '[]')::text FROM pgrst_source"
+        ).format(statement + conflict, sql.SQL(", ").join(told))
+        [found] = connection.execute(answer, [body]).fetchone()
+        return Reply(status=201, body=found.encode())
 
     def _update(self, connection: Any, table: sql.Identifier, request: Request) -> Reply:
         where, values = _where(request.params)
