@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from connectors.contract import Destination, Encoding, Target, WriteMode, Writer
+from connectors.contract import Destination, Encoding, Target, Writer
 from connectors.errors import ConfigError, ContractError
 from connectors.files.config import FilesConfig
 from connectors.files.manifest import NAME, Manifest, directory, folder_of
@@ -60,11 +60,6 @@ class FilesDestination:
         """Look at the manifest."""
         if encoding is not Encoding.ARROW:
             raise ContractError(f"files are written from Arrow, not from {encoding}")
-        if target.write_mode is WriteMode.UPSERT and not target.primary_key:
-            raise ConfigError(
-                f"{target.stream!r} has no primary key, so records cannot be upserted; "
-                "name key columns, or write with append or replace"
-            )
         writing = self._config.writing
         form = Form(format=writing.format, compression=writing.packed)
         return FilesWriter(store=self._opened, target=target, clock=self._clock, form=form)

@@ -24,15 +24,13 @@ from connectors.contract import (
     Batch,
     Committed,
     Counts,
-    Deletes,
     Greatest,
     PgCopy,
     State,
     Target,
-    WriteMode,
 )
 from connectors.described import arrow_schema
-from connectors.errors import ContractError, EmptySourceError, TransientError
+from connectors.errors import ContractError, TransientError
 from connectors.files import parts
 from connectors.files.config import FormatName
 from connectors.files.manifest import (
@@ -49,6 +47,7 @@ from connectors.files.manifest import (
 from connectors.files.scratch import Scratch
 from connectors.files.spelling import on_one_line
 from connectors.files.stores import Object, Store
+from connectors.manner import Manner, emptying
 from connectors.rejected import REJECTED_TABLE, rejected_schema
 
 KEPT = timedelta(days=1)
@@ -64,6 +63,7 @@ class FilesWriter:
         self._store = store
         self._form = form
         self._target = target
+        self._manner = Manner.of(target)
         self._clock = clock
         self._place = table_of(target)
         self._scratch: Scratch | None = None
@@ -83,19 +83,6 @@ class FilesWriter:
         """What is durable, seen from this execution; refreshed by every commit."""
         return self._committed
 
-    @property
-    def _once(self) -> bool:
-        """Whether one commit, the finishing one, must bring everything."""
-        appends = self._target.write_mode is WriteMode.APPEND
-        return self._target.write_mode is WriteMode.REPLACE or (
-            appends and not self._target.distinct
-        )
-
-    @property
-    def _deletes(self) -> bool:
-        upserts = self._target.write_mode is WriteMode.UPSERT
-        return upserts and self._target.complete and self._target.deletes is not Deletes.KEEP
-
     def write(self, batch: Batch) -> None:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
@@ -112,10 +99,7 @@ class FilesWriter:
         self._check_usable()
         if isinstance(state, Greatest):
             raise ContractError("only a database can tell the greatest value that it has staged")
-        if self._once and not finished:
-            raise ContractError(
-                f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
-            )
+        self._manner.refuse_part(self._target, finished=finished)
         self._usable = False
         counts, manifest = self._merged(finished=finished)
         committed = Committed(
@@ -159,7 +143,7 @@ class FilesWriter:
 
     def _present(self, manifest: Manifest) -> Iterator[pa.Table]:
         """What new records are compared with: nothing, where all of it is replaced or kept."""
-        if self._once:
+        if self._manner.once:
             return iter(())
         return stored_parts(self._store, self._place, manifest)
 
@@ -168,7 +152,8 @@ class FilesWriter:
         present = self._manifest
         if finished:
             self._refuse_emptying()
-        idle = not (self._scratch or self._once or self._deletes or self._tidies(finished))
+        whole = self._manner.once or self._manner.deletes
+        idle = not (self._scratch or whole or self._tidies(finished))
         if idle and present is not None:
             return Counts(), present
         if idle and not finished:
@@ -178,11 +163,10 @@ class FilesWriter:
         schema = scratch.schema()
         base = replace(present, schema=schema) if present else Manifest(schema=schema)
         base = replace(base, rejected=self._put_rejected(base))
-        appends = self._target.write_mode is WriteMode.APPEND
-        replaces = self._target.write_mode is WriteMode.REPLACE
+        appends, replaces = self._manner.appends, self._manner.replaces
         if not replaces and not counts.created and not counts.updated and not counts.deleted:
             return counts, base
-        loaded = 0 if self._once else base.rows
+        loaded = 0 if self._manner.once else base.rows
         records = scratch.records(after=loaded if appends else 0)
         new = self._put(records, schema, folder=DATA, form=self._form)
         return counts, replace(base, parts=(*base.parts, *new) if appends else new)
@@ -204,14 +188,10 @@ class FilesWriter:
 
     def _refuse_emptying(self) -> None:
         """A replace of which nothing came; deletes are refused where they are merged."""
-        replaces = self._target.write_mode is WriteMode.REPLACE
-        if not replaces or self._any_rows or self._target.allow_empty:
+        if not self._manner.replaces or self._any_rows or self._target.allow_empty:
             return
         if self._manifest is not None and self._manifest.rows:
-            raise EmptySourceError(
-                f"{self._target.stream!r} came back empty, and writing that would empty "
-                f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
-            )
+            raise emptying(self._target)
 
     def _put(
         self, tables: Iterator[pa.Table], schema: pa.Schema, *, folder: str, form: parts.Form

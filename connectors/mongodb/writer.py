@@ -22,16 +22,15 @@ from connectors.contract import (
     Batch,
     Committed,
     Counts,
-    Deletes,
     Greatest,
     PgCopy,
     Rejection,
     State,
     Target,
-    WriteMode,
 )
 from connectors.described import arrow_schema
-from connectors.errors import ConfigError, ContractError, EmptySourceError, TransientError
+from connectors.errors import ConfigError, ContractError, TransientError
+from connectors.manner import Manner, emptying
 from connectors.mongodb.documents import documents, refuse_names
 from connectors.mongodb.merging import (
     DELETED_AT,
@@ -70,16 +69,7 @@ class MongoWriter:
         self._target = target
         self._clock = clock
         self._name = collection_name(target.dataset, target.table)
-        self._replaces = target.write_mode is WriteMode.REPLACE
-        upserts = target.write_mode is WriteMode.UPSERT
-        if upserts and not target.primary_key:
-            raise ConfigError(
-                f"{target.stream!r} has no primary key, so records cannot be upserted; "
-                "name key fields, or write with append or replace"
-            )
-        self._deletes = target.heeds_deletes and target.complete
-        appends = target.write_mode is WriteMode.APPEND
-        self._once = self._replaces or (appends and not target.distinct)
+        self._manner = Manner.of(target)
         self._present = known_schema(session, self._name)
         self._arrived = self._first_columns()
         self._gone = Gone(target.primary_key)
@@ -133,10 +123,7 @@ class MongoWriter:
         self._check_usable()
         if isinstance(state, Greatest):
             raise ContractError("MongoDB takes Arrow only, whose batches carry their state")
-        if self._once and not finished:
-            raise ContractError(
-                f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
-            )
+        self._manner.refuse_part(self._target, finished=finished)
         self._usable = False
         present = self._rechecked()
         schema = self._schema(present)
@@ -214,22 +201,19 @@ class MongoWriter:
 
     def _schema(self, present: pa.Schema | None) -> pa.Schema:
         arriving = self._arrived
-        if self._target.heeds_deletes and self._target.deletes is Deletes.SOFT:
+        if self._manner.soft:
             arriving = arriving.append(field(DELETED_AT, pa.timestamp("us", "UTC")))
         return arrow_schema(evolved(pa.schema([]) if present is None else present, arriving))
 
     def _refuse_emptying(self, present: pa.Schema | None, *, finished: bool) -> None:
-        empties = finished and (self._replaces or self._deletes)
+        empties = finished and (self._manner.replaces or self._manner.deletes)
         if not empties or self._any_staged or self._target.allow_empty or present is None:
             return
         alive = {DELETED_AT: None}
         with translated("looking for documents"):
             filled = self._session.collection(self._name).find_one(alive, {"_id": 1})
         if filled is not None:
-            raise EmptySourceError(
-                f"{self._target.stream!r} came back empty, and writing that would empty "
-                f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
-            )
+            raise emptying(self._target)
 
     @contextmanager
     def _transaction(self) -> Iterator["ClientSession | None"]:
@@ -253,7 +237,7 @@ class MongoWriter:
         merge = Merge(
             collection=self._session.collection(self._name), session=session, target=self._target
         )
-        if self._replaces:
+        if self._manner.replaces:
             merge.clear()
         fields = {one.name: one for one in schema}
         gone = self._gone_ids(fields)
@@ -262,7 +246,7 @@ class MongoWriter:
             data = pa.ipc.open_stream(self._file.read(size)).read_all()
             merge.write(self._remembered(documents(data, fields), gone))
         ids = merge.present(list(gone.values()))
-        if self._deletes and finished:
+        if self._manner.deletes and finished:
             known = {seen_of_id(one) for one in ids}
             ids += [one for one in merge.unseen(self._seen) if seen_of_id(one) not in known]
         at = self._clock().astimezone(UTC).replace(tzinfo=None)
@@ -316,7 +300,7 @@ class MongoWriter:
     ) -> Iterator[dict[str, Any]]:
         """The documents, without those that came before the source said they are gone."""
         for document in found:
-            if self._deletes or gone:
+            if self._manner.deletes or gone:
                 known_by = seen_of(document, self._target.primary_key)
                 if known_by in gone:
                     continue

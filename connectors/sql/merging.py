@@ -1,7 +1,6 @@
 """What a commit does to the target, under the lock: fit, merge or adopt, delete.
 
-Laws: counts tell what has changed, not what was written; a read that came back empty
-empties nothing unless the tenant has allowed it.
+Law: counts tell what has changed, not what was written.
 """
 
 import secrets
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors import deleting
-from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
-from connectors.errors import ConfigError, EmptySourceError
+from connectors.contract import Counts, Rejection, Target, WriteMode
+from connectors.errors import ConfigError
+from connectors.manner import Manner, emptying
 from connectors.sql import merge
 from connectors.sql.names import TableName
 from connectors.sql.rejected import RejectedTable
@@ -28,40 +28,6 @@ from connectors.sql.store import (
     plan_of,
 )
 from connectors.sql.tables import Table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """What follows from a target once and for all.
-
-    ``once`` says that one commit, the finishing one, must bring everything.
-    """
-
-    replaces: bool
-    deletes: bool
-    soft: bool
-    keyed: bool
-    once: bool
-
-    @classmethod
-    def of(cls, target: Target) -> "Manner":
-        """`ConfigError` when the target lacks what its write mode needs."""
-        upserts = target.write_mode is WriteMode.UPSERT
-        replaces = target.write_mode is WriteMode.REPLACE
-        if upserts and not target.primary_key:
-            raise ConfigError(
-                f"{target.stream!r} has no primary key, so records cannot be upserted; "
-                "name key columns, or write with append or replace"
-            )
-        deletes = upserts and target.complete and target.deletes is not Deletes.KEEP
-        appends = target.write_mode is WriteMode.APPEND
-        return cls(
-            replaces=replaces,
-            deletes=deletes,
-            soft=upserts and target.deletes is Deletes.SOFT,
-            keyed=bool(target.primary_key) and not appends,
-            once=replaces or (appends and not target.distinct),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +107,7 @@ class Merger:
             return
         marked = now.present.column(DELETED_AT) is not None
         if self._store.rows(merge.any_row(self._name, marked=marked)):
-            raise EmptySourceError(
-                f"{self._target.stream!r} came back empty, and writing that would empty "
-                f"{self._target.table!r}; if it is meant, allow empty sources for this sync"
-            )
+            raise emptying(self._target)
 
     def _fit(self, staging: Staging) -> tuple[int, int]:
         """Make the key hold in what was staged: rows without one, and rows that repeat one."""

@@ -33,12 +33,13 @@ from connectors.contract import (
 from connectors.described import DescribedSchema, Schema, schema_of
 from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.late import pa, pc
+from connectors.manner import Manner
 from connectors.payload import readable, rejection
 from connectors.rejected import MOST_KEPT, REJECTED_TABLE
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
 from connectors.sql.gone import Gone
-from connectors.sql.merging import Manner, Merger, Situation
+from connectors.sql.merging import Merger, Situation
 from connectors.sql.names import TableName
 from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
@@ -168,10 +169,7 @@ class SqlWriter:
     def commit(self, state: State | Greatest | None, *, finished: bool = False) -> Committed:
         """Make all that was staged durable, with counts and state, in one transaction."""
         self._check_usable()
-        if self._manner.once and not finished:
-            raise ContractError(
-                f"writing {self._target.stream!r} as a whole takes one commit, the finishing one"
-            )
+        self._manner.refuse_part(self._target, finished=finished)
         self._usable = False
         gone = self._stage_gone()
         with transaction(self._store):
