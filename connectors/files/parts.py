@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -149,8 +149,11 @@ def read(file: BinaryIO, part: Part, schema: pa.Schema) -> Iterator[pa.Table]:
         longest_bytes=part.longest,
     )
     rows = 0
-    with unpacked(file, compression_of(part.name), name=part.name, most=sys.maxsize) as content:
-        for piece in format_called(format).read(content, wanted, options):
+    with (
+        unpacked(file, compression_of(part.name), name=part.name, most=sys.maxsize) as content,
+        closing(format_called(format).read(content, wanted, options)) as pieces,
+    ):
+        for piece in pieces:
             rows += piece.data.num_rows
             yield completed(restored(piece.data, schema), schema)
     if rows != part.rows:

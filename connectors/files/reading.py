@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -50,9 +51,10 @@ class Reader:
         content = io.BufferedReader(lines) if lines else self._inside.unpacked(file, found.name)
         options = self._inside.options(found.name, names)
         rows = before
-        with content:
+        format = self._inside.format(found.name)
+        with content, closing(format.read(content, self._wanted, options)) as pieces:
             waiting: list[Batch] = []
-            for piece in self._inside.format(found.name).read(content, self._wanted, options):
+            for piece in pieces:
                 if len(piece.numbers):
                     rows = before + piece.numbers[-1].as_py()
                 for batch in self._divided(piece, found, before):

@@ -7,13 +7,12 @@ when what was unpacked is closed, it has ended, and the packed file may be close
 
 import io
 import zlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from connectors.ahead import ahead
 from connectors.errors import ConfigError, TransientError
 from connectors.files.config import Compression
 
@@ -90,9 +89,7 @@ class _Chunks(io.RawIOBase):
     """Chunks as a file, some of them made ahead in a thread."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="unpack")
-        self._coming: deque[Future[bytes | None]] = deque()
+        self._chunks = ahead(chunks, AHEAD, name="unpack")
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
@@ -103,9 +100,7 @@ class _Chunks(io.RawIOBase):
         """The next bytes; none at the end."""
         target = memoryview(buffer)  # type: ignore[arg-type]
         while not self._rest:
-            while len(self._coming) <= AHEAD:
-                self._coming.append(self._thread.submit(next, self._chunks, None))
-            chunk = self._coming.popleft().result()
+            chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
             self._rest = memoryview(chunk)
@@ -116,6 +111,5 @@ class _Chunks(io.RawIOBase):
 
     def close(self) -> None:
         """Unpack no more; returns when nobody reads the packed file."""
-        if not self.closed:
-            self._thread.shutdown(cancel_futures=True)
+        self._chunks.close()
         super().close()

@@ -1,5 +1,6 @@
 """Reads ahead in one thread, so that the source works while the destination writes."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -12,6 +13,10 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 """How soon a reader notices that nobody wants its batches any more."""
+
+TURN_SECONDS = 0.0005
+"""How long a thread keeps Python to itself while another waits for it. A writer needs it for a
+moment thousands of times, and would wait Python's own 5 ms each time."""
 
 PATIENCE_SECONDS = 10.0
 """How long a reader that cannot be interrupted is waited for; it ends with the process."""
@@ -55,6 +60,7 @@ class Prefetch(Generic[T]):
         self._closed = Event()
         # In the context of who reads, whose ids its lines in the log have too.
         reading = copy_context()
+        sys.setswitchinterval(TURN_SECONDS)
         self._thread = Thread(target=reading.run, args=(self._read,), name="prefetch", daemon=True)
         self._thread.start()
 

@@ -6,7 +6,7 @@ has heard of is added, not dropped; a value that its column cannot hold is set a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -71,7 +71,9 @@ class Format(Protocol):
         """The columns of an object's beginning; None for a type that nothing tells yet."""
         ...
 
-    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+    def read(
+        self, file: BinaryIO, wanted: Wanted, options: Options
+    ) -> Generator[Piece, None, None]:
         """The records of an object; `TransientError` where it ends too early."""
         ...
 

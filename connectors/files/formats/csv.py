@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, BinaryIO, Literal
 
 import pyarrow.csv as arrow_csv
@@ -40,7 +40,9 @@ class Csv:
             return found  # the sample ends inside a quoted text
         return {name: suggested(table.column(name)) for name in names}
 
-    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+    def read(
+        self, file: BinaryIO, wanted: Wanted, options: Options
+    ) -> Generator[Piece, None, None]:
         """The records, a block at a time; lines of another length are rejected."""
         buffered = io.BufferedReader(_Begun(file), BLOCK_BYTES)
         begun = buffered.raw.begin(SAMPLE_BYTES)

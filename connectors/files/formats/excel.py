@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -38,7 +38,9 @@ class Excel:
                         found[name] = common(found[name], Kind(_word(cell)))
             return found
 
-    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+    def read(
+        self, file: BinaryIO, wanted: Wanted, options: Options
+    ) -> Generator[Piece, None, None]:
         """The records, some thousand at a time."""
         records = TextRecords(wanted, options.name)
         with _rows(file, options) as rows:

@@ -7,13 +7,16 @@ do numbers with a fraction, which are decimals.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, BinaryIO
 
 import msgspec
 
+from connectors.ahead import ahead
 from connectors.arrow import Field
 from connectors.contract import Rejection
 from connectors.errors import ConfigError
@@ -24,6 +27,8 @@ from connectors.late import pa, pc
 
 BLOCK_BYTES = 2 * 1024 * 1024
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
+AHEAD = 2
+"""Blocks that are decoded while the one before them gets its types."""
 _MOST_EXPONENT = 400
 
 _STRINGS = frozenset(
@@ -52,20 +57,30 @@ class JsonLines:
                 values.setdefault(name, []).append(raw)
         return {name: _kind_of(found) for name, found in values.items()}
 
-    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+    def read(
+        self, file: BinaryIO, wanted: Wanted, options: Options
+    ) -> Generator[Piece, None, None]:
         """The records, a block at a time; a line that is no JSON object is rejected."""
         records = TextRecords(wanted, options.name)
         shape = _Shape(wanted)
         line = 0
-        for block in _blocks(file, options.name):
-            try:
-                rows = shape.decoder.decode_lines(block) if shape.decoder else None
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                rows = None
-            piece = None if rows is None else _fast(shape, rows, records)
-            lines = block.count(b"\n") + (not block.endswith(b"\n"))
-            yield piece or _slow(block, line, records, wanted, options)
-            line += lines
+        decoding = map(shape.decoded, _blocks(file, options.name))
+        with closing(ahead(decoding, AHEAD, name="decode")) as found:
+            for block, columns in found:
+                if columns is None:
+                    yield _slow(block, line, records, wanted, options)
+                else:
+                    yield records.piece(columns.texts, columns.rows, sure=columns.sure)
+                line += block.count(b"\n") + (not block.endswith(b"\n"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """A block's columns: texts that are to be typed, and what is in its type already."""
+
+    rows: int
+    texts: Mapping[str, Any]
+    sure: Mapping[str, Any]
 
 
 class _Shape:
@@ -94,38 +109,40 @@ class _Shape:
         native = _NATIVE.get(wanted.kinds[name].word) if name in wanted.chosen else None
         return msgspec.Raw if native is None else native | None
 
+    def decoded(self, block: bytes) -> tuple[bytes, _Columns | None]:
+        """The block, and whole columns; None where something needs a closer look."""
+        try:
+            rows = self.decoder.decode_lines(block) if self.decoder else None
+            return block, None if rows is None else self._columns(rows)
+        except (msgspec.MsgspecError, OverflowError, pa.ArrowInvalid, ValueError):
+            return block, None
 
-def _fast(shape: _Shape, rows: Sequence[Any], records: TextRecords) -> Piece | None:
-    """Whole columns; None where something needs a closer look."""
-    if not rows:
-        return records.piece({}, 0)
-    texts: dict[str, Any] = {}
-    sure: dict[str, Any] = {}
-    try:
-        for values_of, name in shape.read:
-            kind = shape.kinds[name]
+    def _columns(self, rows: Sequence[Any]) -> _Columns:
+        texts: dict[str, Any] = {}
+        sure: dict[str, Any] = {}
+        for values_of, name in self.read if rows else ():
+            kind = self.kinds[name]
             values = list(map(values_of, rows))
             if kind.word in _NATIVE and kind.word not in _STRINGS:
                 sure[name] = pa.chunked_array([pa.array(values, kind.field("").type)])
             elif kind.word in _STRINGS:
                 texts[name] = pa.chunked_array([pa.array(values, pa.string())])
             elif kind.word is Word.JSON:
-                texts[name] = _raw_texts(values, nulls=shape.null_documents)
+                texts[name] = _raw_texts(values, nulls=self.null_documents)
             else:
                 texts[name] = _numbers(values)
-    except (OverflowError, pa.ArrowInvalid, ValueError):
-        return None
-    return records.piece(texts, len(rows), sure=sure)
+        return _Columns(rows=len(rows), texts=texts, sure=sure)
 
 
 def _raw_texts(values: Sequence[msgspec.Raw | bytes | None], *, nulls: bool = False) -> Any:
     """Values as they are spelled; null is no value, unless ``nulls``."""
     texts = _spellings(values)
-    if nulls:
-        return pa.chunked_array([texts])
-    nothing: Any = pa.scalar(None, pa.string())
     null: Any = pa.scalar("null")
-    return pa.chunked_array([pc.if_else(pc.equal(texts, null), nothing, texts)])
+    absent: Any = pc.equal(texts, null)
+    if not nulls and pc.any(absent).as_py():
+        nothing: Any = pa.scalar(None, pa.string())
+        texts = pc.if_else(absent, nothing, texts)
+    return pa.chunked_array([texts])
 
 
 def _spellings(values: Sequence[msgspec.Raw | bytes | None]) -> Any:

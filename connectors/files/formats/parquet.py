@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, BinaryIO
 
 import pyarrow.parquet as arrow_parquet
@@ -29,7 +29,9 @@ class Parquet:
             raise ConfigError(f"{options.name!r} has two columns {repeated!r}; rename one of them")
         return {one.name: one for one in schema}
 
-    def read(self, file: BinaryIO, wanted: Wanted, options: Options) -> Iterator[Piece]:
+    def read(
+        self, file: BinaryIO, wanted: Wanted, options: Options
+    ) -> Generator[Piece, None, None]:
         """The records, some thousand at a time."""
         opened = _opened(file, options)
         names = [name for name in opened.schema_arrow.names if wanted.reads(name)]

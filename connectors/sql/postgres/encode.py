@@ -14,15 +14,13 @@ import pyarrow.compute as pc
 
 from connectors.arrow import DataType
 from connectors.errors import ConfigError
+from connectors.sql.postgres.session import COPY_HEADER, COPY_TRAILER
 
 Array: TypeAlias = Any  # pyarrow's stubs want each array's type spelled out
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 PIECE_BYTES = 2 * 1024 * 1024
 """Of Arrow data, encoded at once."""
-
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
 
 _ITEMS: Mapping[str, int] = {
     "boolean[]": 16,
@@ -54,12 +52,17 @@ _NEGATIVE = 0x4000
 
 def copied(data: pa.Table, types: Sequence[str]) -> Iterator[memoryview]:
     """One complete COPY stream of the data, for columns of these types, without their bounds."""
-    yield memoryview(_HEADER)
-    rows = max(1, data.num_rows * PIECE_BYTES // max(1, data.nbytes))
-    for piece in data.to_batches(max_chunksize=rows):
+    yield memoryview(COPY_HEADER)
+    yield from rows(data, types)
+    yield memoryview(COPY_TRAILER)
+
+
+def rows(data: pa.Table, types: Sequence[str]) -> Iterator[memoryview]:
+    """What is between the header and the trailer of such a stream."""
+    most = max(1, data.num_rows * PIECE_BYTES // max(1, data.nbytes))
+    for piece in data.to_batches(max_chunksize=most):
         if piece.num_rows:
             yield memoryview(_rows(piece, types))
-    yield memoryview(_TRAILER)
 
 
 def _rows(piece: pa.RecordBatch, types: Sequence[str]) -> pa.Buffer:

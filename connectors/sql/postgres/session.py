@@ -5,20 +5,23 @@ and without a record's content.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg import Connection
+from psycopg.abc import Buffer
 from psycopg.conninfo import make_conninfo
 
 from connectors.errors import AuthError, ConfigError, ConnectorError, TransientError
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.names import TableName
 from connectors.sql.postgres import idle, types
+from connectors.sql.postgres.refusals import adbc_translated as adbc_translated
+from connectors.sql.postgres.refusals import translated as translated
 from connectors.sql.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as AdbcConnection
 
 DEFAULT_SCHEMA = "public"
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
 CANCEL_SECONDS = 5.0
 """How long a server may take to accept that we cancel."""
 
@@ -66,10 +71,13 @@ class PostgresSession:
     _connection: Connection | None = None
     _adbc: "AdbcConnection | None" = None
     _interrupted: bool = False
+    _pouring: str = ""
+    _inflow: "Generator[None, Buffer | None, None] | None" = None
 
     @property
     def connection(self) -> Connection:
-        """The psycopg connection, in autocommit; a lost one is opened anew."""
+        """The psycopg connection, in autocommit, ready; a lost one is opened anew."""
+        self._end_inflow()
         if self._connection is None or self._connection.closed:
             self._connection = connect(self.config, read_only=self.read_only)
         return self._connection
@@ -80,6 +88,27 @@ class PostgresSession:
         if self._adbc is None:
             self._adbc = connect_adbc(self.config, read_only=self.read_only)
         return self._adbc
+
+    def pour(self, statement: str, chunks: Iterable[Buffer]) -> None:
+        """Send rows to a COPY BINARY; the same statement's goes on from one call to the next.
+
+        The server still takes them in while more are made: the COPY ends, and what was wrong
+        with it is raised, when the connection is asked for something else.
+        """
+        if self._inflow is None or self._pouring != statement:
+            inflow = _inflow(self.connection, statement)
+            next(inflow)
+            self._inflow, self._pouring = inflow, statement
+        for chunk in chunks:
+            self._inflow.send(chunk)
+        if self.config.statement_timeout_seconds is not None:
+            self._end_inflow()  # that long it may take, and not until the source has no more
+
+    def _end_inflow(self) -> None:
+        inflow, self._inflow = self._inflow, None
+        if inflow is not None:
+            with suppress(StopIteration):
+                inflow.send(None)
 
     def version(self) -> str:
         """Which server this is, in one line."""
@@ -116,6 +145,9 @@ class PostgresSession:
 
     def close(self) -> None:
         """Close both connections, or keep one for the next session; safe to call twice."""
+        if self._inflow is not None:
+            self._inflow.close()
+            self._inflow = None
         if self._connection is not None and self._interrupted:
             self._connection.close()
         elif self._connection is not None:
@@ -123,6 +155,19 @@ class PostgresSession:
         if self._adbc is not None:
             self._adbc.close()
         self._connection = self._adbc = None
+
+
+def _inflow(connection: Connection, statement: str) -> Generator[None, Buffer | None, None]:
+    """A COPY that takes what it is sent, until that is None; closed, it is undone."""
+    with (
+        translated("copying"),
+        connection.cursor() as cursor,
+        cursor.copy(statement.encode()) as copy,
+    ):
+        copy.write(COPY_HEADER)
+        while (chunk := (yield)) is not None:
+            copy.write(chunk)
+        copy.write(COPY_TRAILER)
 
 
 @lru_cache(maxsize=1024)
@@ -163,7 +208,8 @@ def _settings(config: DatabaseConfig, *, read_only: bool) -> str:
         "bytea_output": "hex",
         "standard_conforming_strings": "on",
         "application_name": "sync-pipelines",
-        **({"statement_timeout": f"{timeout}s"} if timeout else {}),
+        # As long as its source has more, unless the tenant says otherwise: so pg_dump has it.
+        "statement_timeout": f"{timeout or 0}s",
         **({"default_transaction_read_only": "on"} if read_only else {}),
     }
     return "SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in chosen.items())
@@ -272,43 +318,3 @@ def _refused(text: str, config: DatabaseConfig) -> ConnectorError:
     if "does not exist" in text:
         return ConfigError(f"{where} cannot be opened: {reason}; check the URL's last part")
     return TransientError(f"{where} cannot be reached: {reason}")
-
-
-_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "XX")
-
-
-@contextmanager
-def translated(action: str) -> Iterator[None]:
-    """Turn psycopg's errors into ours, by SQLSTATE; ``action`` says what was tried."""
-    try:
-        yield
-    except psycopg.Error as error:
-        state = error.sqlstate
-        raise _told(action, state, error.diag.message_primary or str(error)) from error
-
-
-@contextmanager
-def adbc_translated(action: str) -> Iterator[None]:
-    """Turn ADBC's errors into ours, by SQLSTATE; ``action`` says what was tried."""
-    import adbc_driver_manager as adbc
-
-    try:
-        yield
-    except adbc.Error as error:
-        raise _told(action, error.sqlstate, _primary(str(error))) from error
-
-
-def _primary(text: str) -> str:
-    """The server's own sentence inside ADBC's message, without the query."""
-    return text.partition("ERROR:")[2].strip().partition("\n")[0] or text.partition("\n")[0]
-
-
-def _told(action: str, state: str | None, message: str) -> ConnectorError:
-    if state is None or state.startswith(_TRANSIENT):
-        return TransientError(f"PostgreSQL failed while {action}: {message}")
-    if state.startswith("28") or state == "42501":
-        return AuthError(f"PostgreSQL refused {action}: {message}; grant the privilege")
-    if state.startswith("22") or state == "23514":
-        # The sentence of these quotes the value.
-        message = "a value does not fit its type or constraint"
-    return ConfigError(f"PostgreSQL refused {action} ({state}): {message}")

@@ -182,7 +182,8 @@ class PostgresStore:
 
     def _load(self, name: TableName, data: pa.Table, types: Mapping[str, str]) -> None:
         bases = [ingest.unbounded(types[column]) for column in data.column_names]
-        self._copy(name, data.column_names, encode.copied(data, bases))
+        statement = _copying(name, data.column_names)
+        self._session.pour(statement, encode.rows(data, bases))
 
     def _load_aside(
         self, name: TableName, data: pa.Table, types: Mapping[str, str], texts: Set[str]
@@ -207,7 +208,7 @@ class PostgresStore:
     ) -> tuple[int, int]:
         """How many rows and bytes went in."""
         size = 0
-        statement = f"COPY {name.sql} ({listed(columns)}) FROM STDIN (FORMAT binary)"
+        statement = _copying(name, columns)
         with translated("copying"), self._session.connection.cursor() as cursor:
             with cursor.copy(statement.encode()) as copy:
                 for chunk in chunks:
@@ -294,3 +295,7 @@ class PostgresStore:
         """Close the connections; the server undoes what was not committed."""
         self._begun = False
         self._session.close()
+
+
+def _copying(name: TableName, columns: Sequence[str]) -> str:
+    return f"COPY {name.sql} ({listed(columns)}) FROM STDIN (FORMAT binary)"
