@@ -44,11 +44,11 @@ class Installation:
         process = self.running.pop(name)
         process.kill()
         process.join()
-        self.kills += 1
 
     def kill_one(self, rng: Random) -> None:
         name = rng.choice(sorted(self.running.keys() - self.are_spared(self.running)))
         self.kill(name)
+        self.kills += 1
         self.start(name)
 
     def kill_at_random(self, rng: Random, *, seconds: float, every: tuple[float, float]) -> None:

@@ -148,11 +148,12 @@ def test_of_a_suspended_tenant_nothing_is_sent_until_it_is_resumed(told, receive
     with delivering(told) as deliver:
         turn(told, suspend, reason="unpaid")
         told.clock.advance(days=2)
-        deliver()
+        taken = deliver()
         meanwhile = receiver.ids()
         turn(told, resume)
         deliver()
 
+    assert taken == 1
     assert meanwhile == [one.event_id for one in told.posted(rival)]
     assert [one.state for one in told.posted(rule)] == [DeliveryState.SENT]
 
