@@ -15,7 +15,6 @@ from sqlalchemy import Select, Text, and_, cast, delete, exists, func, or_, sele
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from sync_pipelines.catalog import outbox
 from sync_pipelines.catalog.rule_codec import (
     preference_values,
     preferences_from_row,
@@ -258,15 +257,16 @@ def find_preferences(db: Db, user_id: UUID, *, tenant_id: UUID) -> Preferences:
 def put_preferences(
     db: Db, user_id: UUID, preferences: Preferences, *, tenant_id: UUID, now: datetime
 ) -> None:
-    """Store how a user wants to be told by a tenant; what waits for them heeds it, too."""
+    """Store how a user wants to be told by a tenant.
+
+    What waits for them heeds it when it is due; see `outbox.look_again`.
+    """
     values = {**preference_values(preferences), "updated_at": now}
     db.execute(
         insert(PreferenceRow)
         .values(user_id=user_id, tenant_id=tenant_id, **values)
         .on_conflict_do_update(index_elements=["user_id", "tenant_id"], set_=values)
     )
-    email = select(UserRow.email).where(UserRow.id == user_id).scalar_subquery()
-    outbox.look_again(db, email, tenant_id=tenant_id, now=now)
 
 
 _PREFERENCES: tuple[Any, ...] = (

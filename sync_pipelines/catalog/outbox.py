@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, ScalarSelect, select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.tables import OutboxRow
@@ -105,7 +105,7 @@ def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> b
     return db.execute(statement.values(values)).rowcount == 1
 
 
-def look_again(db: Db, recipient: ScalarSelect[str], *, tenant_id: UUID, now: datetime) -> None:
+def look_again(db: Db, recipient: str, *, tenant_id: UUID, now: datetime) -> None:
     """Let mail to somebody that waits for its first attempt be looked at now.
 
     Who delivers it heeds what they want by then.

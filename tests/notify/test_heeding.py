@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from sync_pipelines.catalog import delivering as taking
+from sync_pipelines.catalog import outbox
 from sync_pipelines.catalog.delivered import outbox_for_all_tenants
 from sync_pipelines.catalog.notifications import Preferences, put_preferences, put_rule
 from sync_pipelines.catalog.outbox import DeliveryState
@@ -52,7 +53,7 @@ def deliver(told, mail):
 
 @pytest.fixture
 def ana(told):
-    """Changes what Ana wants."""
+    """Changes what Ana wants, as the API does."""
     user = told.user(ANA)
 
     def wants(**fields: object) -> None:
@@ -60,6 +61,7 @@ def ana(told):
             preferences = Preferences(**fields)  # type: ignore[arg-type]
             tenant_id = told.sync().tenant_id
             put_preferences(db, user, preferences, tenant_id=tenant_id, now=told.clock())
+            outbox.look_again(db, ANA, tenant_id=tenant_id, now=told.clock())
 
     return wants
 
