@@ -1,7 +1,7 @@
 """Parts that run as processes, and are killed at random and started anew."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from random import Random
@@ -34,9 +34,9 @@ class Installation:
     def start(self, name: str) -> None:
         self.running[name] = self.starts[name]()
 
-    def add(self, starts: dict[str, Start]) -> None:
+    def add(self, starts: Mapping[str, Start]) -> None:
         """Start more of them."""
-        self.starts |= starts
+        self.starts.update(starts)
         for name in starts:
             self.start(name)
 

@@ -212,7 +212,7 @@ def check(scene: Scene, capsys, installation: Installation, *, p99_seconds: floa
     tried = scene.ask(FIRST_ATTEMPTS)
     until_tried = sorted((at - failed[event_id]).total_seconds() for event_id, at in tried)
     until_there = sorted(waited(scene.receiver, failed))
-    p99 = quantiles(until_tried, n=100)[98]
+    p99 = quantiles(until_tried, n=100, method="inclusive")[98]
     with capsys.disabled():
         print(
             f"\n{len(failed)} outcomes, {installation.kills} kills, {len(causes)} causes; "
@@ -225,7 +225,7 @@ def check(scene: Scene, capsys, installation: Installation, *, p99_seconds: floa
 
 
 def shown(waits: list[float]) -> str:
-    parts = quantiles(waits, n=100)
+    parts = quantiles(waits, n=100, method="inclusive")
     return f"p50 {parts[49]:.2f} s, p99 {parts[98]:.2f} s, slowest {waits[-1]:.2f} s"
 
 
