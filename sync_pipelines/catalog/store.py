@@ -17,6 +17,7 @@ from sqlalchemy.orm import configure_mappers
 
 from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog.isolation import enter
+from sync_pipelines.catalog.pinging import ping_after_idleness
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.tables import SCHEMA
 
@@ -72,9 +73,9 @@ def current_engine(url: str) -> Engine:
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=5,
         max_overflow=15,
-        pool_pre_ping=True,
         connect_args={"application_name": "sync-pipelines", "options": "-c timezone=UTC"},
     )
+    ping_after_idleness(engine)
     try:
         migrate(engine)
     except OperationalError as error:

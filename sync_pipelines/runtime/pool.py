@@ -1,19 +1,13 @@
-"""The pool of connections to Dagster's tables.
-
-One that may have been lost is looked at before it is lent; none is shared by forks.
-"""
+"""The pool of connections to Dagster's tables; none is shared by forks."""
 
 import os
-from time import monotonic
 
-import psycopg2  # type: ignore[import-untyped]
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-IDLE_SECONDS = 1.0
-"""A connection that was not used for so long may have been lost."""
+from sync_pipelines.catalog.pinging import ping_after_idleness
 
 
 def pooled_engine(url: URL) -> Engine:
@@ -28,9 +22,8 @@ def pooled_engine(url: URL) -> Engine:
         connect_args={"application_name": "dagster"},
     )
     event.listen(engine, "connect", _remember_process)
-    event.listen(engine, "checkin", _remember_use)
     event.listen(engine, "checkout", _refuse_anothers_connection)
-    event.listen(engine, "checkout", _refuse_one_lost_while_idle)
+    ping_after_idleness(engine)
     return engine
 
 
@@ -45,30 +38,3 @@ def _refuse_anothers_connection(
     if record.info["pid"] != os.getpid():
         record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
         raise DisconnectionError("the connection belongs to the process this one was forked from")
-
-
-def _remember_use(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = monotonic()
-
-
-def _refuse_one_lost_while_idle(
-    connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
-) -> None:
-    """Ask one that was idle for a while whether it is alive, before it is needed.
-
-    Asking each time was as many statements again as a run sends.
-    """
-    if monotonic() - record.info.get("used_at", monotonic()) >= IDLE_SECONDS:
-        refuse_a_dead_connection(connection, record, proxy)
-
-
-def refuse_a_dead_connection(
-    connection: DBAPIConnection, _: ConnectionPoolEntry, __: PoolProxiedConnection
-) -> None:
-    """Ask a connection whether it is alive, before it is lent."""
-    try:
-        cursor = connection.cursor()
-        cursor.execute("SELECT 1")
-        cursor.close()
-    except psycopg2.Error as error:
-        raise InvalidatePoolError("the connection was lost, and so may the others be") from error

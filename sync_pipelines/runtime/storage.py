@@ -39,8 +39,9 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from sync_pipelines.catalog.pinging import ping_always
 from sync_pipelines.engine.run_tags import LAUNCH
-from sync_pipelines.runtime.pool import pooled_engine, refuse_a_dead_connection
+from sync_pipelines.runtime.pool import pooled_engine
 
 SCHEMA = "dagster"
 PREPARATION_LOCK = 7_283_551_909
@@ -98,7 +99,7 @@ class _OnOnePool:
 
         A page that breaks costs a person more than a ping costs the server.
         """
-        event.listen(self._engine, "checkout", refuse_a_dead_connection)
+        ping_always(self._engine)
         event.listen(
             self._engine,
             "connect",
