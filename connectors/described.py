@@ -38,7 +38,7 @@ class DescribedField:
 
     def with_nullable(self, nullable: bool) -> DescribedField:
         """The same column, with or without NULL."""
-        return replace(self, nullable=nullable)
+        return self if nullable == self.nullable else replace(self, nullable=nullable)
 
 
 @dataclass(frozen=True, slots=True)
