@@ -34,14 +34,13 @@ class Recognizing(Protocol):
         plan: Plan,
         few: pa.Table | bytes,
         *,
-        columns: Sequence[str],
         key: Sequence[str],
         until: tuple[str, str] | None,
     ) -> int | None:
         """How many records these are, if the table has every one of them; None if not.
 
-        ``few`` are records, or a whole COPY BINARY stream of these columns. ``until`` names
-        a column and what it may be at most.
+        ``few`` are records, or a whole COPY BINARY stream, of these columns. ``until`` names
+        one of them, and what it may be at most.
         """
         ...
 
@@ -77,8 +76,10 @@ class Edge:
         if few is None or any(changes(plan_of(present), plan)):
             return None, data
         columns = data.columns if isinstance(data, PgCopy) else data.column_names
+        types = {column.name: column for column in plan}
+        arriving = tuple(types[name] for name in columns)
         rows = self.store.holding(
-            *(present.name, plan, few), columns=columns, key=self.target.primary_key, until=until
+            *(present.name, arriving, few), key=self.target.primary_key, until=until
         )
         if rows is None:
             return None, data

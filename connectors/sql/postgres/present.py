@@ -1,4 +1,4 @@
-"""Looks few records up in a table, each by its key, and compares them to the last byte."""
+"""Looks a few records up in a table, as they come in a COPY BINARY stream."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -9,7 +9,8 @@ from psycopg import Connection, RawCursor
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
-from connectors.sql.names import TableName, listed, quoted
+from connectors.sql.names import TableName, listed
+from connectors.sql.store import Plan
 
 Row: TypeAlias = tuple[bytes | None, ...]
 
@@ -48,33 +49,23 @@ def rows_of(stream: bytes) -> Iterator[Row]:
         yield tuple(row)
 
 
-def holding(
-    connection: Connection,
-    name: TableName,
-    rows: Sequence[Row],
-    *,
-    columns: Sequence[str],
-    key: Sequence[str],
-    condition: str,
-) -> bool:
-    """Whether each of these rows is in the table, alike, and meets the condition."""
-    places = [columns.index(one) for one in key]
-    wanted = [row[place] for row in rows for place in places]
-    parts = [_Wire(part) for part in wanted if part is not None]
-    if len(parts) < len(wanted):
-        return False
+def matching(
+    connection: Connection, name: TableName, rows: Sequence[Row], plan: Plan, *, condition: str
+) -> int:
+    """How many of these rows, of the columns of ``plan``, meet one in the table as ``s`` and ``t``.
+
+    They are compared as values of the columns' types, however their bytes spell them.
+    """
     numbers = count(1)
-    keyed = " OR ".join(
-        "(" + " AND ".join(f"{quoted(one)} = ${next(numbers)}" for one in key) + ")" for _ in rows
+    values = ", ".join(
+        "(" + ", ".join(f"${next(numbers)}::{column.type}" for column in plan) + ")" for _ in rows
     )
-    query = f"SELECT {listed(columns)} FROM {name.sql} WHERE ({keyed}){condition}"
+    names = listed(column.name for column in plan)
+    query = (
+        f"SELECT count(*) FROM (VALUES {values}) AS s ({names}) JOIN {name.sql} AS t ON {condition}"
+    )
+    parts = [None if part is None else _Wire(part) for row in rows for part in row]
     with RawCursor(connection) as cursor:
         cursor.adapters.register_dumper(_Wire, _WireDumper)
-        cursor.execute(query.encode(), parts, binary=True)
-        result = cursor.pgresult
-        assert result is not None
-        found = {
-            tuple(result.get_value(row, column) for column in range(len(columns)))
-            for row in range(result.ntuples)
-        }
-    return found.issuperset(rows)
+        ((found,),) = cursor.execute(query.encode(), parts).fetchall()
+    return int(found)

@@ -200,6 +200,10 @@ class PostgresReader:
                 gathered.append(_TRAILER)  # it was among what had been received
             yield b"".join(gathered)
 
+    def finds(self, query: Query) -> bool:
+        """Whether there is any row of the query."""
+        return bool(self._scalar(f"SELECT EXISTS ({query.sql(['1'])})"))
+
     def boundary(self, query: Query, column: Column, rows: int) -> str | None:
         """The cursor ``rows`` rows on; the next greater one if all of these are equal."""
         name = quoted(column.name)

@@ -220,7 +220,6 @@ class PostgresStore:
         plan: Plan,
         few: pa.Table | bytes,
         *,
-        columns: Sequence[str],
         key: Sequence[str],
         until: tuple[str, str] | None,
     ) -> int | None:
@@ -230,19 +229,20 @@ class PostgresStore:
         if stream is None:
             return None
         rows = tuple(present.rows_of(stream))
-        within = "" if until is None else f" AND {_no_later(*until, types)}"
+        if not rows:
+            return 0
+        columns = tuple(types)
+        alike = f"{merge.same_key(key, 't', 's')} AND NOT ({_differs(columns, 't', 's')})"
+        if until is not None:
+            column, mark = until
+            alike += f" AND t.{quoted(column)} <= {literal(mark)}::{types[column]}"
         try:
             with translated("comparing"):
-                held = not rows or present.holding(
-                    self._session.connection,
-                    *(name, rows),
-                    columns=columns,
-                    key=key,
-                    condition=within,
-                )
-        except ConfigError:  # the value of another cursor, say
+                connection = self._session.connection
+                found = present.matching(connection, name, rows, plan, condition=alike)
+        except ConfigError:  # the mark is of another cursor, say
             return None
-        return len(rows) if held else None
+        return found if found == len(rows) else None
 
     # The target
 
@@ -330,7 +330,3 @@ def _encoded(data: pa.Table, types: Mapping[str, str]) -> bytes | None:
     ready, texts = ingest.prepared(data, types)
     bases = [ingest.unbounded(types[column]) for column in ready.column_names]
     return None if texts else b"".join(encode.copied(ready, bases))
-
-
-def _no_later(column: str, mark: str, types: Mapping[str, str]) -> str:
-    return f"{quoted(column)} <= {literal(mark)}::{types[column]}"
