@@ -105,7 +105,8 @@ def storage_of(one: AnyField) -> str:
 def same(one: AnyField, other: AnyField) -> bool:
     """Whether two fields are alike in everything but whether they take NULL."""
     if isinstance(one, DescribedField) and isinstance(other, DescribedField):
-        return one.with_nullable(True) == other.with_nullable(True)
+        mine, others = ((each.name, each.storage, each.metadata) for each in (one, other))
+        return mine == others
     left, right = (arrow_field(each).with_nullable(True) for each in (one, other))
     return left.equals(right, check_metadata=True)
 
