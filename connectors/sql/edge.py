@@ -21,6 +21,7 @@ from connectors.sql.store import DELETED_AT, Plan, Store, changes, plan_of
 from connectors.sql.tables import Table
 
 MOST_BYTES = 8 * 1024
+MOST_VALUES = 2_000
 """So little is worth a look; where more comes, something is new, most likely."""
 
 
@@ -90,7 +91,9 @@ class Edge:
 def _few(data: pa.Table | PgCopy) -> tuple[pa.Table | bytes | None, pa.Table | PgCopy]:
     """All of the data, if it is little; and the data, to be read from its beginning."""
     if not isinstance(data, PgCopy):
-        return (data if data.nbytes <= MOST_BYTES else None), data
+        values = data.num_rows * data.num_columns
+        little = data.nbytes <= MOST_BYTES and values <= MOST_VALUES
+        return (data if little else None), data
     chunks = iter(data.chunks)
     taken: list[bytes] = []
     size = 0

@@ -868,6 +868,19 @@ def test_one_record_that_is_new_or_other_is_written_beside_one_that_is_there(
     assert other[:2] in house.rows()
 
 
+@pytest.mark.parametrize("encoding", Encoding)
+def test_a_record_that_a_table_without_a_key_has_twice_does_not_stand_for_another(
+    postgres: House, encoding: Encoding
+) -> None:
+    house = replace(postgres, encoding=encoding)
+    house.sync(house.target(write_mode=WriteMode.REPLACE, primary_key=()), *[row(1, "a")] * 2)
+
+    with closing(house.open(house.target(execution="second"))) as writer:
+        writer.write(house.batch([row(1, "a"), row(2, "b")]))
+        with pytest.raises(ConfigError, match="several rows for one"):
+            writer.commit(State(version=1, value={}))
+
+
 def test_a_record_that_was_removed_at_the_destination_is_written_again(house: House) -> None:
     house.sync(house.target(), row(1, "a"), row(2, "b"))
     house.query(f"DELETE FROM {house.table()} WHERE id = 2")

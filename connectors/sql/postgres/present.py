@@ -52,7 +52,7 @@ def rows_of(stream: bytes) -> Iterator[Row]:
 def matching(
     connection: Connection, name: TableName, rows: Sequence[Row], plan: Plan, *, condition: str
 ) -> int:
-    """How many of these rows, of the columns of ``plan``, meet one in the table as ``s`` and ``t``.
+    """How many of these rows, ``s``, of the plan's columns, find one in the table, ``t``.
 
     They are compared as values of the columns' types, however their bytes spell them.
     """
@@ -62,7 +62,8 @@ def matching(
     )
     names = listed(column.name for column in plan)
     query = (
-        f"SELECT count(*) FROM (VALUES {values}) AS s ({names}) JOIN {name.sql} AS t ON {condition}"
+        f"SELECT count(*) FROM (VALUES {values}) AS s ({names}) "
+        f"WHERE EXISTS (SELECT FROM {name.sql} AS t WHERE {condition})"
     )
     parts = [None if part is None else _Wire(part) for row in rows for part in row]
     with RawCursor(connection) as cursor:
