@@ -15,7 +15,8 @@ from connectors.errors import ConfigError, ContractError, EmptySourceError
 class Manner:
     """What follows from a target once and for all.
 
-    ``once`` says that one commit, the finishing one, must bring everything.
+    ``once`` says that one commit, the finishing one, must bring everything; ``merges`` that
+    a record which the target has already changes nothing.
     """
 
     replaces: bool
@@ -24,6 +25,7 @@ class Manner:
     soft: bool
     keyed: bool
     once: bool
+    merges: bool
 
     @classmethod
     def of(cls, target: Target) -> Manner:
@@ -35,13 +37,17 @@ class Manner:
             )
         replaces = target.write_mode is WriteMode.REPLACE
         appends = target.write_mode is WriteMode.APPEND
+        upserts = not replaces and not appends
+        deletes = target.heeds_deletes and target.complete
+        soft = upserts and target.deletes is Deletes.SOFT
         return cls(
             replaces=replaces,
             appends=appends,
-            deletes=target.heeds_deletes and target.complete,
-            soft=target.write_mode is WriteMode.UPSERT and target.deletes is Deletes.SOFT,
+            deletes=deletes,
+            soft=soft,
             keyed=bool(target.primary_key) and not appends,
             once=replaces or (appends and not target.distinct),
+            merges=upserts and not soft and not deletes,
         )
 
     def refuse_part(self, target: Target, *, finished: bool) -> None:

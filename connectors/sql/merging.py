@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors import deleting
-from connectors.contract import Counts, Rejection, Target, WriteMode
+from connectors.contract import ColumnChanges, Counts, Rejection, Target, WriteMode
 from connectors.errors import ConfigError
 from connectors.manner import Manner, emptying
 from connectors.sql import merge
@@ -24,6 +24,7 @@ from connectors.sql.store import (
     Plan,
     Staging,
     Store,
+    changes,
     chosen,
     plan_of,
 )
@@ -48,6 +49,18 @@ class Situation:
     rejects: bool = False
     gone: TableName | None = None
     deleted: int = 0
+
+    def changes(self, before: ColumnChanges) -> ColumnChanges:
+        """What has happened to the columns of the table, with what had before."""
+        if self.present is None:
+            return before
+        added, widened = changes(plan_of(self.present), self.plan)
+        new = (one.name for one in added if one.name != DELETED_AT)
+        wider = (one.name for one in widened)
+        return ColumnChanges(
+            added=tuple(dict.fromkeys((*before.added, *new))),
+            widened=tuple(dict.fromkeys((*before.widened, *wider))),
+        )
 
 
 class Merger:
