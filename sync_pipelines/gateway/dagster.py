@@ -41,7 +41,7 @@ from sync_pipelines.gateway.dagster_rules import (
     rest_of,
 )
 from sync_pipelines.gateway.doors import Doors, ItsDoors
-from sync_pipelines.gateway.identity import Identity, identify_visitor, instance_admin
+from sync_pipelines.gateway.identity import Identity, check_instance_admin, identify_visitor
 from sync_pipelines.gateway.problems import ProblemError, is_for_people
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 120.0
@@ -123,7 +123,7 @@ async def subscribe(socket: WebSocket) -> None:
 def _admin(connection: HTTPConnection, doors: Doors, is_change: bool) -> Identity:
     """Who asks, if they run the installation; ends the request otherwise."""
     identity = identify_visitor(connection, doors)
-    instance_admin(identity)
+    check_instance_admin(identity)
     if is_change and identity.token is None:
         origin = connection.headers.get("origin", "")
         if URL(origin).netloc != public_url(connection, doors.settings).netloc:
