@@ -15,7 +15,7 @@ Laws:
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import quote
 
 import anyio
@@ -88,6 +88,12 @@ async def pages(request: Request, doors: ItsDoors) -> Response:
     if is_change:
         log.info("dagster.posted", actor=identity.actor, path=request.url.path)
     return await _passed_on(request, await _where(doors), rest)
+
+
+@router.get("/favicon-run-{status}.svg")
+async def favicon(status: Literal["success", "pending", "failed"]) -> Response:
+    """What a run's page shows in its tab: Dagster 1.13 asks for it at the root of any server."""
+    return RedirectResponse(f"/dagster/favicon-run-{status}.svg")
 
 
 @router.websocket("/dagster/graphql")
