@@ -31,6 +31,10 @@ from sync_pipelines.tracing import CARRIED, carried
 ACTIVE = (Status.PENDING, Status.QUEUED, Status.RUNNING)
 
 
+class SyncBusyError(Exception):
+    """Another execution of the sync is running; the transaction has come to nothing."""
+
+
 @cache
 def selected() -> Select[Any]:
     """Executions with the names that they are known by; `from_row` reads what it brings."""
@@ -193,7 +197,6 @@ def save(
     """Store a transition, with other columns that go with it; False when someone was first.
 
     ``attempted`` is added to the attempts that the row tells of, ``metadata`` to what it has.
-    Also False when ``after`` is running and another execution of the sync already is.
     """
     if attempted is not None:
         columns["attempts"] = ExecutionRow.attempts.concat([dict(attempted)])
@@ -219,14 +222,16 @@ def save(
         )
         .values(**changed, **columns)
     )
-    if after.status is not Status.RUNNING:
-        return db.execute(statement).rowcount == 1
+    return db.execute(statement).rowcount == 1
+
+
+def start(db: Db, before: Execution, after: Execution, *, now: datetime) -> None:
+    """Store that a locked execution runs now; `SyncBusyError` if another of its sync does."""
     try:
-        with db.begin_nested():
-            return db.execute(statement).rowcount == 1
+        save(db, before, after, heartbeat_at=now, progressed_at=now, progress={})
     except IntegrityError as error:
         if "sync_executions_running_key" in str(error.orig):
-            return False
+            raise SyncBusyError from error
         raise
 
 

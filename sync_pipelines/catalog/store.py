@@ -17,6 +17,7 @@ from sqlalchemy.orm import configure_mappers
 
 from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog.isolation import enter
+from sync_pipelines.catalog.pinging import ping_after_idleness
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.tables import SCHEMA
 
@@ -74,27 +75,19 @@ class Catalog:
 
 def open_catalog(url: str, secrets: SecretBox) -> Catalog:
     """Connect to the catalog at a ``postgresql://`` URL, and bring its tables up to date."""
-    return opened_catalog(pooled_engine(url), secrets)
+    return Catalog(engine=current_engine(url), secrets=secrets)
 
 
-def pooled_engine(url: str) -> Engine:
-    """The catalog's engine before its first connection.
-
-    A process may be forked with it: what it costs to make has then been paid.
-    """
+def current_engine(url: str) -> Engine:
+    """The engine of the catalog at a ``postgresql://`` URL, whose tables are up to date."""
     configure_mappers()
-    newest_revision()
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=5,
         max_overflow=15,
-        pool_pre_ping=True,
         connect_args={"application_name": "sync-pipelines", "options": "-c timezone=UTC"},
     )
-
-
-def opened_catalog(engine: Engine, secrets: SecretBox) -> Catalog:
-    """The catalog behind an engine, its tables up to date."""
+    ping_after_idleness(engine)
     try:
         migrate(engine)
     except OperationalError as error:
@@ -103,7 +96,7 @@ def opened_catalog(engine: Engine, secrets: SecretBox) -> Catalog:
     except BaseException:  # nobody else has the engine to close
         engine.dispose()
         raise
-    return Catalog(engine=engine, secrets=secrets)
+    return engine
 
 
 def migrate(engine: Engine) -> None:
@@ -129,11 +122,11 @@ def migrate(engine: Engine) -> None:
 
 def is_current(connection: Connection) -> bool:
     """Whether the catalog's tables are those that this version knows."""
-    return _revision(connection) == newest_revision()
+    return _revision(connection) == _newest_revision()
 
 
 @cache
-def newest_revision() -> str | None:
+def _newest_revision() -> str | None:
     """That of the tables this version knows."""
     return ScriptDirectory.from_config(_alembic()).get_current_head()
 

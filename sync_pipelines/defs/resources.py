@@ -7,9 +7,10 @@ from random import Random
 import dagster as dg
 import sqlalchemy
 
-from connectors.errors import ConfigError
+from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
-from sync_pipelines.catalog.store import opened_catalog, pooled_engine
+from sync_pipelines.catalog.store import Catalog, current_engine
+from sync_pipelines.engine.rehearsing import rehearse
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.logs import configure_logging
 from sync_pipelines.settings import Settings
@@ -25,13 +26,15 @@ class EngineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def prepare() -> None:
-    """Have all of the engine that can be had without a connection; a fork has it, too.
+    """Have all of the engine that can be had without keeping a connection; a fork has it, too.
 
     Not the keys: they are read when the engine is opened, so that nothing is encrypted
     under one that was replaced meanwhile.
     """
-    with suppress(ConfigError):  # whoever runs something is told
-        _database()
+    with suppress(ConfigError, TransientError):  # whoever runs something is told
+        database = _database()
+        rehearse(database)
+        database.dispose()
 
 
 @cache
@@ -45,7 +48,7 @@ def _engine() -> Engine:
     def keys() -> tuple[str, ...]:
         return load_keys(settings.home_path, key)
 
-    catalog = opened_catalog(database, SecretBox(keys(), reload=keys))
+    catalog = Catalog(engine=database, secrets=SecretBox(keys(), reload=keys))
     return Engine(catalog=catalog, rng=Random(), transform_modules=settings.allowed_transforms)
 
 
@@ -62,4 +65,4 @@ def _database() -> sqlalchemy.Engine:
             "SYNC_DATABASE_URL is not set; set it to a postgresql:// URL, or start everything "
             "with `sync-pipelines up`, which brings its own PostgreSQL"
         )
-    return pooled_engine(url.get_secret_value())
+    return current_engine(url.get_secret_value())

@@ -9,10 +9,10 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
-from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Connection as Db
 
 from connectors.contract import Committed, Destination, Source
 from connectors.errors import ConfigError
@@ -118,28 +118,23 @@ class Engine:
         in vain, which changes nothing.
         """
         now = self.clock()
-        with self.catalog.begin() as db:
-            execution = executions.lock_for_all_tenants(db, execution_id)
-            if execution is None:
-                raise NotStartedError(f"execution {execution_id} no longer exists")
-            if execution.attempt != attempt or not execution.is_waiting:
-                raise NotStartedError(
-                    f"execution {execution_id} is {execution.status} at attempt "
-                    f"{execution.attempt}; attempt {attempt} has nothing to do"
-                )
-            started = execution.started(now, run_id)
-            fresh: dict[str, Any] = {"heartbeat_at": now, "progressed_at": now, "progress": {}}
-            if executions.save(db, execution, started, **fresh):
+        try:
+            with self.catalog.begin() as db:
+                execution = _waiting(db, execution_id, attempt)
+                started = execution.started(now, run_id)
+                executions.start(db, execution, started, now=now)
                 try:
                     claimed.append((started, find_sync(db, self.catalog.secrets, started.sync_key)))
                 except ConfigError as error:
                     claimed.append((started, error))
-                return
-            executions.save(db, execution, execution.postponed(now + POSTPONEMENT))
-        raise NotStartedError(
-            f"another execution of {execution.sync_key} is running; "
-            f"execution {execution_id} waits for it"
-        )
+        except executions.SyncBusyError as error:
+            with self.catalog.begin() as db:
+                execution = _waiting(db, execution_id, attempt)
+                executions.save(db, execution, execution.postponed(now + POSTPONEMENT))
+            raise NotStartedError(
+                f"another execution of {execution.sync_key} is running; "
+                f"execution {execution_id} waits for it"
+            ) from error
 
     def _move_all(
         self,
@@ -237,6 +232,19 @@ class Engine:
             error_class=None if outcome.failure is None else str(outcome.failure.error_class),
         )
         return Report(execution=settled, results=tuple(results), outcome=outcome)
+
+
+def _waiting(db: Db, execution_id: UUID, attempt: int) -> Execution:
+    """The execution, locked, if this attempt of it is still to be made."""
+    execution = executions.lock_for_all_tenants(db, execution_id)
+    if execution is None:
+        raise NotStartedError(f"execution {execution_id} no longer exists")
+    if execution.attempt != attempt or not execution.is_waiting:
+        raise NotStartedError(
+            f"execution {execution_id} is {execution.status} at attempt "
+            f"{execution.attempt}; attempt {attempt} has nothing to do"
+        )
+    return execution
 
 
 def _policy(sync: Sync | ConfigError) -> RetryPolicy:

@@ -48,19 +48,47 @@ def settle(
 
     ``spent`` is what the calls of the attempt came to, by connection.
     """
-    if outcome.status is Status.PENDING:
-        assert outcome.retry_at is not None
-        after = execution.to_retry(outcome.retry_at, moved=outcome.moved)
-    else:
-        after = execution.ended(outcome.status, now)
-    counts = sum((result.counts for result in results), Counts())
-    duration = now - (execution.started_at or now)
+    after = _after(execution, outcome, now)
+    if not put(db, execution, after, outcome, results, now=now, spent=spent):
+        log.warning("execution.settled_by_another", execution=str(execution.id))
+        return executions.lock_for_all_tenants(db, execution.id) or after
+    if not after.status.is_final:
+        tell_of_retry(db, after, now)
+    failure = outcome.failure
+    log.info(
+        "execution.settled",
+        execution=str(execution.id),
+        sync=execution.sync_key,
+        trigger=str(execution.trigger),
+        attempt=execution.attempt,
+        status=str(after.status),
+        retry_at=outcome.retry_at.isoformat() if outcome.retry_at else None,
+        records=sum(result.counts.processed for result in results),
+        seconds=round(_lasted(execution, now).total_seconds(), 3),
+        error_class=str(failure.error_class) if failure else None,
+        warning=outcome.warning,
+    )
+    return after
+
+
+def put(
+    db: Db,
+    execution: Execution,
+    after: Execution,
+    outcome: Outcome,
+    results: Sequence[StreamResult],
+    *,
+    now: datetime,
+    spent: Mapping[str, Spent] = NOTHING_SPENT,
+) -> bool:
+    """Store what became of an attempt and where its streams are; False when somebody was first."""
     columns: dict[str, Any] = {
         "error_message": outcome.failure.message if outcome.failure else None,
         "error_details": _details(results, outcome),
         "progress": {},
     }
     if results:
+        counts = sum((result.counts for result in results), Counts())
         columns |= executions.count_columns(counts)
         columns["metadata"] = {"streams": [_stream(result) for result in results]}
         if outcome.warning is not None:
@@ -71,30 +99,14 @@ def settle(
         if calls := _calls(spent):
             columns["metadata"]["api"] = calls
     if after.status.is_final:
-        columns["duration_ms"] = int(duration.total_seconds() * 1000)
+        columns["duration_ms"] = int(_lasted(execution, now).total_seconds() * 1000)
     attempted = _attempt(execution, outcome, now, spent)
     if not executions.save(db, execution, after, attempted=attempted, **columns):
-        log.warning("execution.settled_by_another", execution=str(execution.id))
-        return executions.lock_for_all_tenants(db, execution.id) or after
-    if not after.status.is_final:
-        tell_of_retry(db, after, now)
+        return False
     for result in results:
         held = Committed(state=result.state, committed_at=result.committed_at)
         executions.mirror_state(db, execution, result.stream, held)
-    log.info(
-        "execution.settled",
-        execution=str(execution.id),
-        sync=execution.sync_key,
-        trigger=str(execution.trigger),
-        attempt=execution.attempt,
-        status=str(after.status),
-        retry_at=outcome.retry_at.isoformat() if outcome.retry_at else None,
-        records=counts.processed,
-        seconds=round(duration.total_seconds(), 3),
-        error_class=str(outcome.failure.error_class) if outcome.failure else None,
-        warning=outcome.warning,
-    )
-    return after
+    return True
 
 
 def settle_lost(
@@ -164,6 +176,17 @@ def silent(catalog: Catalog, now: datetime) -> list[Execution]:
     """Running executions that have given no sign of life for `SILENT_AFTER`."""
     with catalog.begin() as db:
         return executions.silent_for_all_tenants(db, before=now - SILENT_AFTER)
+
+
+def _after(execution: Execution, outcome: Outcome, now: datetime) -> Execution:
+    if outcome.status is not Status.PENDING:
+        return execution.ended(outcome.status, now)
+    assert outcome.retry_at is not None
+    return execution.to_retry(outcome.retry_at, moved=outcome.moved)
+
+
+def _lasted(execution: Execution, now: datetime) -> timedelta:
+    return now - (execution.started_at or now)
 
 
 def _has_moved(db: Db, execution: Execution) -> bool:

@@ -10,16 +10,20 @@ Law: a launch has one run, by the primary key of ``sync_launches``, whoever asks
 however late. A run and its tags are stored together or not at all.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from time import monotonic
 from typing import Any, LiteralString, Self
 
 import psycopg
-import psycopg2  # type: ignore[import-untyped]
-from dagster import DagsterEventType, DagsterRun, EventLogEntry, Field, StringSource
+from dagster import (
+    DagsterEventType,
+    DagsterRun,
+    EventLogEntry,
+    Field,
+    RunsFilter,
+    StringSource,
+)
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.errors import DagsterRunAlreadyExists
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EngineEventData
@@ -32,19 +36,25 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import set_pg_statement_timeout
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy import URL, Connection, Engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
 
+from sync_pipelines.catalog.pinging import ping_always
 from sync_pipelines.engine.run_tags import LAUNCH
+from sync_pipelines.runtime.pool import pooled_engine
 
 SCHEMA = "dagster"
 PREPARATION_LOCK = 7_283_551_909
 """Key of the advisory lock under which one process makes the tables, and others wait."""
-IDLE_SECONDS = 1.0
-"""A connection that was not used for so long may have been lost."""
 
+
+NOBODY = "nobody"
+"""What nothing is called."""
+
+_READY: dict[URL, Engine] = {}
+"""Engines that know their server, and that the tables are there; see `make_ready`."""
+_SEEN: set[tuple[str, str]] = set()
+"""Tables that were there, by their server's URL."""
 
 ROUTINE = frozenset(
     {
@@ -89,7 +99,7 @@ class _OnOnePool:
 
         A page that breaks costs a person more than a ping costs the server.
         """
-        event.listen(self._engine, "checkout", _refuse_a_dead_connection)
+        ping_always(self._engine)
         event.listen(
             self._engine,
             "connect",
@@ -100,6 +110,13 @@ class _OnOnePool:
 
 class LeanEventLogStorage(_OnOnePool, PostgresEventLogStorage):
     """Dagster's event log, without what is routine."""
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether a table is there. Dagster asks before each use; one that was there stays."""
+        table = (self.postgres_url, table_name)
+        if table not in _SEEN and super().has_table(table_name):
+            _SEEN.add(table)
+        return table in _SEEN
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event that somebody may want to read.
@@ -180,10 +197,10 @@ class CatalogStorage(DagsterPostgresStorage):
 
     def __init__(self, database_url: str, inst_data: ConfigurableClassData | None = None) -> None:
         url = storage_url(database_url)
-        self._pool = _pooled_engine(url)
-        if not self._has_tables():
+        self._pool = _READY.get(url) or pooled_engine(url)
+        if url not in _READY and not _has_tables(self._pool):
             with _AdvisoryLock(url) as lock:
-                if not self._has_tables():
+                if not _has_tables(self._pool):
                     lock.make_schema()
                     DagsterPostgresStorage(_text(url), should_autocreate_tables=True)
                     lock.make_launches()
@@ -193,11 +210,6 @@ class CatalogStorage(DagsterPostgresStorage):
         self._schedule_storage = PooledScheduleStorage(_text(url), should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = self._pool
-
-    def _has_tables(self) -> bool:
-        """Whether some process has made them, completely: our own is made last."""
-        with self._pool.connect() as connection:
-            return connection.scalar(text("SELECT to_regclass('sync_launches')")) is not None
 
     def close(self) -> None:
         """Close the pool's idle connections; it opens new ones when asked again."""
@@ -214,6 +226,34 @@ class CatalogStorage(DagsterPostgresStorage):
     ) -> Self:
         """Dagster's way of making one."""
         return cls(config_value["database_url"], inst_data=inst_data)
+
+
+def make_ready(database_url: str) -> None:
+    """Meet the server, and put together what a run asks of it, for processes forked from here.
+
+    Nothing is made, and no connection is kept.
+    """
+    url = storage_url(database_url)
+    pool = pooled_engine(url)
+    try:
+        if not _has_tables(pool):
+            return
+        _READY[url] = pool
+        storage = CatalogStorage(database_url)
+        runs, events = storage.run_storage, storage.event_log_storage
+        runs.get_run_records(RunsFilter(run_ids=[NOBODY]), limit=1)
+        runs.has_run(NOBODY)
+        events.has_dynamic_partition(NOBODY, NOBODY)
+    except OperationalError:
+        _READY.pop(url, None)
+    finally:
+        pool.dispose()
+
+
+def _has_tables(pool: Engine) -> bool:
+    """Whether some process has made them, completely: our own is made last."""
+    with pool.connect() as connection:
+        return connection.scalar(text("SELECT to_regclass('sync_launches')")) is not None
 
 
 def storage_url(database_url: str) -> URL:
@@ -252,62 +292,6 @@ class _AdvisoryLock:
     def make_launches(self) -> None:
         """Make our own table, beside Dagster's; the runs that were there before are not in it."""
         self._connection.execute(_LAUNCHES)
-
-
-def _pooled_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=4,
-        max_overflow=32,
-        pool_recycle=300,
-        pool_use_lifo=True,
-        connect_args={"application_name": "dagster"},
-    )
-    event.listen(engine, "connect", _remember_process)
-    event.listen(engine, "checkin", _remember_use)
-    event.listen(engine, "checkout", _refuse_anothers_connection)
-    event.listen(engine, "checkout", _refuse_one_lost_while_idle)
-    return engine
-
-
-def _remember_process(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    record.info["pid"] = os.getpid()
-
-
-def _refuse_anothers_connection(
-    _: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
-) -> None:
-    """A forked child must not speak on its parent's connections, nor close them."""
-    if record.info["pid"] != os.getpid():
-        record.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
-        raise DisconnectionError("the connection belongs to the process this one was forked from")
-
-
-def _remember_use(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = monotonic()
-
-
-def _refuse_one_lost_while_idle(
-    connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
-) -> None:
-    """Ask one that was idle for a while whether it is alive, before it is needed.
-
-    Asking each time was as many statements again as a run sends.
-    """
-    if monotonic() - record.info.get("used_at", monotonic()) >= IDLE_SECONDS:
-        _refuse_a_dead_connection(connection, record, proxy)
-
-
-def _refuse_a_dead_connection(
-    connection: DBAPIConnection, _: ConnectionPoolEntry, __: PoolProxiedConnection
-) -> None:
-    try:
-        cursor = connection.cursor()
-        cursor.execute("SELECT 1")
-        cursor.close()
-    except psycopg2.Error as error:
-        raise InvalidatePoolError("the connection was lost, and so may the others be") from error
 
 
 def _text(url: URL) -> str:

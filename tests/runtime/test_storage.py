@@ -348,7 +348,7 @@ def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
     instance: DagsterInstance, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """As after a restart of the server: whoever asks next does not notice."""
-    monkeypatch.setattr("sync_pipelines.runtime.storage.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("sync_pipelines.catalog.pinging.IDLE_SECONDS", 0.0)
     instance.get_runs_count()
     with psycopg.connect(empty_postgres_url, autocommit=True) as other:
         ended = other.execute(
@@ -366,7 +366,7 @@ def test_a_connection_that_was_lost_while_it_was_idle_is_replaced(
 def test_a_connection_that_was_idle_and_lives_is_used_again(
     instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("sync_pipelines.runtime.storage.IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("sync_pipelines.catalog.pinging.IDLE_SECONDS", 0.0)
     before = backend(instance)
 
     assert backend(instance) == before

@@ -2,8 +2,8 @@
 
 Laws:
 
-* It has one thread and no connection to anything, so that a fork is whole: grpc and
-  database drivers are used by children only.
+* It has one thread and no connection to anything while it serves, so that a fork is whole:
+  grpc is used by children only, and so are database drivers once it has begun to fork.
 * A child does nothing before its entry is on disk, and dies with its host.
 * A child that dies is reported to Dagster by another child; until that has worked it is
   tried again, by the next host too.
@@ -28,6 +28,7 @@ from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
 
 from sync_pipelines.defs import resources
+from sync_pipelines.runtime.storage import make_ready
 from sync_pipelines.runtime.warm import child
 from sync_pipelines.runtime.warm.ledger import Entry, Ledger, started_at
 from sync_pipelines.runtime.warm.wire import Answer, Start, answer, receive
@@ -49,7 +50,6 @@ PRELOADED = (
     "dagster_postgres",
     "dagster._cli.api",
     "sync_pipelines.runtime.queue",
-    "sync_pipelines.runtime.storage",
     "sync_pipelines.runtime.warm.logs",
     # What Dagster imports only when a run needs it:
     "dagster._core.execution.plan.active",
@@ -77,10 +77,13 @@ def preload(module: str) -> None:
     for name in PRELOADED:
         import_module(name)
     child.settings()
-    import_exporter(Settings().otel_endpoint)
+    settings = Settings()
+    import_exporter(settings.otel_endpoint)
     pointer = ModuleCodePointer(module, "defs", str(Path.cwd()))
     initialize_repository_def_from_pointer(pointer).load_all_definitions()
     resources.prepare()
+    if settings.database_url is not None:
+        make_ready(settings.database_url.get_secret_value())
     check_whole()
     gc.collect()
     gc.freeze()
