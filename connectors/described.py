@@ -38,7 +38,7 @@ class DescribedField:
 
     def with_nullable(self, nullable: bool) -> DescribedField:
         """The same column, with or without NULL."""
-        return replace(self, nullable=nullable)
+        return self if nullable == self.nullable else replace(self, nullable=nullable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ def storage_of(one: AnyField) -> str:
 def same(one: AnyField, other: AnyField) -> bool:
     """Whether two fields are alike in everything but whether they take NULL."""
     if isinstance(one, DescribedField) and isinstance(other, DescribedField):
-        return one.with_nullable(True) == other.with_nullable(True)
+        mine, others = ((each.name, each.storage, each.metadata) for each in (one, other))
+        return mine == others
     left, right = (arrow_field(each).with_nullable(True) for each in (one, other))
     return left.equals(right, check_metadata=True)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors import deleting
-from connectors.contract import Counts, Deletes, Rejection, Target, WriteMode
+from connectors.contract import ColumnChanges, Counts, Deletes, Rejection, Target, WriteMode
 from connectors.errors import ConfigError, EmptySourceError
 from connectors.sql import merge
 from connectors.sql.names import TableName
@@ -24,6 +24,7 @@ from connectors.sql.store import (
     Plan,
     Staging,
     Store,
+    changes,
     chosen,
     plan_of,
 )
@@ -34,7 +35,8 @@ from connectors.sql.tables import Table
 class Manner:
     """What follows from a target once and for all.
 
-    ``once`` says that one commit, the finishing one, must bring everything.
+    ``once`` says that one commit, the finishing one, must bring everything; ``merges`` that
+    a record which the target has already changes nothing.
     """
 
     replaces: bool
@@ -42,6 +44,7 @@ class Manner:
     soft: bool
     keyed: bool
     once: bool
+    merges: bool
 
     @classmethod
     def of(cls, target: Target) -> "Manner":
@@ -61,6 +64,7 @@ class Manner:
             soft=upserts and target.deletes is Deletes.SOFT,
             keyed=bool(target.primary_key) and not appends,
             once=replaces or (appends and not target.distinct),
+            merges=upserts and target.deletes is not Deletes.SOFT and not deletes,
         )
 
 
@@ -82,6 +86,18 @@ class Situation:
     rejects: bool = False
     gone: TableName | None = None
     deleted: int = 0
+
+    def changes(self, before: ColumnChanges) -> ColumnChanges:
+        """What has happened to the columns of the table, with what had before."""
+        if self.present is None:
+            return before
+        added, widened = changes(plan_of(self.present), self.plan)
+        new = (one.name for one in added if one.name != DELETED_AT)
+        wider = (one.name for one in widened)
+        return ColumnChanges(
+            added=tuple(dict.fromkeys((*before.added, *new))),
+            widened=tuple(dict.fromkeys((*before.widened, *wider))),
+        )
 
 
 class Merger:

@@ -53,6 +53,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def shortened(name: str) -> str:
+    """Names end at 63 bytes in PostgreSQL; a suffix must fit."""
+    return name.encode()[:40].decode(errors="ignore")
+
+
 def _spelled(part: str) -> str:
     return quoted(part) if "." in part or '"' in part else part
 

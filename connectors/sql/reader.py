@@ -119,6 +119,10 @@ class Copier(Protocol):
         """The rows as one COPY BINARY stream, in large pieces."""
         ...
 
+    def finds(self, query: Query) -> bool:
+        """Whether there is any row, asked at a fraction of what a stream of none takes."""
+        ...
+
     def boundary(self, query: Query, column: Column, rows: int) -> str | None:
         """SQL of the cursor that ends a range of about ``rows`` rows; None past the last.
 

@@ -33,7 +33,7 @@ from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.cursor import STATE_VERSION, Mark
 from connectors.sql.names import nearest, split
 from connectors.sql.plan import Plan, planned, stream_of
-from connectors.sql.reader import Copier, Reader, Records
+from connectors.sql.reader import Copier, Query, Reader, Records
 from connectors.sql.tables import Table
 
 log = structlog.get_logger()
@@ -158,7 +158,7 @@ class SqlSource:
         limit = self._limit(plan)
         reached = self._greatest_now(plan, prior) or prior
         told: State | None = None
-        for query, moves in plan.queries(self.reader, prior):
+        for query, moves in self._queries(plan, prior):
             found = self.reader.records(query)
             for records, tells in _checkpoints(plan, found, moves=moves):
                 if plan.counts:
@@ -185,12 +185,18 @@ class SqlSource:
             )
         else:
             mark = _final(plan, self._greatest_now(plan, prior, copied=True) or prior, state)
-        for query, moves in plan.queries(self.reader, prior):
+        for query, moves in self._queries(plan, prior):
             ranges = plan.ordered and moves
             pieces = plan.ranges(copier, query, RANGE_BATCHES) if ranges else iter((query,))
             for piece in pieces:
                 data = PgCopy(columns=names, chunks=copier.copy(piece))
                 yield Batch(data=data, state=mark if moves else None)
+
+    def _queries(self, plan: Plan, prior: Mark | None) -> Iterator[tuple[Query, bool]]:
+        """Those of the plan; rows without a place in the order are seldom there at all."""
+        for query, moves in plan.queries(self.reader, prior):
+            if moves or self.copier is None or self.copier.finds(query):
+                yield query, moves
 
     def _limit(self, plan: Plan) -> Mark | None:
         if plan.kind is None or plan.window or plan.kind not in cursors.TEMPORAL:

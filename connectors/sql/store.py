@@ -15,7 +15,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from connectors.arrow import described, evolved
+from connectors.arrow import described, evolved, native_of
 from connectors.contract import Counts, Greatest, PgCopy, State
 from connectors.described import AnyField, DescribedSchema, Schema, same, schema_of
 from connectors.errors import ConfigError
@@ -319,3 +319,15 @@ def changes(before: Plan, after: Plan) -> tuple[Plan, Plan]:
         column for column in after if column.name in old and old[column.name] != column.type
     )
     return added, wider
+
+
+def refuse_casts(plan: Plan, arriving: Schema) -> None:
+    """Copied bytes are of the source's type, and cannot become another's on the way."""
+    types = {column.name: column.type for column in plan}
+    for field in arriving:
+        native = native_of(field)
+        if native is None or native.type != types[field.name]:
+            raise ConfigError(
+                f"column {field.name!r} is {types[field.name]} at the destination, so it cannot "
+                "be written as pgcopy; use arrow"
+            )

@@ -18,7 +18,7 @@ from datetime import datetime
 
 import structlog
 
-from connectors.arrow import evolved, native_of
+from connectors.arrow import evolved
 from connectors.contract import (
     Batch,
     ColumnChanges,
@@ -31,15 +31,16 @@ from connectors.contract import (
     Target,
 )
 from connectors.described import DescribedSchema, Schema, schema_of
-from connectors.errors import ConfigError, ContractError, TransientError
+from connectors.errors import ContractError, TransientError
 from connectors.late import pa, pc
 from connectors.payload import readable, rejection
 from connectors.rejected import MOST_KEPT, REJECTED_TABLE
 from connectors.schema_policy import SchemaPolicy, Shape, refuse_vanished, shaped
 from connectors.sql.arriving import plain_schema, plain_table
+from connectors.sql.edge import Edge
 from connectors.sql.gone import Gone
 from connectors.sql.merging import Manner, Merger, Situation
-from connectors.sql.names import TableName
+from connectors.sql.names import TableName, shortened
 from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
 from connectors.sql.store import (
@@ -53,6 +54,7 @@ from connectors.sql.store import (
     chosen,
     plan_of,
     planned,
+    refuse_casts,
     transaction,
 )
 from connectors.sql.tables import Table
@@ -78,6 +80,7 @@ class SqlWriter:
         self._states = StateTable(
             store=store, name=store.table_name(target.dataset, STATE_TABLE), target=target
         )
+        self._edge = Edge(store, target)
         self._aside = RejectedTable(
             store=store, name=store.table_name(target.dataset, REJECTED_TABLE), target=target
         )
@@ -123,11 +126,11 @@ class SqlWriter:
         """Stage a batch: not visible to readers, not durable yet."""
         self._check_usable()
         self._reject(batch.rejected)
-        self._stage(batch.data)
+        self._stage(batch.data, batch.state)
         if batch.deleted is not None and self._target.heeds_deletes:
             self._gone.add(plain_table(batch.deleted))
 
-    def _stage(self, data: pa.Table | PgCopy) -> None:
+    def _stage(self, data: pa.Table | PgCopy, mark: State | Greatest | None) -> None:
         if isinstance(data, PgCopy):
             arriving = schema_of(self._target.schema.field(name) for name in data.columns)
         else:
@@ -138,17 +141,29 @@ class SqlWriter:
             arriving = data.schema
             if self._gone:
                 self._gone.bring_back(data)
+        self._look()
+        self._arrived = evolved(self._arrived, self._storable(arriving))
+        if self._staging is None and not self._gone and self._manner.merges:
+            there, data = self._edge.sifted(
+                *(data, mark, self._committed.state), present=self._present, plan=self._plan()
+            )
+            if there is not None:
+                self._note(there)
+                return
         self._store.begin(arrow=not isinstance(data, PgCopy))
-        staging = self._staging_for(arriving)
+        staging = self._staging_for()
         if isinstance(data, PgCopy):
-            _refuse_casts(staging, arriving)
+            refuse_casts(staging.plan, arriving)
         else:
             data = self._sound(staging, data)
         self._usable = False
         staged = self._store.stage(staging, data)
         self._usable = True
-        self._any_staged = self._any_staged or staged.processed > 0
-        self._pending += staged
+        self._note(staged)
+
+    def _note(self, arrived: Counts) -> None:
+        self._any_staged = self._any_staged or arrived.processed > 0
+        self._pending += arrived
 
     def _reject(self, rejected: Sequence[Rejection]) -> None:
         self._pending += Counts(rejected=len(rejected))
@@ -177,7 +192,8 @@ class SqlWriter:
         with transaction(self._store):
             self._store.lock([self._states.lock_name, self._name.sql])
             self._states.verify(self._known)
-            self._recheck()
+            if self._touches(gone):
+                self._recheck()
             position = self._resolve(state)
             situation = self._situation(gone)
             counts = self._pending + self._merger.apply(situation, finished=finished)
@@ -190,7 +206,7 @@ class SqlWriter:
                 committed_at=self._clock(),
             )
             self._known = self._states.write(committed)
-        self._note_changes(situation)
+        self._changed = situation.changes(self._changed)
         self._committed = committed
         self._looked = False
         self._staging = None
@@ -199,17 +215,6 @@ class SqlWriter:
         self._gone.clear()
         self._usable = True
         return committed
-
-    def _note_changes(self, done: Situation) -> None:
-        if done.present is None:
-            return
-        added, widened = changes(plan_of(done.present), done.plan)
-        new = (one.name for one in added if one.name != DELETED_AT)
-        wider = (one.name for one in widened)
-        self._changed = ColumnChanges(
-            added=tuple(dict.fromkeys((*self._changed.added, *new))),
-            widened=tuple(dict.fromkeys((*self._changed.widened, *wider))),
-        )
 
     def _set_aside(self, counts: Counts, *, finished: bool) -> None:
         """Write what this commit rejects where the tenant finds it."""
@@ -232,10 +237,8 @@ class SqlWriter:
 
     # Staging
 
-    def _staging_for(self, schema: Schema) -> Staging:
+    def _staging_for(self) -> Staging:
         """The staging table, with room for every column seen so far."""
-        self._look()
-        self._arrived = evolved(self._arrived, self._storable(schema))
         direct = self._staging.direct if self._staging else self._may_load_directly()
         whole = self._plan()
         plan = whole if direct else chosen(whole, self._arrived.names)
@@ -290,7 +293,7 @@ class SqlWriter:
         mark = secrets.token_hex(4)
         if direct:
             self._store.ensure_dataset(self._target.dataset)
-            name = replace(self._name, table=f"{_shortened(self._name.table)}__new_{mark}")
+            name = replace(self._name, table=f"{shortened(self._name.table)}__new_{mark}")
             self._store.create(name, plan, (), kind=Kind.REAL)
         else:
             name = TableName(table=f"_staged_{mark}")
@@ -298,6 +301,13 @@ class SqlWriter:
         return Staging(name=name, plan=plan, direct=direct)
 
     # The commit, under the lock
+
+    def _touches(self, gone: TableName | None) -> bool:
+        """Whether this commit may do more than move the state of a table just seen."""
+        if self._staging or gone or self._present is None or not self._looked:
+            return True
+        empties = self._manner.replaces or self._manner.deletes
+        return empties or any(changes(plan_of(self._present), self._plan()))
 
     def _recheck(self) -> None:
         """See the target as it is now; what was staged for another shape is of no use."""
@@ -331,20 +341,3 @@ class SqlWriter:
         if not isinstance(state, Greatest):
             return known if state is None else state
         return self._store.greatest(self._staging, state, known) if self._staging else known
-
-
-def _refuse_casts(staging: Staging, arriving: Schema) -> None:
-    """Copied bytes are of the source's type, and cannot become another's on the way."""
-    types = {column.name: column.type for column in staging.plan}
-    for field in arriving:
-        native = native_of(field)
-        if native is None or native.type != types[field.name]:
-            raise ConfigError(
-                f"column {field.name!r} is {types[field.name]} at the destination, so it cannot "
-                "be written as pgcopy; use arrow"
-            )
-
-
-def _shortened(name: str) -> str:
-    """Names end at 63 bytes in PostgreSQL; a suffix must fit."""
-    return name.encode()[:40].decode(errors="ignore")

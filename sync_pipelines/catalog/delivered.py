@@ -20,7 +20,7 @@ class Outbox:
     """What is in the outbox, by channel.
 
     ``failing`` are those that wait after an attempt in vain; ``oldest`` is for how long
-    the first that is due has been.
+    the first that is due has been, but for tenants that are suspended.
     """
 
     pending: Mapping[str, int]
@@ -68,8 +68,9 @@ def _counts(places: Sequence[int]) -> Sequence[int]:
 
 _PENDING = text("""
     SELECT channel, count(*) AS number, count(last_error) AS failing,
-           min(next_attempt_at) FILTER (WHERE next_attempt_at <= :now) AS oldest
-    FROM sync.outbox WHERE state = 'pending' GROUP BY channel
+           min(next_attempt_at) FILTER (WHERE next_attempt_at <= :now AND is_active) AS oldest
+    FROM sync.outbox JOIN sync.tenants ON tenants.id = tenant_id
+    WHERE state = 'pending' GROUP BY channel
 """)
 
 _DEAD = text("SELECT channel, count(*) AS number FROM sync.outbox WHERE state = 'dead' GROUP BY 1")

@@ -2,10 +2,11 @@
 
 Laws:
 
-* Whoever takes messages has them for `LEASE`, and says in time that it goes on. Should
-  its process die, others take them after that: a message may arrive twice then, under
-  one id, but is never lost.
+* Whoever takes messages has them until its process ends, which others see by its lock, see
+  `catalog.deliverers`; and for `LEASE`, unless it says in time that it goes on. Others take
+  them then: a message may arrive twice, under one id, but is never lost.
 * An attempt is counted before it is made: one that ends its process was made, too.
+* Nothing is taken, and no attempt begins, of a tenant that is suspended.
 * Of one rule a few are taken at once, and no more while somebody has them, so that a slow
   receiver holds up its own alone. Those that were tried less often come first, so that one
   that cannot arrive holds up no others for good.
@@ -18,11 +19,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import Update, bindparam, exists, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from sync_pipelines.catalog.deliverers import LIVING
 from sync_pipelines.catalog.outbox import Delivery, DeliveryState, delivery_of
-from sync_pipelines.catalog.tables import OutboxRow
+from sync_pipelines.catalog.tables import OutboxRow, TenantRow
 from sync_pipelines.model.notification import Channel
 
 LEASE = timedelta(seconds=8)
@@ -40,6 +42,24 @@ class Quick:
     channels: frozenset[Channel] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt ended. ``said`` is what the other side, or we, have to say.
+
+    ``again_at`` is when it is tried again and, if it holds them up, those behind it, too.
+    One that ``is_gone`` has a receiver that wants no more of its rule; an attempt is lost
+    if its process was.
+    """
+
+    delivery: Delivery
+    state: DeliveryState
+    said: str
+    again_at: datetime | None = None
+    holds_up: bool = True
+    is_gone: bool = False
+    is_lost: bool = False
+
+
 _TAKE = text("""
     WITH rules AS (
         SELECT rule_id, oldest, gen_random_uuid() AS taker,
@@ -52,6 +72,7 @@ _TAKE = text("""
                     SELECT FROM sync.outbox taken
                     WHERE taken.rule_id = o.rule_id AND taken.taken_by IS NOT NULL
                 )
+                AND tenant_id IN (SELECT id FROM sync.tenants WHERE is_active)
             GROUP BY tenant_id, rule_id
         ) waiting
         ORDER BY turn, oldest LIMIT :rules
@@ -66,26 +87,34 @@ _TAKE = text("""
         WHERE o.state = 'pending' AND o.next_attempt_at <= :now AND o.taken_by IS NULL
         FOR UPDATE OF o SKIP LOCKED
     )
-    UPDATE sync.outbox o SET taken_by = taken.taker, taken_until = :until
+    UPDATE sync.outbox o SET taken_by = taken.taker, taken_until = :until, taken_in = :taken_in
     FROM taken WHERE o.id = taken.id
     RETURNING o.*
 """)
 
-_NOBODYS: dict[str, Any] = {"taken_by": None, "taken_until": None, "begun_at": None}
+_NOBODYS: dict[str, Any] = dict.fromkeys(("taken_by", "taken_until", "taken_in", "begun_at"))
 
 
 def take_for_all_tenants(
-    db: Db, *, now: datetime, rules: int, quick: Quick | None = None, is_quick: bool = True
+    db: Db,
+    *,
+    now: datetime,
+    rules: int,
+    quick: Quick | None = None,
+    is_quick: bool = True,
+    taken_in: int | None = None,
 ) -> list[Delivery]:
     """Take what is due of so many rules for `LEASE`: one of each tenant, then a second.
 
-    Of what is ``quick``, or of everything else; None: whatever it is. For all tenants, as
-    one worker delivers for all.
+    Of what is ``quick``, or of everything else; None: whatever it is. ``taken_in`` is the
+    number of a deliverer that shows that it lives. For all tenants, as one worker delivers
+    for all.
     """
     known = quick or Quick()
     arguments = {
         "now": now,
         "until": now + LEASE,
+        "taken_in": taken_in,
         "rules": rules,
         "of_a_rule": OF_A_RULE,
         "any": quick is None,
@@ -97,11 +126,25 @@ def take_for_all_tenants(
     return sorted(rows, key=lambda one: (one.attempts, one.next_attempt_at, one.created_at))
 
 
-def begin(db: Db, delivery: Delivery, *, now: datetime) -> Delivery | None:
-    """Count an attempt, before it is made; None if another has taken the message since."""
-    statement = update(OutboxRow).where(*_is_mine(delivery)).returning(OutboxRow.attempts)
+def begin(
+    db: Db, delivery: Delivery, *, now: datetime, after: Ended | None = None
+) -> Delivery | None:
+    """Count an attempt, before it is made; and note how the one before it ended.
+
+    None if it is not to be made: another has taken the message since, or its tenant is
+    suspended. One statement, so that messages which are sent one after the other cost a
+    single question each.
+    """
+    statement = update(OutboxRow).where(
+        *_is_mine(delivery),
+        exists().where(TenantRow.id == OutboxRow.tenant_id, TenantRow.is_active),
+    )
+    if after is not None:
+        statement = statement.add_cte(_settled(after, now).cte("settled"))
     values = {"attempts": OutboxRow.attempts + 1, "begun_at": now}
-    attempts = db.execute(statement.values(values)).scalar_one_or_none()
+    attempts = db.execute(
+        statement.values(values).returning(OutboxRow.attempts)
+    ).scalar_one_or_none()
     return None if attempts is None else replace(delivery, attempts=attempts, begun_at=now)
 
 
@@ -117,58 +160,73 @@ def renew(db: Db, takers: Collection[UUID], *, now: datetime) -> None:
     db.execute(statement.values(taken_until=now + LEASE))
 
 
+_LAPSED = text(f"""
+    SELECT * FROM sync.outbox
+    WHERE taken_by IS NOT NULL
+        AND (taken_until <= :now OR (taken_in IS NOT NULL AND taken_in NOT IN ({LIVING})))
+    FOR UPDATE SKIP LOCKED
+""")
+
+
 def lapsed_for_all_tenants(db: Db, *, now: datetime) -> list[Delivery]:
-    """What somebody took and neither settled nor renewed: their process is gone. Held.
+    """What somebody took and neither settled nor renewed, or whose process is gone. Held.
 
     For all tenants, as one worker delivers for all.
     """
-    query = (
-        select(OutboxRow.__table__)
-        .where(OutboxRow.taken_by.is_not(None), OutboxRow.taken_until <= now)
-        .with_for_update(skip_locked=True)
-    )
-    return [delivery_of(row) for row in db.execute(query).mappings()]
+    return [delivery_of(row) for row in db.execute(_LAPSED, {"now": now}).mappings()]
 
 
-def settle(
-    db: Db,
-    delivery: Delivery,
-    state: DeliveryState,
-    *,
-    said: str,
-    now: datetime,
-    again_at: datetime | None = None,
-    is_lost: bool = False,
-) -> bool:
-    """Note how an attempt ended; False if another has taken the message since.
+def settle(db: Db, ended: Ended, *, now: datetime) -> bool:
+    """Note how an attempt ended; False if another has taken the message since."""
+    return db.execute(_settled(ended, now)).rowcount == 1
 
-    ``said`` is what the other side, or we, have to say. ``again_at`` is for what stays
-    pending. An attempt is lost if its process was.
-    """
+
+def _settled(ended: Ended, now: datetime) -> Update:
+    delivery, state = ended.delivery, ended.state
     receipt: dict[str, Any] = {
         "at": now.isoformat(),
         "attempt": delivery.attempts,
         "state": state,
-        "said": said,
+        "said": ended.said,
     }
     if delivery.begun_at is not None:
         receipt["begun_at"] = delivery.begun_at.isoformat()
-    if is_lost:
+    if ended.is_lost:
         receipt["lost"] = True
     is_sent = state is DeliveryState.SENT
     values = {
         **_NOBODYS,
         "state": state,
-        "last_error": None if is_sent else said,
+        "last_error": None if is_sent else ended.said,
         "sent_at": now if is_sent else None,
         "receipts": OutboxRow.receipts.op("||")(bindparam("receipt", [receipt], type_=JSONB)),
     }
-    if again_at is not None:
-        values["next_attempt_at"] = again_at
+    if ended.again_at is not None:
+        values["next_attempt_at"] = ended.again_at
     if len(delivery.receipts) >= MOST_RECEIPTS:
         del values["receipts"]
-    statement = update(OutboxRow).where(*_is_mine(delivery))
-    return db.execute(statement.values(values)).rowcount == 1
+    return update(OutboxRow).where(*_is_mine(delivery)).values(values)
+
+
+_SECONDS = text("""
+    SELECT channel, rule_id, max(seconds)::float8 AS longest FROM (
+        SELECT channel, rule_id, extract(epoch FROM (receipts -> -1 ->> 'at')::timestamptz
+            - (receipts -> -1 ->> 'begun_at')::timestamptz) AS seconds
+        FROM sync.outbox WHERE sent_at >= :since ORDER BY sent_at DESC LIMIT :most
+    ) latest
+    WHERE seconds IS NOT NULL GROUP BY channel, rule_id
+""")
+
+
+def sending_seconds_for_all_tenants(
+    db: Db, *, since: datetime, most: int
+) -> list[tuple[Channel, UUID, float]]:
+    """How long a message took to send at most, of each rule of which some arrived lately.
+
+    Of so many messages at most. For all tenants, as one worker delivers for all.
+    """
+    found = db.execute(_SECONDS, {"since": since, "most": most})
+    return [(Channel(row.channel), row.rule_id, row.longest) for row in found]
 
 
 def give_back(db: Db, deliveries: Sequence[Delivery], *, again_at: datetime | None = None) -> None:

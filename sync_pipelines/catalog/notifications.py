@@ -257,7 +257,10 @@ def find_preferences(db: Db, user_id: UUID, *, tenant_id: UUID) -> Preferences:
 def put_preferences(
     db: Db, user_id: UUID, preferences: Preferences, *, tenant_id: UUID, now: datetime
 ) -> None:
-    """Store how a user wants to be told by a tenant."""
+    """Store how a user wants to be told by a tenant.
+
+    What waits for them heeds it when it is due; see `outbox.look_again`.
+    """
     values = {**preference_values(preferences), "updated_at": now}
     db.execute(
         insert(PreferenceRow)

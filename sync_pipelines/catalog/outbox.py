@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sync_pipelines.catalog.tables import OutboxRow
@@ -70,15 +70,6 @@ class Posted:
     not_before: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Depth:
-    """How full the outbox is: what waits, since when the oldest is due, what was given up."""
-
-    pending: int
-    oldest_due_at: datetime | None
-    dead: int
-
-
 def post(db: Db, posted: Sequence[Posted], *, now: datetime) -> int:
     """Put messages in; how many were new."""
     if not posted:
@@ -114,6 +105,21 @@ def redeliver(db: Db, delivery_id: UUID, *, tenant_id: UUID, now: datetime) -> b
     return db.execute(statement.values(values)).rowcount == 1
 
 
+def look_again(db: Db, recipient: str, *, tenant_id: UUID, now: datetime) -> None:
+    """Let mail to somebody that waits for its first attempt be looked at now.
+
+    Who delivers it heeds what they want by then.
+    """
+    theirs = (
+        OutboxRow.tenant_id == tenant_id,
+        OutboxRow.channel == Channel.EMAIL,
+        OutboxRow.recipient == recipient,
+    )
+    waits = (OutboxRow.state == DeliveryState.PENDING, OutboxRow.next_attempt_at > now)
+    untried = (OutboxRow.attempts == 0, OutboxRow.taken_by.is_(None))
+    db.execute(update(OutboxRow).where(*theirs, *waits, *untried).values(next_attempt_at=now))
+
+
 def find(db: Db, delivery_id: UUID, *, tenant_id: UUID) -> Delivery | None:
     """One of a tenant's messages, or None."""
     mine = (OutboxRow.id == delivery_id, OutboxRow.tenant_id == tenant_id)
@@ -130,18 +136,6 @@ def list_deliveries(
         query = query.where(OutboxRow.state == state)
     query = query.order_by(OutboxRow.created_at.desc(), OutboxRow.id).limit(limit)
     return [delivery_of(row) for row in db.execute(query).mappings()]
-
-
-def depth_for_all_tenants(db: Db) -> Depth:
-    """How full the outbox is, for whoever runs the installation."""
-    pending = OutboxRow.state == DeliveryState.PENDING
-    query = select(
-        func.count().filter(pending),
-        func.min(OutboxRow.next_attempt_at).filter(pending),
-        func.count().filter(OutboxRow.state == DeliveryState.DEAD),
-    )
-    waiting, oldest, dead = db.execute(query).one()
-    return Depth(pending=waiting, oldest_due_at=oldest, dead=dead)
 
 
 def delivery_of(row: RowMapping) -> Delivery:

@@ -37,7 +37,6 @@ class AppriseSender:
             app_desc="Sync Pipelines",
             image_url_mask="",
             image_url_logo="",
-            http_redirects=False,
             service_timeout=WHOLE_SECONDS,
         )
 

@@ -5,12 +5,14 @@ Laws:
 * Any number of workers may run, in any number of processes: each takes messages of its own.
 * A slow receiver holds up its own messages alone: what is not known to be quick shares some
   of the threads, and the rest is for what is.
-* What a worker has taken is taken by others as soon as it gives no sign of life.
+* What a worker has taken is taken by others as soon as its process ends, or when it has
+  given no sign of life for a while.
 """
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import datetime
+from contextlib import closing
+from datetime import datetime, timedelta
 from random import Random
 from threading import Event, Thread
 from time import monotonic
@@ -21,11 +23,12 @@ from sqlalchemy.exc import OperationalError
 
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import delivering, notifications
+from sync_pipelines.catalog.deliverers import Presence
 from sync_pipelines.catalog.delivering import LEASE, OF_A_RULE, Quick
 from sync_pipelines.catalog.outbox import Delivery
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
-from sync_pipelines.notify.lanes import Lanes, Target
+from sync_pipelines.notify.lanes import MOST_READ, REMEMBERED_SECONDS, Lanes, Target
 from sync_pipelines.notify.sending import Senders
 from sync_pipelines.notify.turns import Tools, Turn, lost, note
 
@@ -39,6 +42,10 @@ AT_ONCE = 4
 """So many threads may send to one target that is known to be quick."""
 
 POLL_SECONDS = 0.5
+GATHER_SECONDS = 0.1
+"""What comes in meanwhile is taken at once: under load each look costs more than a message."""
+
+LOOK_SECONDS = 1.0
 RENEW_SECONDS = LEASE.total_seconds() / 4
 
 
@@ -88,9 +95,11 @@ class Deliverer:
             timer=timer,
             is_stopping=self._stop.is_set,
         )
+        self._presence = Presence(catalog, rng)
         self._lanes = Lanes(most_others=FOR_OTHERS)
+        self._is_informed = False
         self._running: dict[Future[None], tuple[Turn, float]] = {}
-        self._looked_at = -RENEW_SECONDS
+        self._looked_at = -LOOK_SECONDS
         self._thread = Thread(target=self._run, name="deliverer", daemon=True)
 
     def start(self) -> None:
@@ -103,64 +112,96 @@ class Deliverer:
         self._thread.join()
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="delivery") as pool:
+        pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delivery")
+        with closing(self._presence), pool:
             while self._running or not self._stop.is_set():
-                try:
-                    self._look_after()
-                    turns = [] if self._stop.is_set() else self._take_some()
-                except (OperationalError, ConfigError) as error:
-                    # The catalog does not answer, or a key is missing: both may pass.
-                    log.warning("delivery.interrupted", error=str(error))
-                    turns = []
+                turns, has_more = self._look()
                 for turn in turns:
                     self._running[pool.submit(turn.deliver)] = (turn, self._tools.timer())
-                self._wait(is_idle=not turns)
+                self._wait(is_idle=not turns, has_more=has_more)
 
-    def _wait(self, *, is_idle: bool) -> None:
+    def _look(self) -> tuple[list[Turn], bool]:
+        """What is to be done now, and whether more may wait."""
+        try:
+            self._look_after()
+            return ([], False) if self._stop.is_set() else self._take_some()
+        except (OperationalError, ConfigError) as error:
+            # The catalog does not answer, or a key is missing: both may pass.
+            log.warning("delivery.interrupted", error=str(error))
+            return [], False
+
+    def _wait(self, *, is_idle: bool, has_more: bool) -> None:
         """Until a turn is over, or it is time to look again."""
-        if self._running and (is_idle or len(self._running) >= THREADS):
+        is_full = len(self._running) >= THREADS
+        if self._running and (is_idle or is_full):
             wait(self._running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         elif is_idle:
             self._stop.wait(POLL_SECONDS)
+        if not (is_full or has_more):
+            self._stop.wait(GATHER_SECONDS)
         for future in [one for one in self._running if one.done()]:
             self._learn(*self._running.pop(future), error=future.exception())
 
     def _learn(self, turn: Turn, began: float, *, error: BaseException | None) -> None:
         if error is not None:  # whoever takes its messages next goes on with them
             log.error("delivery.broken_off", error=repr(error))
-        target, now = Target.of(turn.mine[0]), self._tools.timer()
-        self._lanes.note(target, longest_seconds=turn.longest_seconds, now=now)
+        self._lanes.note(turn.target, longest_seconds=turn.longest_seconds, now=self._tools.timer())
 
     def _look_after(self) -> None:
         """Say that we go on, and free what others have had who do not."""
-        now = self._tools.timer()
-        if now - self._looked_at < RENEW_SECONDS:
+        tools, now = self._tools, self._tools.timer()
+        if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        takers = [turn.taker for turn, _ in self._running.values() if turn.taker]
-        if takers:
-            with self._tools.catalog.begin() as db:
-                delivering.renew(db, takers, now=self._tools.clock())
-        take_back(self._tools, self._tools.clock())
+        self._presence.hold()
+        if not self._is_informed:
+            self._recall()
+        long = [turn for turn, began in self._running.values() if now - began >= RENEW_SECONDS]
+        if long:
+            with tools.catalog.begin() as db:
+                takers = [turn.taker for turn in long if turn.taker]
+                delivering.renew(db, takers, now=tools.clock())
+        take_back(tools, tools.clock())
 
-    def _take_some(self) -> list[Turn]:
-        """As many turns as there are threads: of what is quick first, then of all else."""
-        tools, now = self._tools, self._tools.clock()
+    def _recall(self) -> None:
+        """Learn who is quick from what was delivered before we started."""
+        tools, now = self._tools, self._tools.timer()
+        since = tools.clock() - timedelta(seconds=REMEMBERED_SECONDS)
+        with tools.catalog.begin() as db:
+            known = delivering.sending_seconds_for_all_tenants(db, since=since, most=MOST_READ)
+        for channel, rule_id, seconds in known:
+            self._lanes.note(Target.of(channel, rule_id), longest_seconds=seconds, now=now)
+        self._is_informed = True
+
+    def _take_some(self) -> tuple[list[Turn], bool]:
+        """As many turns as there are threads: of what is quick first, then of all else.
+
+        And whether as much was found as was asked for.
+        """
+        tools, now, number = self._tools, self._tools.clock(), self._presence.number
         free = THREADS - len(self._running)
         if free <= 0:
-            return []
+            return [], True
         quick = self._lanes.quick()
         turns: list[Turn] = []
+        asked = 0
         if quick.rules or quick.channels:
-            turns = _take(tools, now, rules=max(1, free // AT_ONCE), quick=quick)
+            asked = max(1, free // AT_ONCE)
+            turns = _take(tools, now, rules=asked, quick=quick, taken_in=number)
         room = self._lanes.room(
-            (Target.of(turn.mine[0]), tools.timer() - began)
-            for turn, began in self._running.values()
+            (turn.target, tools.timer() - began) for turn, began in self._running.values()
         )
-        room = min(room, free - len(turns))
+        room = max(0, min(room, free - len(turns)))
+        has_more = 0 < asked <= _rules(turns)
         if room > 0:
-            turns += _take(tools, now, rules=room, quick=quick, is_quick=False)
-        return turns
+            others = _take(tools, now, rules=room, quick=quick, is_quick=False, taken_in=number)
+            has_more = has_more or _rules(others) == room
+            turns += others
+        return turns, has_more
+
+
+def _rules(turns: list[Turn]) -> int:
+    return len({turn.taker for turn in turns})
 
 
 def take_back(tools: Tools, now: datetime) -> None:
@@ -174,11 +215,17 @@ def take_back(tools: Tools, now: datetime) -> None:
 
 
 def _take(
-    tools: Tools, now: datetime, *, rules: int, quick: Quick | None = None, is_quick: bool = True
+    tools: Tools,
+    now: datetime,
+    *,
+    rules: int,
+    quick: Quick | None = None,
+    is_quick: bool = True,
+    taken_in: int | None = None,
 ) -> list[Turn]:
     with tools.catalog.begin() as db:
         taken = delivering.take_for_all_tenants(
-            db, now=now, rules=rules, quick=quick, is_quick=is_quick
+            db, now=now, rules=rules, quick=quick, is_quick=is_quick, taken_in=taken_in
         )
         if not taken:
             return []

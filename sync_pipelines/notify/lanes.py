@@ -1,7 +1,8 @@
 """Which targets are quick: some threads are kept for them, so that nobody else holds them up.
 
 A target is a rule, whose webhook it is; for mail, which all rules send by one server, it is
-the channel as a whole. One that nobody has tried yet is not known to be quick.
+the channel as a whole. One that nobody has tried lately is not known to be quick: what a
+deliverer does not know when it starts, it reads from what others have delivered.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from sync_pipelines.catalog.delivering import Quick
-from sync_pipelines.catalog.outbox import Delivery
 from sync_pipelines.model.notification import Channel
 
 SLOW_SECONDS = 2.0
@@ -17,6 +17,9 @@ SLOW_SECONDS = 2.0
 
 REMEMBERED_SECONDS = 600.0
 """For so long: one that is slow now and then does not get back among the quick each time."""
+
+MOST_READ = 2_000
+"""So many messages that others have delivered are looked at."""
 
 MOST_QUICK = 10_000
 """So many are remembered; what has not been heard of for longest is forgotten first."""
@@ -30,10 +33,9 @@ class Target:
     rule_id: UUID | None
 
     @classmethod
-    def of(cls, delivery: Delivery) -> "Target":
-        """Where a message goes."""
-        is_shared = delivery.channel is Channel.EMAIL
-        return cls(delivery.channel, None if is_shared else delivery.rule_id)
+    def of(cls, channel: Channel, rule_id: UUID) -> "Target":
+        """Where messages of a rule go."""
+        return cls(channel, None if channel is Channel.EMAIL else rule_id)
 
 
 @dataclass(slots=True)

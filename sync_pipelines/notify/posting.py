@@ -15,8 +15,8 @@ from sync_pipelines.catalog import inbox, outbox
 from sync_pipelines.catalog.inbox import Told
 from sync_pipelines.catalog.notifications import Person, people
 from sync_pipelines.catalog.outbox import Posted
-from sync_pipelines.model.notification import Channel, Notice, Severity, Subscription
-from sync_pipelines.notify.quiet import quiet_until
+from sync_pipelines.model.notification import Channel, Notice, Severity, Subscription, Topic
+from sync_pipelines.notify.quiet import undisturbed
 
 GATHERING = timedelta(seconds=5)
 """A message of an incident waits so long, and then says how many syncs it affects."""
@@ -94,8 +94,6 @@ def _not_before(one: Addressed, person: Person | None, now: datetime) -> datetim
     if not one.to.channel.is_quiet_at_night:
         return now
     at = now if one.incident_id is None else now + GATHERING
-    if one.notice.severity is Severity.CRITICAL:
+    if one.notice.severity is Severity.CRITICAL or one.notice.topic is Topic.TEST:
         return at
-    hours = [one.to.quiet, person.preferences.quiet if person else None]
-    ends = [end for quiet in hours if quiet and (end := quiet_until(quiet, at))]
-    return max(ends, default=at)
+    return undisturbed(at, (one.to.quiet, person.preferences.quiet if person else None))

@@ -1,10 +1,16 @@
 """Quiet hours: until when somebody is not to be disturbed. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sync_pipelines.model.notification import QuietHours
 from sync_pipelines.model.wall import Missing
 from sync_pipelines.timing.zones import find_zone, instant_of
+
+
+def undisturbed(at: datetime, hours: Iterable[QuietHours | None]) -> datetime:
+    """``at``; or when the last of those quiet hours ends that are on then."""
+    return max((end for quiet in hours if quiet and (end := quiet_until(quiet, at))), default=at)
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:

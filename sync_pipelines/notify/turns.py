@@ -3,7 +3,10 @@
 Laws:
 
 * What fails is tried again, later each time, for `TRIED_FOR`; then it is given up, and
-  kept. Nothing is held while a message is being sent.
+  kept, as is what could not be tried for so long. Nothing is held while a message is
+  being sent.
+* What its recipient does not want any more is not sent; what comes due in quiet hours, even
+  if they were none when it was told, waits for their end.
 * When one fails for a reason that may pass, those behind it wait with it. One that cannot
   even be made holds up nobody.
 * One that ends the process it is sent by, `MOST_LOST` times, is given up.
@@ -20,11 +23,15 @@ import structlog
 from sqlalchemy import Connection as Db
 
 from sync_pipelines.catalog import delivering, incidents, notifications
+from sync_pipelines.catalog.delivering import Ended
+from sync_pipelines.catalog.notifications import Person
 from sync_pipelines.catalog.outbox import Delivery, DeliveryState
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
-from sync_pipelines.model.notification import Channel, Rule
+from sync_pipelines.model.notification import Channel, Rule, Severity, Topic
 from sync_pipelines.notify.gone import switch_off
+from sync_pipelines.notify.lanes import Target
+from sync_pipelines.notify.quiet import undisturbed
 from sync_pipelines.notify.sending import DeliveryError, Outgoing, Senders
 from sync_pipelines.notify.unsubscribing import unsubscribe_url
 
@@ -56,22 +63,6 @@ class Tools:
     is_stopping: Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How an attempt ended.
-
-    ``again_at`` is when it is tried again and, if it holds them up, those behind it, too.
-    """
-
-    delivery: Delivery
-    state: DeliveryState
-    said: str
-    again_at: datetime | None = None
-    holds_up: bool = True
-    is_gone: bool = False
-    is_lost: bool = False
-
-
 @dataclass(slots=True, eq=False)
 class Turn:
     """The messages of one rule; None: it is gone, or sends nothing."""
@@ -80,7 +71,13 @@ class Turn:
     rule: Rule | None
     mine: Sequence[Delivery]
     longest_seconds: float = 0.0
+    _people: Mapping[str, Person] = field(default_factory=dict)
     _affected: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Target:
+        """Whom it keeps waiting for."""
+        return Target.of(self.mine[0].channel, self.mine[0].rule_id)
 
     @property
     def taker(self) -> UUID | None:
@@ -93,26 +90,52 @@ class Turn:
         if rule is None or rule.channel not in tools.senders.by_channel:
             self._drop()
             return
+        left = self._wanted(rule)
         until = tools.timer() + TURN_SECONDS
-        left = list(self.mine)
         ended: Ended | None = None
-        again_at: datetime | None = None
         while left:
-            delivery = self._begin(ended, left.pop(0))
+            delivery = self._begin(left[0], after=ended)
             ended = None if delivery is None else self._try(rule, delivery)
-            again_at = ended.again_at if ended and ended.holds_up else None
-            is_gone = ended is not None and ended.is_gone
-            if again_at or is_gone or tools.is_stopping() or tools.timer() >= until:
+            if ended is None:
                 break
+            left.pop(0)
+            is_over = ended.is_gone or (ended.again_at and ended.holds_up)
+            if is_over or tools.is_stopping() or tools.timer() >= until:
+                break
+        again_at = ended.again_at if ended and ended.holds_up else None
         with tools.catalog.begin() as db:
-            note(db, ended, rule=self.rule, now=tools.clock())
+            note(db, ended, rule=rule, now=tools.clock())
             delivering.give_back(db, left, again_at=again_at)
 
-    def _begin(self, before: Ended | None, delivery: Delivery) -> Delivery | None:
+    def _wanted(self, rule: Rule) -> list[Delivery]:
+        """What is to be sent now. The rest ends unsent, or waits until quiet hours are over."""
+        tools, now = self.tools, self.tools.clock()
+        if rule.channel is Channel.EMAIL:
+            named, tenant_id = {one.recipient for one in self.mine}, rule.tenant_id
+            with tools.catalog.begin() as db:
+                self._people = notifications.people(db, named, tenant_id=tenant_id)
+        wanted: list[Delivery] = []
+        for one in self.mine:
+            person = self._people.get(one.recipient)
+            ended = unsent(one, rule, person, now=now)
+            again_at = not_before(one, rule, person, now=now)
+            if ended is None and again_at <= now:
+                wanted.append(one)
+                continue
+            with tools.catalog.begin() as db:
+                if ended is None:
+                    delivering.give_back(db, [one], again_at=again_at)
+                note(db, ended, rule=rule, now=now)
+        return wanted
+
+    def _begin(self, delivery: Delivery, *, after: Ended | None) -> Delivery | None:
         """Note how the one before ended, and that this one begins."""
+        now = self.tools.clock()
         with self.tools.catalog.begin() as db:
-            note(db, before, rule=self.rule, now=self.tools.clock())
-            return delivering.begin(db, delivery, now=self.tools.clock())
+            begun = delivering.begin(db, delivery, now=now, after=after)
+        if after is not None:
+            tell(after, now)
+        return begun
 
     def _drop(self) -> None:
         why, now = "its rule is gone or paused", self.tools.clock()
@@ -123,9 +146,6 @@ class Turn:
 
     def _try(self, rule: Rule, delivery: Delivery) -> Ended:
         """Send one; how that ended."""
-        if delivery.recipient in rule.unsubscribed:
-            why = "the recipient has unsubscribed"
-            return Ended(delivery=delivery, state=DeliveryState.DROPPED, said=why)
         outgoing = self._outgoing(rule, delivery)
         began = self.tools.timer()
         try:
@@ -172,13 +192,35 @@ class Turn:
 
     def _zone(self, rule: Rule, delivery: Delivery) -> str:
         """On whose clocks a message tells the time: a person's, if one reads it."""
-        if delivery.channel is Channel.EMAIL:
-            named, tenant_id = [delivery.recipient], delivery.tenant_id
-            with self.tools.catalog.begin() as db:
-                person = notifications.people(db, named, tenant_id=tenant_id).get(named[0])
-            if person is not None and person.preferences.timezone:
-                return person.preferences.timezone
+        person = self._people.get(delivery.recipient)
+        if person is not None and person.preferences.timezone:
+            return person.preferences.timezone
         return rule.digest.timezone
+
+
+def unsent(delivery: Delivery, rule: Rule, person: Person | None, *, now: datetime) -> Ended | None:
+    """How a message ends that is not to be sent any more, or None."""
+    topic, channel = delivery.topic, delivery.channel
+    if delivery.recipient in rule.unsubscribed:
+        why = "the recipient has unsubscribed"
+    elif person and not person.preferences.want(topic, channel=channel, rule_id=rule.id):
+        why = "the recipient does not want it any more"
+    elif now > delivery.created_at + TRIED_FOR:
+        why = f"it could not be tried within {TRIED_FOR.days} days"
+        return Ended(delivery=delivery, state=DeliveryState.DEAD, said=why)
+    else:
+        return None
+    return Ended(delivery=delivery, state=DeliveryState.DROPPED, said=why)
+
+
+def not_before(
+    delivery: Delivery, rule: Rule, person: Person | None, *, now: datetime
+) -> datetime:  # fmt: skip
+    """When a message that is due may be sent: now, unless quiet hours are on by now."""
+    is_urgent = delivery.payload.get("severity") == Severity.CRITICAL
+    if not rule.channel.is_quiet_at_night or is_urgent or delivery.topic is Topic.TEST:
+        return now
+    return undisturbed(now, (rule.quiet, person.preferences.quiet if person else None))
 
 
 def failed(delivery: Delivery, error: DeliveryError, *, now: datetime, rng: Random) -> Ended:
@@ -219,18 +261,15 @@ def note(db: Db, ended: Ended | None, *, rule: Rule | None, now: datetime) -> No
     """Keep how an attempt ended; and switch off a rule whose receiver wants no more of it."""
     if ended is None:
         return
-    delivery = ended.delivery
-    is_kept = delivering.settle(
-        db,
-        delivery,
-        ended.state,
-        said=ended.said,
-        now=now,
-        again_at=ended.again_at,
-        is_lost=ended.is_lost,
-    )
+    is_kept = delivering.settle(db, ended, now=now)
     if is_kept and ended.is_gone and rule is not None:
         switch_off(db, rule, reason=ended.said, now=now)
+    tell(ended, now)
+
+
+def tell(ended: Ended, now: datetime) -> None:
+    """Log how an attempt ended."""
+    delivery = ended.delivery
     log.info(
         "delivery.settled",
         delivery=str(delivery.id),

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from sync_pipelines.catalog import outbox
 from sync_pipelines.catalog.notifications import people, put_rule
 from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.model.execution import Status
@@ -365,6 +366,31 @@ def test_a_person_says_how_they_want_to_be_told(ana, world, acme):
     with world.catalog.begin() as db:
         (person,) = people(db, [ANA], tenant_id=acme.tenant_id).values()
     assert person.preferences.muted_channels == (Channel.IN_APP,)
+
+
+def test_mail_that_waits_is_looked_at_again_when_its_recipient_wants_otherwise(ana, world, acme):
+    """Quiet hours that are taken back hold nothing back."""
+    ana.put(PREFERENCES, json={"quiet_hours": {"from": "12:00", "to": "14:00"}})
+    rule = Rule(
+        id=uuid4(),
+        tenant_id=acme.tenant_id,
+        name="mail",
+        channel=Channel.EMAIL,
+        topics=(Topic.SUCCESS,),
+        recipients=(ANA,),
+    )
+    with world.catalog.begin() as db:
+        put_rule(db, world.catalog.secrets, rule, now=world.clock())
+    run(world, acme, Status.COMPLETED)
+
+    with world.catalog.begin() as db:
+        (waits,) = outbox.list_deliveries(db, tenant_id=acme.tenant_id)
+    ana.put(PREFERENCES, json={})
+    with world.catalog.begin() as db:
+        (is_due,) = outbox.list_deliveries(db, tenant_id=acme.tenant_id)
+
+    assert (waits.next_attempt_at.hour, waits.next_attempt_at.minute) == (14, 0)
+    assert is_due.next_attempt_at == world.clock()
 
 
 @pytest.mark.parametrize(

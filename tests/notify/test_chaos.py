@@ -9,12 +9,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -29,6 +27,7 @@ from sync_pipelines.model.notification import Channel, Rule, Topic
 from sync_pipelines.runtime.waiting import wait_until
 from tests.notify import parts
 from tests.notify.conftest import Told
+from tests.notify.killing import Installation, Part, Start, begun
 from tests.notify.parts import Site
 from tests.notify.post_office import PASSWORD, USER, PostOffice, post_office
 from tests.notify.receiver import Receiver, receiving
@@ -45,6 +44,11 @@ EACH = 6
 """Syncs of a tenant; every three share a source, and so a cause."""
 
 ONE_ATTEMPT = "UPDATE sync.syncs SET retry = retry || '{\"max_attempts\": 1}'"
+
+FIRST_ATTEMPTS = """
+SELECT event_id, (receipts -> 0 ->> 'begun_at')::timestamptz
+FROM sync.outbox WHERE channel = 'webhook'
+"""
 
 CAUSES = """
 SELECT DISTINCT t.name || '/' || c.name || ': ' || (e.error_details ->> 'error_class')
@@ -73,58 +77,18 @@ class Gateway:
         return "the gateway is on" in self.log.read_text()
 
 
-Part = BaseProcess | Gateway
-Start = Callable[[], Part]
+def spared(running: dict[str, Part]) -> set[str]:
+    """Who is about to start, and the last gateway that is up: what is to be seen is how others
+    go on, not how long a start takes.
+    """
+    gateways = {name for name, one in running.items() if isinstance(one, Gateway)}
+    ready = up(running)
+    return gateways - ready if len(ready) > 1 else gateways
 
 
-def is_up(part: Part) -> bool:
-    return not isinstance(part, Gateway) or part.is_up()
-
-
-@dataclass
-class Installation:
-    """Parts that run, by name, and how each is started anew."""
-
-    starts: dict[str, Start]
-    running: dict[str, Part] = field(default_factory=dict)
-    kills: int = 0
-
-    def start(self, name: str) -> None:
-        self.running[name] = self.starts[name]()
-
-    def kill(self, name: str) -> None:
-        process = self.running.pop(name)
-        process.kill()
-        process.join()
-        self.kills += 1
-
-    def kill_at_random(self, rng: Random, *, seconds: float, every: tuple[float, float]) -> None:
-        """Kill one after the other. Who is about to start is spared, and so is the last gateway
-        that is up: what is to be seen is how others go on, not how long a start takes.
-        """
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, rng.uniform(*every)))  # the plan itself: nothing is waited for
-            up = {name for name, one in self.running.items() if is_up(one)}
-            gateways = {name for name in up if name.startswith("gateway")}
-            name = rng.choice(sorted(up - gateways if len(gateways) < 2 else up))
-            self.kill(name)
-            self.start(name)
-
-    def stop(self, prefix: str = "") -> None:
-        for name in [name for name in self.running if name.startswith(prefix)]:
-            self.kill(name)
-
-
-@contextmanager
-def installed(starts: dict[str, Start]) -> Iterator[Installation]:
-    installation = Installation(starts)
-    try:
-        for name in starts:
-            installation.start(name)
-        yield installation
-    finally:
-        installation.stop()
+def up(running: dict[str, Part]) -> set[str]:
+    """The gateways that answer."""
+    return {name for name, one in running.items() if isinstance(one, Gateway) and one.is_up()}
 
 
 @dataclass(frozen=True)
@@ -195,7 +159,8 @@ def test_every_outcome_is_told_once_whatever_is_killed(scene, capsys):
         for number in "12"
     }
 
-    with installed(starts) as installation:
+    with Installation() as installation:
+        installation.add(starts)
         wait_until(lambda: len(scene.failed()) >= 20, seconds=30)
         installation.kill_at_random(Random(6), seconds=3, every=(0.1, 0.4))
         installation.stop("settler")
@@ -209,16 +174,15 @@ def test_every_outcome_is_told_once_whatever_is_killed(scene, capsys):
 def test_a_thousand_failures_a_minute_are_told_within_seconds(scene, capsys, tmp_path):
     """The proof of the issue: two minutes, with real gateways killed beside all else.
 
-    How soon, it prints; only on a quiet machine does that say something.
+    What takes longest are outcomes whose process is killed before it has followed them up.
     """
-    starts = started_parts(scene, settlers=8, per_second=A_MINUTE / 60 / 8 * 1.15, seed=7)
-    starts |= {
-        f"gateway {number}": partial(gateway, scene, tmp_path / f"g{number}") for number in "12"
-    }
+    gateways = {name: partial(gateway, scene, tmp_path / name) for name in ("gateway1", "gateway2")}
+    others = started_parts(scene, settlers=8, per_second=A_MINUTE / 60 / 8 * 1.15, seed=7)
 
-    with installed(starts) as installation:
-        gateways = [one for one in installation.running.values() if isinstance(one, Gateway)]
-        assert wait_until(lambda: all(one.is_up() for one in gateways), seconds=120)
+    with Installation(are_spared=spared) as installation:
+        installation.add(gateways)
+        assert wait_until(lambda: len(up(installation.running)) == len(gateways), seconds=120)
+        installation.add(others)
         rng, began = Random(7), time.monotonic()
         while len(scene.failed()) < OUTCOMES or time.monotonic() - began < SECONDS:
             installation.kill_at_random(rng, seconds=10, every=(2.0, 6.0))
@@ -228,7 +192,7 @@ def test_a_thousand_failures_a_minute_are_told_within_seconds(scene, capsys, tmp
 
     with capsys.disabled():
         print(f"\n{rate:.0f} failures a minute")
-    check(scene, capsys, installation, p99_seconds=60)
+    check(scene, capsys, installation, p99_seconds=10)
 
 
 def check(scene: Scene, capsys, installation: Installation, *, p99_seconds: float) -> None:
@@ -245,16 +209,24 @@ def check(scene: Scene, capsys, installation: Installation, *, p99_seconds: floa
     mails = [mail for tenant in TENANTS for mail in scene.office.mails_of(f"{tenant}@example.com")]
     assert len({mail["Message-ID"] for mail in mails}) == len(causes)
 
-    waits = sorted(waited(scene.receiver, failed))
-    p50, p99 = quantiles(waits, n=100)[49], quantiles(waits, n=100)[98]
+    tried = scene.ask(FIRST_ATTEMPTS)
+    until_tried = sorted((at - failed[event_id]).total_seconds() for event_id, at in tried)
+    until_there = sorted(waited(scene.receiver, failed))
+    p99 = quantiles(until_tried, n=100, method="inclusive")[98]
     with capsys.disabled():
         print(
             f"\n{len(failed)} outcomes, {installation.kills} kills, {len(causes)} causes; "
             f"{len(scene.receiver.had) - len(failed)} webhooks and {len(mails) - len(causes)} "
-            f"mails came twice; outcome to receiver p50 {p50:.2f} s, p99 {p99:.2f} s, "
-            f"slowest {waits[-1]:.2f} s"
+            f"mails came twice\n"
+            f"outcome to first attempt {shown(until_tried)}; to receiver {shown(until_there)}; "
+            f"load {os.getloadavg()[0]:.1f}"
         )
     assert p99 < p99_seconds
+
+
+def shown(waits: list[float]) -> str:
+    parts = quantiles(waits, n=100, method="inclusive")
+    return f"p50 {parts[49]:.2f} s, p99 {parts[98]:.2f} s, slowest {waits[-1]:.2f} s"
 
 
 def waited(receiver: Receiver, failed: dict[str, datetime]) -> Iterator[float]:
@@ -274,12 +246,6 @@ def started_parts(scene: Scene, *, settlers: int, per_second: float, seed: int) 
         settler = partial(parts.settler, scene.site, keys, per_second, seed + number)
         starts[f"settler {number}"] = partial(begun, settler)
     return starts
-
-
-def begun(made: Callable[[], BaseProcess]) -> BaseProcess:
-    process = made()
-    process.start()
-    return process
 
 
 def gateway(scene: Scene, home: Path) -> Gateway:

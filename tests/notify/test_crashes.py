@@ -3,18 +3,22 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from random import Random
 
 import pytest
+from sqlalchemy import text
 
 from sync_pipelines.catalog import delivering as taking
+from sync_pipelines.catalog.deliverers import LIVING, LOCKS, Presence
 from sync_pipelines.catalog.delivering import LEASE
 from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.model.notification import Channel
 from sync_pipelines.notify.delivery import deliver_due
 from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.notify.turns import MOST_LOST
+from sync_pipelines.runtime.waiting import wait_until
 from tests.notify.hooks import BASE_URL, delivering, hook
 
 
@@ -109,6 +113,63 @@ def test_after_a_kill_by_chance_a_message_is_sent_again_as_soon_as_it_is_free(to
 
     assert (at_once, later) == (0, 1)
     assert told.posted(rule)[0].state is DeliveryState.SENT
+
+
+def test_what_a_deliverer_had_is_free_as_soon_as_its_process_has_ended(told, receiver):
+    """Its lease is not waited for: it is its connection that tells."""
+    rule = hook(told, receiver.at("ok"))
+    told.fail()
+    told.fail()
+
+    def take_and_die():
+        presence = Presence(told.catalog, Random(1))
+        presence.hold()
+        with told.catalog.begin() as db:
+            taking.take_for_all_tenants(db, now=told.clock(), rules=9, taken_in=presence.number)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ended_by = in_a_process(told, take_and_die)
+    with delivering(told) as deliver_now:
+        wait_until(lambda: not living(told), seconds=5)
+        at_once = deliver_now()
+
+    assert ended_by == signal.SIGKILL
+    assert at_once == 2
+    assert [one.receipts[0]["said"] for one in told.posted(rule)] == ["200 OK"] * 2
+
+
+def test_what_a_living_deliverer_has_is_its_own_even_if_its_connection_was_cut(told):
+    """Before its lease is over, that is: it holds its lock anew."""
+    hook(told, "https://example.com/hook")
+    told.fail()
+
+    with closing(Presence(told.catalog, Random(1))) as presence:
+        presence.hold()
+        with told.catalog.begin() as db:
+            taking.take_for_all_tenants(db, now=told.clock(), rules=9, taken_in=presence.number)
+            before = taking.lapsed_for_all_tenants(db, now=told.clock())
+            db.execute(CUT, {"locks": LOCKS})
+        wait_until(lambda: not living(told), seconds=5)
+        with told.catalog.begin() as db:
+            cut = taking.lapsed_for_all_tenants(db, now=told.clock())
+        presence.hold()
+        with told.catalog.begin() as db:
+            after = taking.lapsed_for_all_tenants(db, now=told.clock())
+
+    assert (len(before), len(cut), len(after)) == (0, 1, 0)
+    assert living(told) == []
+
+
+def living(told) -> list[int]:
+    with told.catalog.begin() as db:
+        return list(db.scalars(text(LIVING)))
+
+
+CUT = text("""
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = :locks
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 
 
 def test_who_says_that_it_goes_on_keeps_what_it_has(told):

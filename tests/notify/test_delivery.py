@@ -14,6 +14,7 @@ from standardwebhooks.webhooks import Webhook
 from connectors.errors import ConfigError
 from sync_pipelines.catalog import delivering as taking
 from sync_pipelines.catalog import notifications, outbox
+from sync_pipelines.catalog.delivering import Ended
 from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.model.notification import Channel, Rule
 from sync_pipelines.notify.targets import check_rule, check_webhook, new_signing_secret, rotated
@@ -161,7 +162,8 @@ def test_a_deliverer_that_dies_while_sending_leaves_the_message_to_others(told, 
         told.clock.advance(minutes=3)
         later = deliver()
     with told.catalog.begin() as db:
-        woke_up = taking.settle(db, dead, DeliveryState.DEAD, said="", now=told.clock())
+        ended = Ended(delivery=dead, state=DeliveryState.DEAD, said="")
+        woke_up = taking.settle(db, ended, now=told.clock())
 
     assert (at_once, later, woke_up) == (0, 1, False)
     assert told.posted(rule)[0].state is DeliveryState.SENT

@@ -1,14 +1,15 @@
 """Whoever is slow holds up nobody but others that are."""
 
+from datetime import timedelta
 from random import Random
 from threading import Event, Lock
 from uuid import uuid4
 
 from sync_pipelines.catalog import delivering as taking
-from sync_pipelines.catalog.delivering import Quick
+from sync_pipelines.catalog.delivering import Ended, Quick
 from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.model.notification import Channel, Topic
-from sync_pipelines.notify.delivery import FOR_OTHERS, THREADS, Deliverer
+from sync_pipelines.notify.delivery import FOR_OTHERS, THREADS, Deliverer, deliver_due
 from sync_pipelines.notify.lanes import REMEMBERED_SECONDS, SLOW_SECONDS, Lanes, Target
 from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.runtime.waiting import wait_until
@@ -55,6 +56,53 @@ def test_more_slow_receivers_than_threads_leave_some_to_one_that_is_known_to_be_
     assert full
     assert passed, "the quick one is served while slow ones wait"
     assert inside == FOR_OTHERS
+
+
+def test_a_deliverer_that_has_just_started_knows_who_was_quick_before(told):
+    """Else slow receivers would have what is kept for others, each time one starts."""
+    quick = hook(told, "https://example.com/quick")
+    sender = Slowly()
+    senders = Senders(by_channel={Channel.WEBHOOK: sender}, base_url=BASE_URL)
+    told.fail()
+    deliver_due(told.catalog, senders, told.clock(), clock=told.clock, rng=Random(1))
+    rival = told.sync("rival/orders").tenant_id
+    for _ in range(FOR_OTHERS):
+        hook(told, "https://example.com/slow", tenant_id=rival)
+    told.fail("rival/orders")
+    fresh = Deliverer(told.catalog, senders, clock=told.clock, rng=Random(1))
+
+    fresh.start()
+    full = wait_until(lambda: len(sender.inside) == FOR_OTHERS, seconds=20)
+    told.fail()
+    passed = wait_until(lambda: sent(told, [quick]) == 2, seconds=10)
+    sender.let_go.set()
+    fresh.stop()
+
+    assert full
+    assert passed
+
+
+def test_how_long_a_target_takes_is_read_from_what_arrived_lately(told):
+    rule = hook(told, "https://example.com/hook")
+    for seconds in (9, 3, 1):
+        told.fail()
+        begin_and_settle(told, seconds=seconds)
+    since = told.clock() - timedelta(seconds=4)
+
+    with told.catalog.begin() as db:
+        lately = taking.sending_seconds_for_all_tenants(db, since=since, most=9)
+        latest = taking.sending_seconds_for_all_tenants(db, since=since, most=1)
+
+    assert lately == [(Channel.WEBHOOK, rule.id, 3.0)]
+    assert latest == [(Channel.WEBHOOK, rule.id, 1.0)]
+
+
+def begin_and_settle(told, *, seconds: float) -> None:
+    with told.catalog.begin() as db:
+        (taken,) = taking.take_for_all_tenants(db, now=told.clock(), rules=1)
+        begun = taking.begin(db, taken, now=told.clock())
+        ended = Ended(delivery=begun, state=DeliveryState.SENT, said="")
+        taking.settle(db, ended, now=told.clock.advance(seconds=seconds))
 
 
 def sent(told, rules) -> int:

@@ -11,8 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import takewhile
+from operator import itemgetter
 from typing import Any
 
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.errors import error_from_result
+from psycopg.pq.abc import PGconn
 from psycopg.rows import scalar_row
 
 from connectors.arrow import Field, Logical, logical_of
@@ -29,7 +36,9 @@ from connectors.sql.tables import Column, Table
 BATCH_BYTES = 2 * 1024 * 1024
 """What is encoded at once, and so small that a destination soon has something to do."""
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 96 * 1024
+"""And no more than psycopg writes at once, which is 128 KiB."""
+
 ESTIMATED_ROWS = 100_000
 """From so many rows a range, the planner's word that there are far fewer is taken for it."""
 
@@ -163,30 +172,37 @@ class PostgresReader:
     def copy(self, query: Query) -> Iterator[bytes]:
         """COPY BINARY, gathered into pieces worth a system call.
 
-        What libpq has received already is taken from it without asking whether to wait:
-        for each row that question costs more than the row.
+        What libpq has received already is taken from it without asking whether to wait,
+        and without a step of Python: for each row either costs more than the row.
         """
         sql = query.sql([quoted(column.name) for column in query.columns])
         statement = f"COPY ({sql}) TO STDOUT (FORMAT binary)".encode()
-        gathered = bytearray()
+        gathered: list[Buffer] = []
+        size = 0
+        last: Buffer = b""
         with (
             pg.translated("copying"),
             self.session.connection.cursor() as cursor,
             cursor.copy(statement) as copy,
         ):
-            received = self.session.connection.pgconn.get_copy_data
             while piece := copy.read():
-                gathered += piece
-                while piece[-2:] != _TRAILER:
-                    size, piece = received(1)
-                    if size <= 0:
-                        break
-                    gathered += piece
-                if len(gathered) >= CHUNK_BYTES:
-                    yield bytes(gathered)
+                last = piece
+                gathered += [
+                    piece,
+                    b"" if piece[-2:] == _TRAILER else _received(cursor.connection.pgconn),
+                ]
+                size += len(piece) + len(gathered[-1])
+                if size >= CHUNK_BYTES:
+                    yield b"".join(gathered)
                     gathered.clear()
-            if gathered:
-                yield bytes(gathered)
+                    size = 0
+            if last[-2:] != _TRAILER:
+                gathered.append(_TRAILER)  # it was among what had been received
+            yield b"".join(gathered)
+
+    def finds(self, query: Query) -> bool:
+        """Whether there is any row of the query."""
+        return bool(self._scalar(f"SELECT EXISTS ({query.sql(['1'])})"))
 
     def boundary(self, query: Query, column: Column, rows: int) -> str | None:
         """The cursor ``rows`` rows on; the next greater one if all of these are equal."""
@@ -219,6 +235,19 @@ class PostgresReader:
     def close(self) -> None:
         """Close the connections."""
         self.session.close()
+
+
+def _received(connection: PGconn) -> bytes:
+    """The rows that libpq has, without the stream's end."""
+    rows = iter(partial(connection.get_copy_data, 1), (len(_TRAILER), _TRAILER))
+    try:
+        return b"".join(map(itemgetter(1), takewhile(itemgetter(0), rows)))
+    except psycopg.OperationalError as ended:
+        # More was asked for than there is: an error has ended the stream, and comes next.
+        result = connection.get_result()
+        while connection.get_result() is not None:
+            pass
+        raise ended if result is None else error_from_result(result) from None
 
 
 def _stopped(error: Exception) -> TransientError:

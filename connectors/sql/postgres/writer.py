@@ -18,7 +18,7 @@ from connectors.late import late, pa
 from connectors.sql import merge
 from connectors.sql.config import DatabaseConfig, Dialect
 from connectors.sql.names import TableName, listed, literal, quoted
-from connectors.sql.postgres import statements
+from connectors.sql.postgres import present, statements
 from connectors.sql.postgres.session import DEFAULT_SCHEMA, PostgresSession, translated
 from connectors.sql.postgres.types import type_for
 from connectors.sql.store import (
@@ -115,9 +115,8 @@ class PostgresStore:
         """Start the transaction."""
         if self._begun:
             return
-        self.execute("BEGIN")
+        self.execute(f"BEGIN; {_PATIENCE}")
         self._begun = True
-        self.rows(_PATIENCE)
 
     def lock(self, names: Sequence[str]) -> None:
         """Advisory locks, held to the transaction's end."""
@@ -215,6 +214,36 @@ class PostgresStore:
                     size += len(chunk)
             return cursor.rowcount, size
 
+    def holding(
+        self,
+        name: TableName,
+        plan: Plan,
+        few: pa.Table | bytes,
+        *,
+        key: Sequence[str],
+        until: tuple[str, str] | None,
+    ) -> int | None:
+        """See `connectors.sql.edge.Recognizing`."""
+        types = {column.name: column.type for column in plan}
+        stream = few if isinstance(few, bytes) else _encoded(few, types)
+        if stream is None:
+            return None
+        rows = tuple(present.rows_of(stream))
+        if not rows:
+            return 0
+        columns = tuple(types)
+        alike = f"{merge.same_key(key, 't', 's')} AND NOT ({_differs(columns, 't', 's')})"
+        if until is not None:
+            column, mark = until
+            alike += f" AND t.{quoted(column)} <= {literal(mark)}::{types[column]}"
+        try:
+            with translated("comparing"):
+                connection = self._session.connection
+                found = present.matching(connection, name, rows, plan, condition=alike)
+        except ConfigError:  # the mark is of another cursor, say
+            return None
+        return found if found == len(rows) else None
+
     # The target
 
     def evolve(self, name: TableName, before: Plan, after: Plan) -> None:
@@ -294,3 +323,10 @@ class PostgresStore:
         """Close the connections; the server undoes what was not committed."""
         self._begun = False
         self._session.close()
+
+
+def _encoded(data: pa.Table, types: Mapping[str, str]) -> bytes | None:
+    """The data as one COPY stream; None if some of it has no binary form here."""
+    ready, texts = ingest.prepared(data, types)
+    bases = [ingest.unbounded(types[column]) for column in ready.column_names]
+    return None if texts else b"".join(encode.copied(ready, bases))

@@ -89,7 +89,8 @@ class OutboxRow(Base):
     """One message on its way to one recipient. A rule tells nobody twice of an event.
 
     The rule may be gone. ``taken_by`` has it ``taken_until`` then, unless it says that it
-    goes on; it is being sent since ``begun_at``. ``receipts`` keeps how each attempt ended.
+    goes on, as a part of the deliverer ``taken_in``; it is being sent since ``begun_at``.
+    ``receipts`` keeps how each attempt ended.
     """
 
     __tablename__ = "outbox"
@@ -122,6 +123,7 @@ class OutboxRow(Base):
     next_attempt_at: Mapped[datetime]
     taken_until: Mapped[datetime | None]
     taken_by: Mapped[UUID | None]
+    taken_in: Mapped[int | None]
     begun_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     receipts: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from sync_pipelines.apply.rule_plan import spelled_quiet
-from sync_pipelines.catalog import audit, notifications
+from sync_pipelines.catalog import audit, notifications, outbox
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.gateway.api.notifications import PersonId
 from sync_pipelines.gateway.api.shapes import Json
@@ -118,6 +118,8 @@ def put(
         held = notifications.find_preferences(db, person, tenant_id=tenant_id)
         check_match(if_match, _etag(held))
         notifications.put_preferences(db, person, fresh, tenant_id=tenant_id, now=now)
+        if caller.identity.user is not None:
+            outbox.look_again(db, caller.identity.user.email, tenant_id=tenant_id, now=now)
         audit.record(
             db,
             at=now,
