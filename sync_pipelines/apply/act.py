@@ -127,7 +127,7 @@ def _before(catalog: Catalog, plan: Plan, now: datetime) -> Examined:
     """The conflicts without the plan, as others still see the catalog."""
     if any(change.kind is Kind.TENANT for change in plan.changes):
         return Examined()
-    with catalog.begin() as unchanged:
+    with catalog.apart().begin() as unchanged:
         tenant = find_tenant(unchanged, plan.tenant)
         return examine(unchanged, catalog.secrets, tenant, now=now)
 

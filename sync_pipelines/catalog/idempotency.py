@@ -4,9 +4,8 @@ Laws:
 
 * A key is taken before the work begins, in a transaction of its own: of two requests at
   once, one works, and the other is told so.
-* Whatever is done for a key is marked at it in the same transaction. So a key whose request
-  died is known to have done nothing, and is taken over; or to have done its work, and then
-  it is never done again.
+* What is done for a key and what is answered are one transaction. So a request that died has
+  done nothing, and is done anew once its lease is over; or it is answered again.
 * Who takes a key over owns it: what the one before still tries to do is undone.
 """
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy import Connection as Db
 from sqlalchemy.dialects.postgresql import insert
 
@@ -33,17 +32,11 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What was asked under a key, and the answer; ``status`` None: there is none yet.
-
-    ``is_at_work``: whoever took it may still be busy with it. ``is_done``: the work was done,
-    whether there is an answer or not.
-    """
+    """What was asked under a key, and the answer; ``status`` None: it is at work."""
 
     request_hash: str
     status: int | None
     body: str | None
-    is_at_work: bool = True
-    is_done: bool = False
 
 
 def take(
@@ -78,45 +71,26 @@ def take(
     )
     if db.execute(statement).one_or_none() is not None:
         return None
-    query = select(row.request_hash, row.status, row.body, row.worked_at, row.leased_until)
+    query = select(row.request_hash, row.status, row.body)
     found = db.execute(query.where(*_mine(key, tenant_id))).one_or_none()
     if found is None:  # given back this very moment; who asks again gets it
         return Answered(request_hash=request_hash, status=None, body=None)
-    return Answered(
-        request_hash=found.request_hash,
-        status=found.status,
-        body=found.body,
-        is_at_work=found.leased_until is not None and found.leased_until > now,
-        is_done=found.worked_at is not None,
-    )
+    return Answered(request_hash=found.request_hash, status=found.status, body=found.body)
 
 
-def mark(db: Db, key: str, *, tenant_id: UUID, owner: UUID, now: datetime) -> None:
-    """At the end of a transaction: if it has written anything, its key's work is done with it.
-
-    `OvertakenError` if the key is another's by now.
-    """
-    if not db.execute(_HAS_WRITTEN).scalar_one():
-        return
-    statement = (
-        update(IdempotencyRow)
-        .where(*_mine(key, tenant_id), IdempotencyRow.owner == owner)
-        .values(worked_at=now)
-    )
-    if db.execute(statement).rowcount != 1:
-        raise OvertakenError(key)
-
-
-def keep(db: Db, key: str, *, tenant_id: UUID, owner: UUID, status: int, body: str) -> None:
-    """Remember the answer."""
-    values = {"status": status, "body": body}
+def keep(
+    db: Db, key: str, *, tenant_id: UUID, owner: UUID, status: int, body: str, now: datetime
+) -> None:
+    """Remember the answer, in the transaction of the work; `OvertakenError` if it was too slow."""
     mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner)
-    db.execute(update(IdempotencyRow).where(*mine).values(values))
+    values = {"status": status, "body": body, "worked_at": now}
+    if db.execute(update(IdempotencyRow).where(*mine).values(values)).rowcount != 1:
+        raise OvertakenError(key)
 
 
 def give_back(db: Db, key: str, *, tenant_id: UUID, owner: UUID) -> None:
     """Free a key of which nothing came."""
-    mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner)
+    mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner, IdempotencyRow.status.is_(None))
     db.execute(delete(IdempotencyRow).where(*mine))
 
 
@@ -128,7 +102,3 @@ def forget_for_all_tenants(db: Db, *, now: datetime) -> int:
 
 def _mine(key: str, tenant_id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.key == key
-
-
-# A transaction has a number once it has written, or locked, a row (PostgreSQL 18, 9.27.9).
-_HAS_WRITTEN = text("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")

@@ -1,6 +1,6 @@
 """Opening the catalog: one pooled engine, its migrations, its secrets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -30,14 +30,14 @@ MIGRATION_LOCK = 7_283_551_906
 class Catalog:
     """The catalog of one installation. Queries take a connection from `begin`.
 
-    With a ``tenant_id`` it is that tenant's view of it: see `as_tenant`.
-    ``before_commit`` is done at the end of every transaction, in it.
+    With a ``tenant_id`` it is that tenant's view of it: see `as_tenant`. ``within`` is the
+    transaction that all of its own are parts of: see `joined`.
     """
 
     engine: Engine
     secrets: SecretBox
     tenant_id: UUID | None = None
-    before_commit: Callable[[Connection], None] | None = None
+    within: Connection | None = None
 
     def as_tenant(self, tenant_id: UUID) -> "Catalog":
         """The catalog as the gateway sees it on behalf of a tenant: no row of another's.
@@ -49,12 +49,24 @@ class Catalog:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction: committed at the end, rolled back by an exception."""
+        if self.within is not None:
+            with self.within.begin_nested():
+                yield self.within
+            return
         with self.engine.begin() as connection:
             if self.tenant_id is not None:
                 enter(connection, self.tenant_id)
             yield connection
-            if self.before_commit is not None:
-                self.before_commit(connection)
+
+    @contextmanager
+    def joined(self) -> Iterator["Catalog"]:
+        """The same, but all that is done by it is committed at the end, or nothing of it."""
+        with self.begin() as connection:
+            yield replace(self, within=connection)
+
+    def apart(self) -> "Catalog":
+        """The same as others see it, where transactions are not joined."""
+        return replace(self, within=None)
 
     def close(self) -> None:
         """Close pooled connections; safe to call twice."""

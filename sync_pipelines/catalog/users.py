@@ -1,13 +1,15 @@
 """Users: who there is, what each may do for which tenant, and how the first one comes in."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
-from sqlalchemy import delete, exists, insert, select, text, update
+from sqlalchemy import RowMapping, delete, exists, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from connectors.errors import ConfigError
@@ -186,37 +188,40 @@ def _is_good(secret: str, now: datetime) -> tuple[Any, ...]:
 
 
 def _read(db: Db, *which: Any) -> list[User]:
-    users = db.execute(select(UserRow.__table__).where(*which).order_by(UserRow.email))
-    found = users.mappings().all()
     query = (
         select(
-            MembershipRow.user_id,
+            UserRow.__table__,
             MembershipRow.tenant_id,
+            MembershipRow.role,
             TenantRow.name.label("tenant"),
             TenantRow.is_active,
-            MembershipRow.role,
         )
-        .join(TenantRow, TenantRow.id == MembershipRow.tenant_id)
-        .where(MembershipRow.user_id.in_([row["id"] for row in found]))
-        .order_by(TenantRow.name)
+        .outerjoin(MembershipRow, MembershipRow.user_id == UserRow.id)
+        .outerjoin(TenantRow, TenantRow.id == MembershipRow.tenant_id)
+        .where(*which)
+        .order_by(UserRow.email, TenantRow.name)
     )
-    memberships: dict[UUID, list[Membership]] = {}
-    for row in db.execute(query):
-        one = Membership(
-            tenant_id=row.tenant_id,
-            tenant=row.tenant,
-            role=Role(row.role),
-            is_suspended=not row.is_active,
-        )
-        memberships.setdefault(row.user_id, []).append(one)
-    return [
-        User(
-            id=row["id"],
-            email=row["email"],
-            is_instance_admin=row["is_instance_admin"],
-            has_password=row["password_hash"] is not None,
-            created_at=row["created_at"],
-            memberships=tuple(memberships.get(row["id"], ())),
-        )
-        for row in found
-    ]
+    rows = db.execute(query).mappings()
+    return [_user(list(found)) for _, found in groupby(rows, key=lambda row: row["id"])]
+
+
+def _user(rows: Sequence[RowMapping]) -> User:
+    """Out of a row for each membership, or one without."""
+    first = rows[0]
+    return User(
+        id=first["id"],
+        email=first["email"],
+        is_instance_admin=first["is_instance_admin"],
+        has_password=first["password_hash"] is not None,
+        created_at=first["created_at"],
+        memberships=tuple(
+            Membership(
+                tenant_id=row["tenant_id"],
+                tenant=row["tenant"],
+                role=Role(row["role"]),
+                is_suspended=not row["is_active"],
+            )
+            for row in rows
+            if row["tenant_id"] is not None
+        ),
+    )

@@ -6,6 +6,7 @@ from random import Random
 
 import dagster as dg
 import sqlalchemy
+from sqlalchemy.exc import DBAPIError
 
 from connectors.errors import ConfigError, TransientError
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
@@ -31,10 +32,12 @@ def prepare() -> None:
     Not the keys: they are read when the engine is opened, so that nothing is encrypted
     under one that was replaced meanwhile.
     """
-    with suppress(ConfigError, TransientError):  # whoever runs something is told
+    with suppress(ConfigError, TransientError, DBAPIError):  # whoever runs something is told
         database = _database()
-        rehearse(database)
-        database.dispose()
+        try:
+            rehearse(database)
+        finally:
+            database.dispose()
 
 
 @cache

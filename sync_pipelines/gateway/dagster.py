@@ -15,7 +15,7 @@ Laws:
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import quote
 
 import anyio
@@ -41,7 +41,7 @@ from sync_pipelines.gateway.dagster_rules import (
     rest_of,
 )
 from sync_pipelines.gateway.doors import Doors, ItsDoors
-from sync_pipelines.gateway.identity import Identity, identify_visitor, instance_admin
+from sync_pipelines.gateway.identity import Identity, check_instance_admin, identify_visitor
 from sync_pipelines.gateway.problems import ProblemError, is_for_people
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 120.0
@@ -90,6 +90,12 @@ async def pages(request: Request, doors: ItsDoors) -> Response:
     return await _passed_on(request, await _where(doors), rest)
 
 
+@router.get("/favicon-run-{status}.svg")
+async def favicon(status: Literal["success", "pending", "failed"]) -> Response:
+    """What a run's page shows in its tab: Dagster 1.13 asks for it at the root of any server."""
+    return RedirectResponse(f"/dagster/favicon-run-{status}.svg")
+
+
 @router.websocket("/dagster/graphql")
 async def subscribe(socket: WebSocket) -> None:
     """Pass messages on both ways: what Dagster's pages show live."""
@@ -123,7 +129,7 @@ async def subscribe(socket: WebSocket) -> None:
 def _admin(connection: HTTPConnection, doors: Doors, is_change: bool) -> Identity:
     """Who asks, if they run the installation; ends the request otherwise."""
     identity = identify_visitor(connection, doors)
-    instance_admin(identity)
+    check_instance_admin(identity)
     if is_change and identity.token is None:
         origin = connection.headers.get("origin", "")
         if URL(origin).netloc != public_url(connection, doors.settings).netloc:

@@ -30,7 +30,7 @@ class Doors:
     dagster_url: Callable[[], str | None]
 
 
-def doors_of(request: Request) -> Doors:
+async def doors_of(request: Request) -> Doors:  # one that is not would be sent to a thread
     """The doors of the application that serves a request."""
     return cast(Doors, request.app.state.doors)
 

@@ -14,22 +14,23 @@ Laws:
 * A change that a cookie stands for needs the session's word in ``X-CSRF-Token`` too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy import Connection as Db
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from sync_pipelines.catalog.credentials import is_same
 from sync_pipelines.catalog.sessions import find_session_for_all_tenants
 from sync_pipelines.catalog.store import Catalog
-from sync_pipelines.catalog.tenants import Tenant, tenant_named_for_all_tenants
+from sync_pipelines.catalog.tenants import tenant_named_for_all_tenants
 from sync_pipelines.catalog.tokens import Token, find_token_for_all_tenants, note_use
 from sync_pipelines.catalog.users import User
 from sync_pipelines.gateway.cookies import PLAIN_NAME, session_secret
@@ -49,6 +50,22 @@ OPEN_TO_EVERY_SCOPE = "/api/v2/me"
 _BEARER = Security(HTTPBearer(auto_error=False, description="An API token."))
 _COOKIE = Security(APIKeyCookie(name=PLAIN_NAME, auto_error=False))
 _TENANT = Header(alias=TENANT_HEADER, description="Which tenant is meant, by name or id.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """The tenant that a request is for."""
+
+    id: UUID
+    name: str
+    is_active: bool
+
+    def is_called(self, named: str) -> bool:
+        """Whether that is its id, or else its name."""
+        try:
+            return self.id == UUID(named)
+        except ValueError:
+            return self.name == named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +98,16 @@ class Identity:
         return self.token.scopes if self.token else ()
 
     @property
-    def tenants(self) -> Mapping[UUID, str]:
-        """The names of the tenants that they belong to, by id."""
-        if self.token is not None:
-            held = self.token.tenant_id
-            return {} if held is None else {held: self.token.tenant or ""}
-        memberships = self.user.memberships if self.user else ()
-        return {one.tenant_id: one.tenant for one in memberships}
+    def tenants(self) -> Sequence[Meant]:
+        """The tenants that they belong to."""
+        token = self.token
+        if token is not None and token.tenant_id is not None:
+            is_active = not token.is_suspended
+            return (Meant(id=token.tenant_id, name=token.tenant or "", is_active=is_active),)
+        return [
+            Meant(id=one.tenant_id, name=one.tenant, is_active=not one.is_suspended)
+            for one in (self.user.memberships if self.user else ())
+        ]
 
     def role_for(self, tenant_id: UUID) -> Role | None:
         """What they may do for a tenant; None if it is none of theirs."""
@@ -101,12 +121,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, for which tenant, in which role; ``catalog`` shows that tenant's rows only."""
+    """Who asks, for which tenant, in which role; ``catalog`` shows that tenant's rows only.
+
+    ``launch`` is that of `Doors`, for what this caller has started.
+    """
 
     identity: Identity
-    tenant: Tenant
+    tenant: Meant
     role: Role
     catalog: Catalog
+    launch: Callable[[UUID], bool]
 
     @property
     def actor(self) -> str:
@@ -150,37 +174,41 @@ SignedInOrToken: TypeAlias = Annotated[Identity, Depends(identify)]
 """A handler's argument of this type is whoever asks, for no tenant in particular."""
 
 
-def require(role: Role, *, tenant_in: str = "tenant") -> Callable[..., Caller]:
+def require(role: Role, *, tenant_in: str = "tenant") -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency: the caller, who has at least this role for the tenant that is meant.
 
     ``tenant_in`` names the parameter of the path that holds the tenant, if it has one.
     """
 
-    def caller(
+    async def caller(
         request: Request,
         doors: ItsDoors,
         identity: SignedInOrToken,
         by_header: Annotated[str | None, _TENANT] = None,
     ) -> Caller:
         named = request.path_params.get(tenant_in) or by_header
-        with doors.catalog.begin() as db:
-            meant, held = _meant(db, identity, named)
+        meant, held = await _meant(doors, identity, named)
         request.state.tenant = meant.name
         if not held.allows(role):
             raise _forbidden(f"this needs the role {role} of tenant {meant.name!r}; yours: {held}")
         limits: Limits = request.app.state.limits
         spend(limits.tenant, str(meant.id), whose=f"tenant {meant.name!r}")
         view = doors.catalog.as_tenant(meant.id)
-        return Caller(identity=identity, tenant=meant, role=held, catalog=view)
+        return Caller(identity=identity, tenant=meant, role=held, catalog=view, launch=doors.launch)
 
     return caller
 
 
-def instance_admin(identity: SignedInOrToken) -> Identity:
+async def instance_admin(identity: SignedInOrToken) -> Identity:
     """A dependency: whoever runs the installation."""
+    check_instance_admin(identity)
+    return identity
+
+
+def check_instance_admin(identity: Identity) -> None:
+    """End the request with 403 unless they run the installation."""
     if not identity.is_instance_admin:
         raise _forbidden("this needs an instance admin")
-    return identity
 
 
 Viewer: TypeAlias = Annotated[Caller, Depends(require(Role.VIEWER))]
@@ -233,23 +261,36 @@ def _of_session(db: Db, secret: str, now: datetime) -> Identity | None:
     return Identity(actor=f"user:{found.user.email}", user=found.user, csrf=found.csrf)
 
 
-def _meant(db: Db, identity: Identity, named: str | None) -> tuple[Tenant, Role]:
-    """The tenant that is meant, and what the caller may do for it; ends the request otherwise."""
+async def _meant(doors: Doors, identity: Identity, named: str | None) -> tuple[Meant, Role]:
+    """The tenant that is meant, and what the caller may do for it; ends the request otherwise.
+
+    One of their own is known with them; only who belongs to none or to all has it looked up.
+    """
     own = identity.tenants
     if named is None and len(own) == 1:
-        named = str(next(iter(own)))
+        named = str(own[0].id)
     if named is None:
-        theirs = f"; yours are {', '.join(own.values())}" if own else ""
+        theirs = f"; yours are {', '.join(one.name for one in own)}" if own else ""
         raise ProblemError(
             HTTPStatus.BAD_REQUEST, f"say in the header {TENANT_HEADER} which tenant{theirs}"
         )
-    tenant = tenant_named_for_all_tenants(db, named)
-    role = None if tenant is None else identity.role_for(tenant.id)
-    if tenant is None or role is None:
+    meant = next((one for one in own if one.is_called(named)), None)
+    if meant is None and (not own or identity.is_instance_admin):
+        meant = await run_in_threadpool(_looked_up, doors, named)
+    role = None if meant is None else identity.role_for(meant.id)
+    if meant is None or role is None:
         raise not_found("tenant", named)
-    if not tenant.is_active and not identity.is_instance_admin:
-        raise _suspended(tenant.name)
-    return tenant, role
+    if not meant.is_active and not identity.is_instance_admin:
+        raise _suspended(meant.name)
+    return meant, role
+
+
+def _looked_up(doors: Doors, named: str) -> Meant | None:
+    with doors.catalog.begin() as db:
+        found = tenant_named_for_all_tenants(db, named)
+    if found is None:
+        return None
+    return Meant(id=found.id, name=found.name, is_active=found.is_active)
 
 
 def unauthenticated(detail: str) -> ProblemError:

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.figures import Figures
-from sync_pipelines.gateway.identity import identify, instance_admin
+from sync_pipelines.gateway.identity import check_instance_admin, identify
 from sync_pipelines.gateway.requests import client_of, route_of
 from sync_pipelines.model.scopes import permits
 
@@ -128,7 +128,7 @@ def _check_may_look(request: Request, doors: Doors) -> None:
     token = identity.token
     is_for_it = token is not None and permits(token.scopes, "metrics", is_read=True)
     if token is None or token.tenant_id is not None or not (token.scopes and is_for_it):
-        instance_admin(identity)
+        check_instance_admin(identity)
 
 
 def _is_loopback(host: str) -> bool:

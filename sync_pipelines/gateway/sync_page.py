@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
 
 from sync_pipelines.catalog.decisions import Decided
 from sync_pipelines.catalog.history import Happening, timeline
@@ -35,16 +36,16 @@ RESULTS = {
 }
 
 
-def _viewer(request: Request, doors: ItsDoors) -> Caller | None:
+async def _viewer(request: Request, doors: ItsDoors) -> Caller | None:
     """Who looks; None who has to sign in, for the first time or again."""
     try:
-        identity = identify(request, doors)
+        identity = await run_in_threadpool(identify, request, doors)
     except ProblemError as problem:
         is_program = "authorization" in request.headers
         if problem.status is HTTPStatus.UNAUTHORIZED and not is_program:
             return None
         raise
-    return require(Role.VIEWER)(request, doors, identity)
+    return await require(Role.VIEWER)(request, doors, identity)
 
 
 @router.get("/syncs/{tenant}/{sync}")

@@ -4,7 +4,7 @@ import re
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 DAGSTER_LINE = re.compile(
-    r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d) [+-]\d{4} - (?P<logger>[\w.-]+) - "
+    r"(?P<at>\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d) [+-]\d{4}) - (?P<logger>[\w.-]+) - "
     r"(?P<level>[A-Z]+) - (?P<message>.*)"
 )
 RUN_MESSAGE = re.compile(

@@ -17,8 +17,11 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic
 
+from sync_pipelines.clock import system_clock
+from sync_pipelines.logs import LogFormat
 from sync_pipelines.runtime import tether
 from sync_pipelines.runtime.errors import StartError
+from sync_pipelines.runtime.lines import written_as
 from sync_pipelines.runtime.waiting import wait_until
 
 GRACE_SECONDS = 8.0
@@ -38,7 +41,7 @@ class Service:
     """A process that must always run.
 
     ``shown`` turns a line of its output into what a person at the console reads, or
-    None for nothing; the log keeps every line.
+    None for nothing; the log keeps every line, in the format that is asked for.
     """
 
     name: str
@@ -63,8 +66,9 @@ class Running:
 class Supervisor:
     """The processes of one `up`. To be used from one thread, which must outlive them."""
 
-    def __init__(self, *, logs: Path, say: Say) -> None:
+    def __init__(self, *, logs: Path, say: Say, log_format: LogFormat = "console") -> None:
         self._logs = logs
+        self._log_format = log_format
         self._say = say
         self._running: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
@@ -203,11 +207,12 @@ class Supervisor:
         handler = RotatingFileHandler(
             self._log_of(service.name), maxBytes=LARGEST_LOG_BYTES, backupCount=2
         )
+        written = written_as(self._log_format, service.name, system_clock)
         with process.stdout as output:
             for raw in output:
                 line = raw.decode(errors="replace").rstrip()
                 last_lines.append(line)
-                handler.emit(logging.LogRecord(service.name, 0, "", 0, line, None, None))
+                handler.emit(logging.LogRecord(service.name, 0, "", 0, written(line), None, None))
                 shown = service.shown(line)
                 if shown is not None:
                     self._say(f"{service.name:<9} │ {shown}")

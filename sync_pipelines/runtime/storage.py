@@ -37,7 +37,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import set_pg_statement_timeout
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, event, make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from sync_pipelines.catalog.pinging import ping_always
 from sync_pipelines.engine.run_tags import LAUNCH
@@ -244,7 +244,7 @@ def make_ready(database_url: str) -> None:
         runs.get_run_records(RunsFilter(run_ids=[NOBODY]), limit=1)
         runs.has_run(NOBODY)
         events.has_dynamic_partition(NOBODY, NOBODY)
-    except OperationalError:
+    except DBAPIError:  # whoever runs something is told
         _READY.pop(url, None)
     finally:
         pool.dispose()

@@ -79,7 +79,7 @@ def run_up(
         database_url, keep_database = _database(settings, home, stack, say)
         if stopping.is_set():
             return
-        supervisor = Supervisor(logs=home / "logs", say=say)
+        supervisor = Supervisor(logs=home / "logs", say=say, log_format=settings.log_format)
         stack.callback(supervisor.stop)
         door = stack.enter_context(closing(Door(home)))
         port = _free_port(

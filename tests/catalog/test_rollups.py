@@ -21,6 +21,7 @@ from sync_pipelines.catalog.rollups import BOUNDS, PLACES, estimated
 from sync_pipelines.catalog.store import MIGRATIONS
 from sync_pipelines.catalog.tables import DayRow, ExecutionRow, SyncRow
 from sync_pipelines.model.execution import FINAL, Status
+from sync_pipelines.runtime.waiting import wait_until
 from tests.world import START, World, make_catalog
 
 SUMMED = (
@@ -259,24 +260,23 @@ def test_one_who_ends_and_one_who_removes_at_the_same_time_are_both_counted(worl
         of_it = update(ExecutionRow).where(ExecutionRow.id == ending["id"])
         db.execute(of_it.values(status="completed"))
         removing.start()
-        wait_for_the_blocked(world)
+        is_waiting = wait_until(lambda: blocked(world), seconds=10, every=0.02)
     removing.join()
 
+    assert is_waiting
     with world.catalog.begin() as db:
         ((_, day),) = counted(db, sync.tenant_id).items()
         assert day["completed"] == 2
         assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
 
 
-def wait_for_the_blocked(world):
-    blocked = text("""
+def blocked(world):
+    waiting = text("""
         SELECT count(*) FROM pg_stat_activity
         WHERE application_name = 'remover' AND wait_event_type = 'Lock'
     """)
-    while True:
-        with world.catalog.begin() as db:
-            if db.execute(blocked).scalar_one():
-                return
+    with world.catalog.begin() as db:
+        return db.execute(waiting).scalar_one() > 0
 
 
 def test_a_sync_that_is_removed_takes_its_days_with_it(world, sync):

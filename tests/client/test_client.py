@@ -23,7 +23,7 @@ from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
 from tests.engine.settling import run
 from tests.gateway.people import token
-from tests.gateway.running import listening
+from tests.gateway.served import served
 
 DAILY = {"type": "daily", "at": "02:00"}
 
@@ -40,7 +40,7 @@ def secret(world, acme):
 
 @pytest.fixture
 def url(doors, world):
-    with listening(create_app(doors)) as found:
+    with served(create_app(doors)) as found:
         yield found
 
 
@@ -178,7 +178,7 @@ def test_a_limit_is_waited_for_as_long_as_it_says(doors, secret, world, acme):
         world.clock.advance(seconds=seconds)
 
     app = create_app(replace(doors, settings=one_a_second))
-    with listening(app) as url, Client(url, token=secret, sleep=sleep) as sync:
+    with served(app) as url, Client(url, token=secret, sleep=sleep) as sync:
         for _ in range(7):
             sync.syncs.get(acme.id)
 

@@ -20,6 +20,7 @@ import pytest
 
 from sync_pipelines.runtime.postgres import Server, discard, embedded
 from sync_pipelines.runtime.waiting import wait_until
+from tests.gateway.collector import Collector, collecting
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -32,8 +33,21 @@ class Installation:
 
     home: Path
     server: Server
+    collector: Collector
     dagster_url: str = ""
     lines: list[str] = field(default_factory=list)
+
+    @property
+    def gateway_url(self) -> str:
+        found = _told(self.lines, r"the gateway +(http://\S+)")
+        assert found is not None
+        return found
+
+    @property
+    def first_admin_key(self) -> str:
+        found = _told(self.lines, r"first-admin\?key=(\S+)")
+        assert found is not None
+        return found
 
     @property
     def environment(self) -> dict[str, str]:
@@ -108,10 +122,10 @@ def installation() -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix="sync-e2e-") as directory:
         home = Path(directory)
         try:
-            with embedded(home) as server:
+            with embedded(home) as server, collecting() as collector:
                 for database in ("shop", "warehouse"):
                     server.ensure_database(database)
-                made = Installation(home=home, server=server)
+                made = Installation(home=home, server=server, collector=collector)
                 yield from _running(made)
         finally:
             discard(home)
@@ -124,7 +138,12 @@ def _running(installation: Installation) -> Iterator[Installation]:
         port, gateway_port = free.getsockname()[1], other.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "sync_pipelines.cli", "up", "--port", str(port)],
-        env={**installation.environment, "SYNC_GATEWAY_PORT": str(gateway_port)},
+        env={
+            **installation.environment,
+            "SYNC_GATEWAY_PORT": str(gateway_port),
+            "SYNC_LOG_FORMAT": "json",
+            "SYNC_OTEL_ENDPOINT": installation.collector.url,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -158,5 +177,9 @@ def _read(process: "subprocess.Popen[str]", lines: list[str]) -> None:
 
 
 def _address(lines: list[str]) -> str | None:
-    found = (re.search(r"Dagster's pages +(http://\S+)", line) for line in lines)
+    return _told(lines, r"Dagster's pages +(http://\S+)")
+
+
+def _told(lines: list[str], pattern: str) -> str | None:
+    found = (re.search(pattern, line) for line in lines)
     return next((match[1] for match in found if match), None)

@@ -1,4 +1,4 @@
-"""``Idempotency-Key`` when a request dies: what it has done is known, and done once: R70."""
+"""``Idempotency-Key`` when a request dies: it has done all, and is answered, or nothing: R70."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -52,75 +53,98 @@ def executions(world):
         return db.scalar(select(func.count()).select_from(ExecutionRow))
 
 
-def dies(*_, **__):
-    raise RuntimeError("the process is gone")
+def fails(*_, **__):
+    raise RuntimeError("out of order")
 
 
-def test_a_key_whose_request_died_before_its_work_is_taken_over_soon(
-    client, world, url, monkeypatch, launched
+@pytest.fixture
+def dies(monkeypatch):
+    """Lets requests that fail die: the server rolls back, and nobody gives the key back."""
+
+    def die(request, error):
+        if hasattr(request.state, "taken"):
+            request.state.taken.work.__exit__(type(error), error, error.__traceback__)
+
+    monkeypatch.setattr(once, "_undo", die)
+
+
+STEPS = [(dispatch, "trigger"), (audit, "record"), (idempotency, "keep")]
+"""Before anything is made, in the middle, and when all but the answer is done."""
+
+
+@pytest.mark.parametrize(("module", "step"), STEPS)
+def test_a_request_that_failed_has_done_nothing_and_its_key_is_free_at_once(
+    client, world, url, monkeypatch, launched, module, step
 ):
-    with monkeypatch.context() as dying:
-        dying.setattr(dispatch, "trigger", dies)
-        first = client.post(url, headers=KEY)
-    at_once = client.post(url, headers=KEY)
-    world.clock.advance(seconds=idempotency.LEASE.total_seconds())
+    with monkeypatch.context() as failing:
+        failing.setattr(module, step, fails)
+        failed = client.post(url, headers=KEY)
+    made = executions(world)
 
     again, replayed = client.post(url, headers=KEY), client.post(url, headers=KEY)
 
-    assert (first.status_code, at_once.status_code) == (500, 409)
-    assert "Retry-After" in at_once.headers
+    assert (failed.status_code, made) == (500, 0)
     assert (again.status_code, replayed.status_code) == (202, 202)
     assert again.json() == replayed.json()
     assert (executions(world), len(launched)) == (1, 1)
 
 
-def test_a_request_that_died_within_its_transaction_has_done_nothing(
+@pytest.mark.usefixtures("dies")
+def test_a_key_whose_request_died_is_taken_over_when_its_lease_is_over(
     client, world, url, monkeypatch
 ):
-    """The mark is in the transaction of the work: it goes with it."""
-    mark = idempotency.mark
-
-    def marks_and_dies(db, key, **more):
-        mark(db, key, **more)
-        if db.scalar(select(IdempotencyRow.worked_at)) is not None:
-            raise RuntimeError("the process is gone")
-
-    with monkeypatch.context() as dying:
-        dying.setattr(idempotency, "mark", marks_and_dies)
+    with monkeypatch.context() as failing:
+        failing.setattr(audit, "record", fails)
         client.post(url, headers=KEY)
+    at_once = client.post(url, headers=KEY)
     world.clock.advance(seconds=idempotency.LEASE.total_seconds())
 
-    assert client.post(url, headers=KEY).status_code == 202
+    again = client.post(url, headers=KEY)
+
+    assert (at_once.status_code, again.status_code) == (409, 202)
+    assert "Retry-After" in at_once.headers
     assert executions(world) == 1
 
 
-def test_a_key_whose_request_died_after_its_work_does_nothing_again(
-    client, world, url, monkeypatch
-):
-    with monkeypatch.context() as dying:
-        dying.setattr(once, "_keep", dies)
-        first = client.post(url, headers=KEY)
-    at_once = client.post(url, headers=KEY)
-    world.clock.advance(hours=1)
+def test_a_request_that_died_after_its_work_is_answered_as_it_would_have_been(doors, world):
+    """The client never saw an answer: R70."""
+    with serving(replace(doors, launch=fails)) as client:
+        client.headers.update(token(world, "acme", Role.ADMIN))
+        url = f"/api/v2/syncs/{world.sync('acme/orders').id}/trigger"
+        lost, again = client.post(url, headers=KEY), client.post(url, headers=KEY)
 
-    later = client.post(url, headers=KEY)
-
-    assert [one.status_code for one in (first, at_once, later)] == [500, 409, 409]
-    assert "done its work" in later.json()["detail"]
+    with world.catalog.begin() as db:
+        made = db.scalar(select(ExecutionRow.id))
+    assert (lost.status_code, again.status_code) == (500, 202)
+    assert again.json() == {"execution_id": str(made), "launched": False}
+    assert again.headers["Idempotency-Replayed"] == "true"
     assert executions(world) == 1
 
 
-def test_between_two_transactions_of_one_request_nothing_is_done_twice(
-    client, world, url, monkeypatch
-):
-    """The trigger is durable, its line in the audit is not yet."""
-    with monkeypatch.context() as dying:
-        dying.setattr(audit, "record", dies)
-        client.post(url, headers=KEY)
-    world.clock.advance(hours=1)
+def test_what_was_started_is_launched_once_others_can_see_it(doors, world):
+    with serving(replace(doors, launch=lambda _: executions(world) == 1)) as client:
+        client.headers.update(token(world, "acme", Role.ADMIN))
+        url = f"/api/v2/syncs/{world.sync('acme/orders').id}/trigger"
+        first, again = client.post(url, headers=KEY), client.post(url, headers=KEY)
 
-    assert client.post(url, headers=KEY).status_code == 409
-    assert executions(world) == 1
+    assert first.json()["launched"]
+    assert first.json() == again.json()
+
+
+def test_a_certain_clash_is_refused_under_a_key_too(client, world, url):
+    """What there was before is looked at from outside the request's transaction."""
+    wanted = {"sync": "orders", "cadence": {"type": "daily", "at": "02:00"}}
+
+    answers = [
+        client.post(
+            "/api/v2/sync-schedules",
+            headers={"Idempotency-Key": name},
+            json={**wanted, "name": name},
+        )
+        for name in ("nightly", "twin")
+    ]
+
+    assert [one.status_code for one in answers] == [201, 409]
 
 
 def test_a_slow_request_whose_key_was_taken_over_is_undone(client, world, url, monkeypatch):
@@ -147,9 +171,10 @@ def test_a_slow_request_whose_key_was_taken_over_is_undone(client, world, url, m
     assert client.post(url, headers=KEY).json() == second.json()
 
 
+@pytest.mark.usefixtures("dies")
 def test_a_key_that_was_left_behind_is_not_another_requests(client, world, url, monkeypatch):
-    with monkeypatch.context() as dying:
-        dying.setattr(dispatch, "trigger", dies)
+    with monkeypatch.context() as failing:
+        failing.setattr(dispatch, "trigger", fails)
         client.post(url, headers=KEY)
     world.clock.advance(hours=1)
 
@@ -160,22 +185,14 @@ def test_a_key_that_was_left_behind_is_not_another_requests(client, world, url, 
         assert db.scalar(select(IdempotencyRow.status)) is None
 
 
-def test_looking_is_no_work(client, world, url):
-    """A transaction that has only read leaves the key free to be taken over."""
-    with world.catalog.begin() as db:
-        assert not db.execute(idempotency._HAS_WRITTEN).scalar_one()
-        db.execute(select(ExecutionRow.id))
-        assert not db.execute(idempotency._HAS_WRITTEN).scalar_one()
-
-
 @pytest.mark.processes
 @pytest.mark.parametrize(
-    ("held_up_at", "asked_again"), [("sync_executions", 202), ("audit_log", 409)]
+    ("held_up_at", "is_answered"), [("audit_log", False), ("heartbeats", True)]
 )
 def test_a_gateway_that_is_killed_in_the_middle_leaves_its_work_done_once(
-    empty_postgres_url, tmp_path, held_up_at, asked_again
+    empty_postgres_url, tmp_path, held_up_at, is_answered
 ):
-    """Kill -9 before the execution is made, and between that and the answer."""
+    """Kill -9 when the execution is made but not committed, and between that and the answer."""
     home = tmp_path / "home"
     catalog = open_catalog(empty_postgres_url, SecretBox(load_keys(home, None)))
     world = World(catalog)
@@ -186,21 +203,24 @@ def test_a_gateway_that_is_killed_in_the_middle_leaves_its_work_done_once(
         catalog.engine.connect() as holding,
         ThreadPoolExecutor(1) as pool,
     ):
-        holding.execute(text(f"LOCK TABLE sync.{held_up_at} IN EXCLUSIVE MODE"))
+        holding.execute(text(f"LOCK TABLE sync.{held_up_at}"))
         asked = pool.submit(httpx.post, f"{address}{url}", headers=headers, timeout=60)
-        assert wait_until(lambda: holding.execute(_WAITING).scalar_one() > 0, seconds=30)
+        stopped = _LAUNCHING if is_answered else _WAITING
+        assert wait_until(lambda: holding.execute(stopped).scalar_one() > 0, seconds=30)
         process.kill()
         with pytest.raises(httpx.HTTPError):
             asked.result(30)
         holding.execute(_END_THOSE_THAT_WAIT)
         holding.rollback()
-    with catalog.begin() as db:
-        db.execute(update(IdempotencyRow).values(leased_until=func.now()))
 
-    with serving(catalog) as client:
+    with serving(doors_on(catalog)) as client:
+        at_once = client.post(url, headers=headers)
+        with catalog.begin() as db:
+            db.execute(update(IdempotencyRow).values(leased_until=func.now()))
         again = client.post(url, headers=headers)
 
-    assert again.status_code == asked_again
+    assert (at_once.status_code, again.status_code) == (202 if is_answered else 409, 202)
+    assert ("Idempotency-Replayed" in again.headers) is is_answered
     assert executions(world) == 1
     catalog.close()
 
@@ -228,9 +248,8 @@ def gateway(database_url, home):
             process.kill()
 
 
-@contextmanager
-def serving(catalog):
-    doors = Doors(
+def doors_on(catalog):
+    return Doors(
         catalog=catalog,
         settings=Settings(),
         clock=system_clock,
@@ -238,14 +257,18 @@ def serving(catalog):
         launch=lambda execution_id: False,
         dagster_url=lambda: None,
     )
-    with TestClient(create_app(doors)) as client:
-        yield client
+
+
+def serving(doors):
+    return TestClient(create_app(doors), raise_server_exceptions=False)
 
 
 _WAITING = text(
     "SELECT count(*) FROM pg_locks WHERE NOT granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+
+_LAUNCHING = text("SELECT count(*) FROM sync.idempotency_keys WHERE status = 202")
 
 # The server notices a killed client only when it next has something to say to it.
 _END_THOSE_THAT_WAIT = text(

@@ -24,7 +24,7 @@ from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
 from tests.engine.settling import run
 from tests.gateway.people import token
-from tests.gateway.running import listening
+from tests.gateway.served import served
 
 EXAMPLES = int(os.environ.get("SYNC_API_EXAMPLES", "2"))
 """So many requests an operation; more where somebody has the time."""
@@ -122,7 +122,7 @@ def running(doors, world, settings_):
         ids["delivery"] = db.execute(select(OutboxRow.id)).scalar_one()
     app = create_app(replace(doors, settings=settings_))
     app.openapi()  # made before anybody waits for it
-    with listening(app) as url:
+    with served(app) as url:
         yield url, ids, token(world, "acme", Role.ADMIN)
 
 

@@ -34,6 +34,7 @@ UNDESCRIBED = {
     "GET /dagster/{rest:path}": 401,
     "HEAD /dagster/{rest:path}": 401,
     "POST /dagster/{rest:path}": 401,
+    "GET /favicon-run-{status}.svg": 422,  # a redirect where there is such a status
     "GET /first-admin": 404,
     "POST /first-admin": 404,
     "GET /metrics": 401,

@@ -181,6 +181,13 @@ def test_a_redirect_of_dagsters_stays_with_us_and_another_goes_nowhere(address, 
     assert told == ["/dagster/runs/", None, None]
 
 
+def test_the_sign_of_a_run_is_found_where_dagsters_pages_ask_for_it(address, boss):
+    """They ask at the root, which is ours."""
+    answer = httpx.get(f"{address}/favicon-run-success.svg", headers=boss, follow_redirects=True)
+
+    assert answer.json()["path"] == "/dagster/favicon-run-success.svg"
+
+
 def test_a_failure_of_dagsters_is_told_as_it_is(address, boss):
     assert httpx.get(f"{address}/dagster/broken", headers=boss).status_code == 500
 

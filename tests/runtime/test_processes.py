@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -106,6 +107,24 @@ def test_every_line_is_logged_and_those_for_people_are_shown(
     assert wait_until(lambda: bool(said), seconds=10)
     assert said == ["worker    │ NEWS"]
     assert (tmp_path / "logs/worker.log").read_text() == "noise\nnews\n"
+
+
+def test_in_json_each_line_of_the_log_is_an_object_and_people_see_the_same(
+    said: list[str], tmp_path: Path
+):
+    """R125."""
+    supervisor = Supervisor(logs=tmp_path / "logs", say=said.append, log_format="json")
+    supervisor.start(service("""echo noise; echo '{"event": "ours"}'; echo news; sleep 300"""))
+
+    try:
+        assert wait_until(lambda: bool(said), seconds=10)
+    finally:
+        supervisor.stop()
+
+    lines = [json.loads(line) for line in (tmp_path / "logs/worker.log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["noise", "ours", "news"]
+    assert [line.get("process") for line in lines] == ["worker", None, "worker"]
+    assert said == ["worker    │ NEWS"]
 
 
 def test_a_process_that_dies_is_restarted_after_a_pause_and_it_is_said(

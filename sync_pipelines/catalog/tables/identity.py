@@ -116,7 +116,7 @@ class IdempotencyRow(Base):
     """What a tenant's request was answered, so that asking again under its key does nothing.
 
     ``status`` None: it is being answered, by ``owner`` until ``leased_until``. ``worked_at``:
-    something was done for it, in that same transaction.
+    it was done and answered.
     """
 
     __tablename__ = "idempotency_keys"

@@ -34,7 +34,7 @@ from sync_pipelines.engine.authorizing import Asked, app_of, granted
 from sync_pipelines.gateway.api.connections import opened_connection
 from sync_pipelines.gateway.cookies import public_url, session_secret
 from sync_pipelines.gateway.doors import Doors, ItsDoors
-from sync_pipelines.gateway.identity import Admin, Caller, Identity, Viewer
+from sync_pipelines.gateway.identity import Admin, Caller, Identity, Meant, Viewer
 from sync_pipelines.gateway.pages import page, safe_place
 from sync_pipelines.gateway.problems import ProblemError
 from sync_pipelines.model.roles import Role
@@ -184,7 +184,8 @@ def _finish(request: Request, doors: Doors, who: Identity, awaited: Awaited) -> 
         tenant = tenant_named_for_all_tenants(db, str(awaited.tenant_id))
     if tenant is None or not (tenant.is_active or who.is_instance_admin):
         raise ConfigError("the tenant is suspended, or gone")
-    caller = Caller(identity=who, tenant=tenant, role=Role.ADMIN, catalog=view)
+    meant = Meant(id=tenant.id, name=tenant.name, is_active=tenant.is_active)
+    caller = Caller(identity=who, tenant=meant, role=Role.ADMIN, catalog=view, launch=doors.launch)
     try:
         connection = opened_connection(caller, awaited.connection_id)
     except ProblemError as error:

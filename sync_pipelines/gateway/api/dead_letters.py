@@ -122,7 +122,7 @@ def redrive(letter_id: UUID, caller: OnceOperator, doors: ItsDoors) -> RedrivenT
 def _redriven(caller: Caller, doors: ItsDoors, ids: list[UUID]) -> RedrivenTold:
     done = starting.redrive_letters(caller, doors, ids)
     for execution in done.executions:
-        doors.launch(execution)
+        caller.launch(execution)
     return RedrivenTold(
         letters=list(done.letters), executions=list(done.executions), events=done.events
     )

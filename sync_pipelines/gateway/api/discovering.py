@@ -12,10 +12,9 @@ from connectors.cursors import cursor_candidates
 from connectors.described import storage_of
 from sync_pipelines.engine.surroundings import open_destination, open_source
 from sync_pipelines.gateway.api.connections import opened_connection
-from sync_pipelines.gateway.api.once import OnceOperator, OnceRoute
 from sync_pipelines.gateway.identity import Caller, Operator
 
-router = APIRouter(prefix="/api/v2/connections", tags=["connections"], route_class=OnceRoute)
+router = APIRouter(prefix="/api/v2/connections", tags=["connections"])
 
 
 class CheckTold(BaseModel):
@@ -53,8 +52,8 @@ class Streams(BaseModel):
 
 
 @router.post("/{connection_id}/check")
-def check(connection_id: UUID, caller: OnceOperator) -> CheckTold:
-    """Connect in every role the connector can play, and say to what."""
+def check(connection_id: UUID, caller: Operator) -> CheckTold:
+    """Connect in every role the connector can play, and say to what; each time anew."""
     found = opened_connection(caller, connection_id)
     connector, said = registry.get(found.connector), CheckTold(ok=True)
     if connector.source is not None:

@@ -34,7 +34,7 @@ class Me(BaseModel):
 @router.get("")
 def me(identity: SignedInOrToken) -> Me:
     """Who asks, and for which tenants they may do what."""
-    held = ((key, name, identity.role_for(key)) for key, name in identity.tenants.items())
+    roles = ((one, identity.role_for(one.id)) for one in identity.tenants)
     return Me(
         kind="token" if identity.token else "user",
         actor=identity.actor,
@@ -42,6 +42,8 @@ def me(identity: SignedInOrToken) -> Me:
         is_instance_admin=identity.is_instance_admin,
         scopes=list(identity.scopes),
         tenants=[
-            TenantTold(id=key, name=name, role=role) for key, name, role in held if role is not None
+            TenantTold(id=one.id, name=one.name, role=role)
+            for one, role in roles
+            if role is not None
         ],
     )

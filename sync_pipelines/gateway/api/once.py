@@ -2,33 +2,30 @@
 
 A router whose routes are `OnceRoute`; a handler whose caller is `OnceOperator` or
 `OnceAdmin` instead of the plain one.
+
+Law: all that such a handler does by its caller's catalog is one transaction, with the answer.
+What it has started is launched after that, and not at all if nothing came of the request.
 """
 
+import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID, uuid4
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy import Connection as Db
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
-from connectors.errors import ConnectorError
 from sync_pipelines.catalog import idempotency
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Caller, require
 from sync_pipelines.gateway.problems import ProblemError
-from sync_pipelines.model.cadence import CadenceError
 from sync_pipelines.model.roles import Role
-
-REFUSED = (ProblemError, ConnectorError, CadenceError, HTTPException, RequestValidationError)
-"""What ends a request of which nothing came; any other error may have come after the work."""
 
 _KEY = Header(
     alias="Idempotency-Key",
@@ -39,13 +36,27 @@ _KEY = Header(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Taken:
-    """A key that this request has taken. ``view`` is the plain one, of the tenant."""
+    """A key that this request has taken. ``view`` is the tenant's catalog.
 
+    ``work`` is an open transaction while ``catalog`` is joined to it; ``started`` is what is
+    to be launched once it is over.
+    """
+
+    doors: Doors
     view: Catalog
+    catalog: Catalog
+    tenant_id: UUID
     key: str
     owner: UUID
+    work: ExitStack = field(default_factory=ExitStack)
+    started: list[UUID] = field(default_factory=list)
+
+    def start(self, execution_id: UUID) -> bool:
+        """Have an execution launched later."""
+        self.started.append(execution_id)
+        return False
 
 
 class ReplayError(Exception):
@@ -88,42 +99,50 @@ class OnceRoute(APIRoute):
             request.state.request_hash = _hash(request, await request.body())
             try:
                 response = await answer(request)
+                await run_in_threadpool(_keep, request, response)
             except ReplayError as replay:
                 return _again(replay.answered)
             except idempotency.OvertakenError as error:
+                await run_in_threadpool(_undo, request, error)
                 raise ProblemError(
                     HTTPStatus.CONFLICT,
                     "this took too long, and a later request of the same Idempotency-Key does it",
                 ) from error
-            except REFUSED:
-                await run_in_threadpool(_give_back, request)
+            except Exception as error:  # raised again: only to be undone
+                await run_in_threadpool(_undo, request, error)
                 raise
-            await run_in_threadpool(_keep, request, response)
+            except BaseException as error:  # cancelled: nothing can be waited for
+                _undo(request, error)
+                raise
             return response
 
         return answer_once
 
 
 def _take(request: Request, caller: Caller, key: str, doors: Doors) -> Caller:
-    """The caller, whose changes are marked at the key; or the end of the request."""
-    request_hash, owner = request.state.request_hash, uuid4()
-    tenant_id = caller.tenant.id
-    with caller.catalog.begin() as db:
+    """The caller, whose changes are kept with the answer; or the end of the request."""
+    view, request_hash = caller.catalog, request.state.request_hash
+    taken = _Taken(
+        doors=doors,
+        view=view,
+        catalog=view,
+        tenant_id=caller.tenant.id,
+        key=key,
+        owner=uuid4(),
+    )
+    with view.begin() as db:
         answered = idempotency.take(
             db,
             key,
-            tenant_id=tenant_id,
+            tenant_id=taken.tenant_id,
             request_hash=request_hash,
-            owner=owner,
+            owner=taken.owner,
             now=doors.clock(),
         )
     if answered is None:
-        request.state.taken = _Taken(view=caller.catalog, key=key, owner=owner)
-
-        def mark(db: Db) -> None:
-            idempotency.mark(db, key, tenant_id=tenant_id, owner=owner, now=doors.clock())
-
-        return replace(caller, catalog=replace(caller.catalog, before_commit=mark))
+        request.state.taken = taken
+        taken.catalog = taken.work.enter_context(view.joined())
+        return replace(caller, catalog=taken.catalog, launch=taken.start)
     if answered.request_hash != request_hash:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -131,45 +150,50 @@ def _take(request: Request, caller: Caller, key: str, doors: Doors) -> Caller:
         )
     if answered.status is not None:
         raise ReplayError(answered)
-    if answered.is_done and not answered.is_at_work:
-        raise ProblemError(
-            HTTPStatus.CONFLICT,
-            f"the request of Idempotency-Key {key!r} has done its work, and its answer was "
-            "lost; look at what there is, and do not send it again",
-        )
     raise ProblemError(
         HTTPStatus.CONFLICT,
         f"the request of Idempotency-Key {key!r} has not been answered yet; ask again: if it "
-        f"died without having done anything, it is done anew after "
-        f"{idempotency.LEASE.total_seconds():.0f} seconds",
+        f"died, it is done anew after {idempotency.LEASE.total_seconds():.0f} seconds",
         headers={"Retry-After": "1"},
     )
 
 
 def _keep(request: Request, response: Response) -> None:
+    """Keep what was done with its answer; then launch what was started, and say so in it."""
     taken: _Taken | None = getattr(request.state, "taken", None)
     if taken is None:
         return
-    assert taken.view.tenant_id is not None
-    with taken.view.begin() as db:
+    _answered(taken, taken.catalog, response)
+    taken.work.close()
+    launched = [taken.doors.launch(execution_id) for execution_id in taken.started]
+    told = json.loads(bytes(response.body)) if any(launched) else {}
+    if "launched" in told:
+        response.body = json.dumps({**told, "launched": True}).encode()
+        response.headers["Content-Length"] = str(len(response.body))
+        _answered(taken, taken.view, response)
+
+
+def _answered(taken: _Taken, catalog: Catalog, response: Response) -> None:
+    with catalog.begin() as db:
         idempotency.keep(
             db,
             taken.key,
-            tenant_id=taken.view.tenant_id,
+            tenant_id=taken.tenant_id,
             owner=taken.owner,
             status=response.status_code,
             body=bytes(response.body).decode(),
+            now=taken.doors.clock(),
         )
 
 
-def _give_back(request: Request) -> None:
+def _undo(request: Request, error: BaseException) -> None:
+    """Nothing came of the request, and its key is free again."""
     taken: _Taken | None = getattr(request.state, "taken", None)
     if taken is None:
         return
-    assert taken.view.tenant_id is not None
+    taken.work.__exit__(type(error), error, error.__traceback__)
     with taken.view.begin() as db:
-        tenant_id = taken.view.tenant_id
-        idempotency.give_back(db, taken.key, tenant_id=tenant_id, owner=taken.owner)
+        idempotency.give_back(db, taken.key, tenant_id=taken.tenant_id, owner=taken.owner)
 
 
 def _again(answered: idempotency.Answered) -> Response:

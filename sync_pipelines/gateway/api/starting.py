@@ -41,7 +41,7 @@ def start(
     )
     with view.begin() as db:
         note(db, caller, doors, "execution.triggered", subject=f"{sync_key} {made}")
-    return Triggered(execution_id=made, launched=doors.launch(made))
+    return Triggered(execution_id=made, launched=caller.launch(made))
 
 
 def retry(caller: Caller, doors: Doors, execution_id: UUID) -> Triggered:
@@ -64,7 +64,7 @@ def retry(caller: Caller, doors: Doors, execution_id: UUID) -> Triggered:
         done = redrive_letters(caller, doors, [letter])
         if done.executions:
             made = done.executions[0]
-            return Triggered(execution_id=made, launched=doors.launch(made))
+            return Triggered(execution_id=made, launched=caller.launch(made))
     return start(
         caller,
         doors,
