@@ -6,6 +6,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from connectors.errors import ConfigError
 from connectors.sql.config import DatabaseConfig
@@ -59,14 +60,17 @@ def test_where_a_statement_may_not_take_long_each_batch_is_a_copy(config: Databa
         assert copies(config) == 0
 
 
-def test_a_limit_of_the_server_s_own_does_not_end_a_copy_whose_source_is_slow(
-    config: DatabaseConfig,
+@pytest.mark.parametrize(("read_only", "limit"), [(False, "0"), (True, "9s")])
+def test_a_limit_of_the_server_s_own_guards_a_source_and_ends_no_copy_of_a_slow_one(
+    config: DatabaseConfig, read_only: bool, limit: str
 ) -> None:
-    url = f"{config.url.get_secret_value()}?options=-c%20statement_timeout%3D9s"
+    given = make_url(config.url.get_secret_value())
+    limited = given.update_query_dict({"options": "-c statement_timeout=9s"})
+    url = limited.render_as_string(hide_password=False)
     config = config.model_copy(update={"url": SecretStr(url)})
 
-    with closing(PostgresSession(config)) as session:
-        assert session.connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+    with closing(PostgresSession(config, read_only=read_only)) as session:
+        assert session.connection.execute("SHOW statement_timeout").fetchone() == (limit,)
 
 
 def test_what_is_wrong_with_a_row_is_raised_when_the_connection_is_needed(

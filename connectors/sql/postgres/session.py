@@ -208,10 +208,11 @@ def _settings(config: DatabaseConfig, *, read_only: bool) -> str:
         "bytea_output": "hex",
         "standard_conforming_strings": "on",
         "application_name": "sync-pipelines",
-        # As long as its source has more, unless the tenant says otherwise: so pg_dump has it.
-        "statement_timeout": f"{timeout or 0}s",
         **({"default_transaction_read_only": "on"} if read_only else {}),
     }
+    if timeout is not None or not read_only:
+        # What is written takes as long as its source has more; a source keeps its own limit.
+        chosen["statement_timeout"] = f"{timeout or 0}s"
     return "SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in chosen.items())
 
 
