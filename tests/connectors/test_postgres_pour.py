@@ -65,7 +65,7 @@ def test_a_limit_of_the_server_s_own_guards_a_source_and_ends_no_copy_of_a_slow_
     config: DatabaseConfig, read_only: bool, limit: str
 ) -> None:
     given = make_url(config.url.get_secret_value())
-    limited = given.update_query_dict({"options": "-c statement_timeout=9s"})
+    limited = given.update_query_dict({"options": "-cstatement_timeout=9s"})
     url = limited.render_as_string(hide_password=False)
     config = config.model_copy(update={"url": SecretStr(url)})
 
