@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
     """Run the command; its exit code, or 128 and the signal's number, as shells say it."""
     parent, grace_seconds, command = int(arguments[0]), float(arguments[1]), arguments[2:]
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    for number in WATCHED:  # who was started by a script's & ignores some, and so would we
+        signal.signal(number, signal.SIG_DFL)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # It died before the kernel was asked to tell.

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -179,6 +180,25 @@ def test_stopping_ends_the_last_started_first(supervisor: Supervisor, tmp_path: 
 
     assert order.read_text().split() == ["second", "first"]
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGTERM, signal.SIGINT])
+def test_what_whoever_starts_it_ignores_a_command_hears_all_the_same(
+    start: "Start", tmp_path: Path, ignored: signal.Signals
+):
+    """As where a script starts `up` with ``&``: Dagster's processes would take no notice of us."""
+    told, ready = tmp_path / "told", tmp_path / "ready"
+    words = f"trap 'touch {told}; exit' {ignored.name[3:]}; echo $$ > {ready}; sleep 300 & wait"
+    before = signal.signal(ignored, signal.SIG_IGN)
+    try:
+        start(tethered(words))
+    finally:
+        signal.signal(ignored, before)
+    assert wait_until(lambda: ready.exists() and ready.read_text() != "", seconds=10)
+
+    os.kill(int(ready.read_text()), ignored)
+
+    assert wait_until(told.exists, seconds=5)
 
 
 def service(
