@@ -22,9 +22,13 @@ PATIENCE_SECONDS = 10.0
 """How long a reader that cannot be interrupted is waited for; it ends with the process."""
 
 
+DEPTH = 8
+"""Batches of some 2 MB: enough to read on while a destination takes 100,000 rows at once."""
+
+
 @contextmanager
 def read_ahead(
-    items: Iterator[T], *, depth: int = 2, interrupt: Callable[[], None] | None = None
+    items: Iterator[T], *, depth: int = DEPTH, interrupt: Callable[[], None] | None = None
 ) -> Iterator[Iterator[T]]:
     """The same items, up to ``depth`` of them taken ahead while the block runs.
 
@@ -52,7 +56,7 @@ class Prefetch(Generic[T]):
     """
 
     def __init__(
-        self, items: Iterator[T], *, depth: int = 2, interrupt: Callable[[], None] | None = None
+        self, items: Iterator[T], *, depth: int = DEPTH, interrupt: Callable[[], None] | None = None
     ) -> None:
         self._items = items
         self._interrupt = interrupt
