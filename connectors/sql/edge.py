@@ -79,9 +79,8 @@ class Edge:
         columns = data.columns if isinstance(data, PgCopy) else data.column_names
         types = {column.name: column for column in plan}
         arriving = tuple(types[name] for name in columns)
-        rows = self.store.holding(
-            *(present.name, arriving, few), key=self.target.primary_key, until=until
-        )
+        key = self.target.primary_key
+        rows = self.store.holding(present.name, arriving, few, key=key, until=until)
         if rows is None:
             return None, data
         size = len(few) if isinstance(few, bytes) else few.nbytes

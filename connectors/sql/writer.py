@@ -145,9 +145,8 @@ class SqlWriter:
         self._look()
         self._arrived = evolved(self._arrived, self._storable(arriving))
         if self._staging is None and not self._gone and self._manner.merges:
-            there, data = self._edge.sifted(
-                *(data, mark, self._committed.state), present=self._present, plan=self._plan()
-            )
+            known, plan = self._committed.state, self._plan()
+            there, data = self._edge.sifted(data, mark, known, present=self._present, plan=plan)
             if there is not None:
                 self._note(there)
                 return
