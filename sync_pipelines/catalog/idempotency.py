@@ -50,12 +50,10 @@ def take(
         "created_at": now,
         "owner": owner,
         "leased_until": now + LEASE,
-        "worked_at": None,
     }
     row = IdempotencyRow
     left_behind = and_(
         row.status.is_(None),
-        row.worked_at.is_(None),
         row.leased_until <= now,
         row.request_hash == request_hash,
     )
@@ -78,12 +76,10 @@ def take(
     return Answered(request_hash=found.request_hash, status=found.status, body=found.body)
 
 
-def keep(
-    db: Db, key: str, *, tenant_id: UUID, owner: UUID, status: int, body: str, now: datetime
-) -> None:
+def keep(db: Db, key: str, *, tenant_id: UUID, owner: UUID, status: int, body: str) -> None:
     """Remember the answer, in the transaction of the work; `OvertakenError` if it was too slow."""
     mine = (*_mine(key, tenant_id), IdempotencyRow.owner == owner)
-    values = {"status": status, "body": body, "worked_at": now}
+    values = {"status": status, "body": body}
     if db.execute(update(IdempotencyRow).where(*mine).values(values)).rowcount != 1:
         raise OvertakenError(key)
 

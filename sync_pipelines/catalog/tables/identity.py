@@ -115,8 +115,7 @@ class FirstAdminLinkRow(Base):
 class IdempotencyRow(Base):
     """What a tenant's request was answered, so that asking again under its key does nothing.
 
-    ``status`` None: it is being answered, by ``owner`` until ``leased_until``. ``worked_at``:
-    it was done and answered.
+    ``status`` None: it is being answered, by ``owner`` until ``leased_until``.
     """
 
     __tablename__ = "idempotency_keys"
@@ -132,4 +131,3 @@ class IdempotencyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     owner: Mapped[UUID | None]
     leased_until: Mapped[datetime | None]
-    worked_at: Mapped[datetime | None]

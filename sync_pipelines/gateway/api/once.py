@@ -182,7 +182,6 @@ def _answered(taken: _Taken, catalog: Catalog, response: Response) -> None:
             owner=taken.owner,
             status=response.status_code,
             body=bytes(response.body).decode(),
-            now=taken.doors.clock(),
         )
 
 
