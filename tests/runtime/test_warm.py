@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import Mock
@@ -225,9 +226,9 @@ def test_a_run_that_is_cancelled_ends_as_cancelled_and_its_process_is_gone(warm:
     assert warm.instance.run_launcher.terminate(run.run_id) is False
 
 
-@pytest.fixture
+@contextmanager
 def resuming(warm: Warm) -> Iterator[DagsterInstance]:
-    """Dagster as it is where somebody lets it resume a run once."""
+    """Dagster from the moment that somebody lets it resume a run once; no host starts anew."""
     path = warm.home / "dagster" / "dagster.yaml"
     settings = yaml.safe_load(path.read_text())
     settings["run_monitoring"]["max_resume_run_attempts"] = 1
@@ -243,24 +244,25 @@ def look_after(instance: DagsterInstance, run: DagsterRun) -> None:
 
 
 def test_where_dagster_may_resume_a_killed_run_it_goes_on_in_another_process_once(
-    warm: Warm, resuming: DagsterInstance
+    warm: Warm,
 ):
     """But not the run of an attempt: the engine retries that, at once, from where the data is."""
     warm.start_host()
     mended, doomed = warm.running(), warm.running()
     attempt = warm.running(tags={EXECUTION: "some"})
 
-    for run in (mended, doomed, attempt):
-        os.kill(warm.pid(run), signal.SIGKILL)
-    warm.ends(attempt, DagsterRunStatus.FAILURE, seconds=5)
-    for run in (mended, doomed):
-        warm.wait(lambda run=run: warm.ledger.read(run.run_id).is_reported)
-        look_after(resuming, run)
-        warm.wait(lambda run=run: warm.executions(run) == 2)
-    look_after(resuming, mended)
-    os.kill(warm.pid(doomed), signal.SIGKILL)
-    warm.ends(doomed, DagsterRunStatus.FAILURE)
-    warm.go()
+    with resuming(warm) as dagster:
+        for run in (mended, doomed, attempt):
+            os.kill(warm.pid(run), signal.SIGKILL)
+        warm.ends(attempt, DagsterRunStatus.FAILURE, seconds=5)
+        for run in (mended, doomed):
+            warm.wait(lambda run=run: warm.ledger.read(run.run_id).is_reported)
+            look_after(dagster, run)
+            warm.wait(lambda run=run: warm.executions(run) == 2)
+        look_after(dagster, mended)
+        os.kill(warm.pid(doomed), signal.SIGKILL)
+        warm.ends(doomed, DagsterRunStatus.FAILURE)
+        warm.go()
 
     warm.ends(mended, DagsterRunStatus.SUCCESS)
     assert [warm.executions(run) for run in (mended, doomed, attempt)] == [2, 2, 1]
