@@ -4,17 +4,22 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
+from threading import Event, Thread
 from typing import Annotated
 from uuid import UUID
 
+import structlog
 import typer
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from sync_pipelines import tracing
 from sync_pipelines.catalog.isolation import check_role
+from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
-from sync_pipelines.clock import system_clock
+from sync_pipelines.clock import Clock, system_clock
+from sync_pipelines.engine.aftermath import follow_up_left_behind
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.server import Server
@@ -30,6 +35,11 @@ GRACE_SECONDS = 6
 """How long requests have to end when the gateway is told to: less than `up` waits for it."""
 
 BACKLOG = 2048
+
+LOOK_SECONDS = 1.0
+"""How often a gateway looks for what ended and was not followed up."""
+
+log = structlog.get_logger()
 
 Host = Annotated[str | None, typer.Option("--host", help="Address. [default: 127.0.0.1]")]
 Port = Annotated[
@@ -61,7 +71,11 @@ def serve(host: Host = None, port: Port = None) -> None:
         )
         tell(f"the gateway is on {_url(where)}")
         # uvicorn has ended in order when Ctrl-C is passed on.
-        with suppress(KeyboardInterrupt), delivering(opened, _url(where)):
+        with (
+            suppress(KeyboardInterrupt),
+            delivering(opened, _url(where)),
+            following_up(opened.catalog, system_clock),
+        ):
             Server(app, config).run(sockets=[where])
         tracing.stop_tracing()
 
@@ -76,6 +90,32 @@ def delivering(opened: Session, url: str) -> Iterator[None]:
             yield
         finally:
             deliverer.stop()
+
+
+@contextmanager
+def following_up(
+    catalog: Catalog, clock: Clock, *, every_seconds: float = LOOK_SECONDS
+) -> Iterator[None]:
+    """What ended, and whose process died before it could tell, is told meanwhile.
+
+    Dagster's daemon does so too; but what is to be told soon must not wait until that is up.
+    """
+    stopping = Event()
+
+    def look() -> None:
+        while not stopping.wait(every_seconds):
+            try:
+                follow_up_left_behind(catalog, clock())
+            except OperationalError as error:  # the catalog does not answer; that may pass
+                log.warning("following_up.interrupted", error=str(error))
+
+    thread = Thread(target=look, name="following up", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def doors_of(opened: Session) -> Doors:

@@ -11,7 +11,7 @@ from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import Claim, register_partitions, run_request
 from sync_pipelines.defs.watching import note_turn, settle_silent, without_run
-from sync_pipelines.engine.aftermath import follow_up_left_behind
+from sync_pipelines.engine.aftermath import follow_up_held, follow_up_left_behind
 from sync_pipelines.engine.dispatch import forgotten, ready
 from sync_pipelines.engine.events import process
 from sync_pipelines.engine.run import Engine
@@ -63,8 +63,8 @@ def dispatch_sensor(
 def lost_run_sensors() -> list[dg.SensorDefinition]:
     """``settle_failed_runs`` and ``settle_cancelled_runs``.
 
-    A run that ended by itself has settled its execution; these find nothing to do
-    then. For one that was killed or cancelled they do it.
+    A run that ended by itself has settled its execution and followed it up; these find
+    nothing to do then. For one that was killed or cancelled they do what is left of it.
     """
 
     @dg.run_failure_sensor(
@@ -97,7 +97,7 @@ def _settle(run: dg.DagsterRun, engine: Engine, *, cancelled: bool) -> None:
         if found is None:
             return
         claim = Claim(found.id, found.attempt)
-    settle_lost(
+    settled = settle_lost(
         engine.catalog,
         claim.execution_id,
         attempt=claim.attempt,
@@ -106,3 +106,5 @@ def _settle(run: dg.DagsterRun, engine: Engine, *, cancelled: bool) -> None:
         cancelled=cancelled,
         reason="its Dagster run was cancelled" if cancelled else "",
     )
+    if settled is None:  # its process may have died when it had settled, and before it could tell
+        follow_up_held(engine.catalog, claim.execution_id, engine.clock())

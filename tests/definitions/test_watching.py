@@ -8,6 +8,7 @@ import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from sync_pipelines.catalog import executions, heartbeats, incidents
+from sync_pipelines.catalog.endings import find_ended_for_all_tenants
 from sync_pipelines.definitions import defs
 from sync_pipelines.defs import resources
 from sync_pipelines.engine.dispatch import trigger
@@ -15,6 +16,7 @@ from sync_pipelines.engine.run import Engine
 from sync_pipelines.engine.run_tags import ATTEMPT, EXECUTION
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
+from tests.engine.settling import end
 from tests.world import START, World, make_catalog
 
 DAGSTER = dg.DagsterRunStatus
@@ -213,3 +215,27 @@ def test_the_watch_says_in_its_tick_what_is_wrong(world, instance):
         (told,) = incidents.list_incidents_for_all_tenants(db)
     assert well == "looked at 1 schedules, armed 0; all is well"
     assert said == told.alarm.message
+
+
+def test_a_run_that_died_before_it_could_tell_is_told_of_by_the_sensor_at_once(world, instance):
+    """R102: its attempt is settled; nobody has followed that up."""
+    identity = trigger(world.catalog, world.sync(), now=world.clock(), queued=True)
+    end(world, identity, followed=False)
+    run = make_run(instance, DAGSTER.STARTED, {EXECUTION: str(identity), ATTEMPT: "1"})
+
+    failed(instance, run)
+
+    with world.catalog.begin() as db:
+        assert find_ended_for_all_tenants(db, identity) is None
+
+
+def failed(instance, run):
+    """One turn of the sensor, for a run that has just failed."""
+    context = dg.build_run_status_sensor_context(
+        sensor_name="settle_failed_runs",
+        dagster_event=instance.report_run_failed(run),
+        dagster_instance=instance,
+        dagster_run=run,
+        resources={"engine": resources.EngineResource()},
+    )
+    defs.resolve_sensor_def("settle_failed_runs")(context.for_run_failure())

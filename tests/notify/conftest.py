@@ -1,6 +1,6 @@
 """A catalog with a tenant whose syncs fail and succeed as a test wants, and its rules."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -40,14 +40,16 @@ class Told:
     def clock(self) -> FakeClock:
         return self.world.clock
 
-    def sync(self, key: str = "acme/orders") -> Sync:
+    def sync(self, key: str = "acme/orders", *, source: Mapping[str, object] | None = None) -> Sync:
         if key not in self._syncs:
-            self._syncs[key] = self.world.sync(key)
+            self._syncs[key] = self.world.sync(key, source=source)
         return self._syncs[key]
 
-    def shared(self, keys: Sequence[str]) -> list[Sync]:
+    def shared(
+        self, keys: Sequence[str], *, source: Mapping[str, object] | None = None
+    ) -> list[Sync]:
         """Syncs that all read from the connection of the first."""
-        first, *others = (self.sync(key) for key in keys)
+        first, *others = (self.sync(key, source=source) for key in keys)
         with self.catalog.begin() as db:
             for other in others:
                 db.execute(

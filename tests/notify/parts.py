@@ -1,9 +1,9 @@
 """The parts of an installation that tell of failures, each a process that may be killed.
 
 What fails here is settled by the engine's own code, in several processes at once, as runs do
-it; no Dagster run is started for it, of which two cores could not carry so many. Where such a
-process is killed on the way, what Dagster's sensor for failed runs does is done to what it
-leaves behind.
+it; no Dagster run is started for it, of which two cores could not carry so many. What such a
+process leaves behind when it is killed is settled by whoever takes its place, as Dagster's
+sensor for failed runs does it.
 """
 
 import multiprocessing
@@ -71,8 +71,19 @@ def dispatcher(site: Site) -> BaseProcess:
     return _FROM_ONE_THAT_IS_READY.Process(target=_dispatch, args=(site,))
 
 
+def settle_dead(catalog: Catalog) -> None:
+    """Settle what settlers that are gone had begun."""
+    with catalog.begin() as db:
+        running = rounds.running_for_all_tenants(db)
+    for one in running:
+        pid = one.run_id or ""
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            settle_lost(catalog, one.id, attempt=one.attempt, now=system_clock(), rng=Random())
+
+
 def _settle(site: Site, keys: list[str], per_second: float, seed: int) -> None:
     catalog, rng = site.catalog(), Random(seed)
+    settle_dead(catalog)
     with catalog.begin() as db:
         syncs = [find_sync(db, catalog.secrets, key) for key in keys]
     due = time.monotonic()
@@ -121,13 +132,8 @@ def _deliver(site: Site) -> None:
 
 
 def _dispatch(site: Site) -> None:
-    catalog, rng = site.catalog(), Random()
+    catalog = site.catalog()
     while True:
-        with catalog.begin() as db:
-            running = rounds.running_for_all_tenants(db)
-        for one in running:
-            if one.run_id and not psutil.pid_exists(int(one.run_id)):
-                settle_lost(catalog, one.id, attempt=one.attempt, now=system_clock(), rng=rng)
         follow_up_left_behind(catalog, system_clock())
         with catalog.begin() as db:
             tell_of_watched(db, system_clock())

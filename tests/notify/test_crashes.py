@@ -14,7 +14,8 @@ from sync_pipelines.catalog import delivering as taking
 from sync_pipelines.catalog.deliverers import LIVING, LOCKS, Presence
 from sync_pipelines.catalog.delivering import LEASE
 from sync_pipelines.catalog.outbox import DeliveryState
-from sync_pipelines.model.notification import Channel
+from sync_pipelines.cli.serving import following_up
+from sync_pipelines.model.notification import Channel, Topic
 from sync_pipelines.notify.delivery import deliver_due
 from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.notify.turns import MOST_LOST
@@ -222,3 +223,14 @@ def test_a_message_that_cannot_be_made_holds_up_nobody(told, place):
     assert unmade.state is DeliveryState.PENDING
     assert unmade.last_error == "it cannot be made: UnicodeEncodeError"
     assert unmade.next_attempt_at > told.clock()
+
+
+def test_a_gateway_tells_of_what_ended_without_its_process_though_the_daemon_is_down(told):
+    rule = told.rule(topics=(Topic.FAILURE,))
+    told.fail(followed=False)
+    told.clock.advance(seconds=6)
+
+    with following_up(told.catalog, told.clock, every_seconds=0.01):
+        is_told = wait_until(lambda: told.topics(rule) == [Topic.FAILURE], seconds=20)
+
+    assert is_told

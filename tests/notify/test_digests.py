@@ -16,6 +16,11 @@ from sync_pipelines.notify.quiet import quiet_until
 
 HOUR = timedelta(hours=1)
 
+LONG_AND_MANY = """
+UPDATE sync.sync_executions SET records_processed = 20,
+    duration_ms = CASE status WHEN 'failed' THEN 9000 ELSE 4000 END
+"""
+
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -93,13 +98,16 @@ def test_a_digest_says_how_everything_went(told):
     told.fail("acme/b", error=ErrorClass.AUTH)
     told.fail("acme/b", error=ErrorClass.AUTH)
     told.succeed("rival/orders")
+    with told.catalog.begin() as db:
+        db.exec_driver_sql(LONG_AND_MANY)
     told.clock.advance(hours=20)
 
     tell(told)
 
     (message,) = told.posted(rule)
     digest = message.payload["digest"]
-    assert (digest["executions"], digest["success_rate"]) == (4, 0.5)
+    assert (digest["executions"], digest["success_rate"], digest["records"]) == (4, 0.5, 80)
+    assert digest["slowest"] == [{"sync": "b", "ms": 9000}, {"sync": "a", "ms": 4000}]
     (cause,) = digest["causes"]
     assert (cause["connection"], cause["class"]) == ("a-source", "auth")
     assert (cause["failures"], cause["syncs"]) == (2, 1)
