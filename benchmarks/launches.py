@@ -48,11 +48,13 @@ def queue(place: Place, size: Size) -> Case:
 def rush(place: Place, size: Size) -> Case:
     """Syncs that find nothing new, all due in one minute: the whole product, as shipped."""
     due = max(size.rows // 1000, 4)
+    few = max(due // 10, 2)
+    task = _task(place, Work.RUSH, "rush")
     return _case(
         "rush",
-        f"{due:,} syncs with nothing new, due in one minute",
-        stock=None,
-        ours=replace(_task(place, Work.RUSH, "rush"), due=due),
+        f"Syncs with nothing new, due in one minute: {few:,} by stock Dagster, {due:,} by ours",
+        stock=replace(task, stock=True, due=few),
+        ours=replace(task, due=due),
         limits={"until the last has finished, s": Limit(at_most=180)},
     )
 
@@ -124,18 +126,18 @@ def _task(place: Place, work: Work, name: str) -> Task:
 
 
 def _case(
-    name: str, title: str, *, stock: Task | None, ours: Task, limits: Mapping[str, Limit]
+    name: str, title: str, *, stock: Task, ours: Task, limits: Mapping[str, Limit]
 ) -> Case:
     """One round: it has many repetitions, and its homes are made once."""
-    contenders = [_contender(WARM, ours, Budget(figures=limits))]
-    if stock is not None:
-        apart = replace(stock, destination=f"{stock.destination}-stock")
-        contenders.insert(0, _contender(STOCK, apart, Budget()))
+    apart = replace(stock, destination=f"{stock.destination}-stock")
     return Case(
         name=name,
         title=title,
         rows=0,
-        contenders=contenders,
+        contenders=[
+            _contender(STOCK, apart, Budget()),
+            _contender(WARM, ours, Budget(figures=limits)),
+        ],
         before_round=nothing,
         check=nothing,
         rounds=1,
