@@ -116,9 +116,7 @@ class World:
             Outside(now=lambda: self.now + self.skew, chance=lambda: 0.5, sleep=self.sleep)
         )
 
-    def trouble(
-        self, kind: str, change: tuple[int, int, str], *, deletes: bool
-    ) -> Sequence[Fault]:
+    def trouble(self, kind: str, change: tuple[int, int, str], *, deletes: bool) -> Sequence[Fault]:
         if kind in PLAIN:
             return PLAIN[kind]
         if kind == "delete" and deletes:

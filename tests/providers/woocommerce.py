@@ -111,7 +111,7 @@ class WooShop:
         return None if self._signed(request) else wrong
 
     def _signed(self, request: Request) -> bool:
-        """OAuth 1.0a as the shop checks it: sorted parameters, each nonce once, within 15 minutes."""
+        """OAuth 1.0a as a shop checks it: parameters sorted, each nonce once, of 15 minutes."""
         params = dict(request.params)
         said = params.pop("oauth_signature", "")
         nonce = params.get("oauth_nonce", "")
