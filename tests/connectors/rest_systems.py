@@ -24,6 +24,9 @@ PAGES: Mapping[str, Mapping[str, Any]] = {
     "next url": {"kind": "link", "path": "next", "size": 2, "size_param": "limit", "shifts": True},
 }
 
+KEYSET = {"kind": "keyset", "param": "since_id", "key": "id", "size": 2, "more": "has_more"}
+"""By the key: such a list is in no order of its cursor."""
+
 SORTED = {"sort": "cursor"}
 
 

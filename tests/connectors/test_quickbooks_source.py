@@ -21,6 +21,7 @@ from connectors.testing.fake_api import cut_off, html_page, unauthorized
 from connectors.testing.rows import Row
 from connectors.testing.source_suite import SourceContract
 from tests.connectors.quickbooks_world import passing
+from tests.providers.laws import prove
 from tests.providers.quickbooks import QuickBooks, fault_with_200, throttled
 from tests.world import FakeClock
 
@@ -61,6 +62,39 @@ class System:
             self.books.put(
                 "Bill", Id=str(row.id), PrivateNote=row.note, MetaData={"LastUpdatedTime": at}
             )
+
+
+class Company(System):
+    """Bills, as one property after the other has them, by the clock of a world."""
+
+    def __init__(self, books: QuickBooks) -> None:
+        super().__init__(books)
+        books.clock = lambda: books.api.clock()
+        books.objects["Bill"].clear()
+        books.access.clear()
+
+    def open(self, outside: Outside | None = None) -> QuickBooksSource:
+        source = super().open()
+        source.outside = outside or source.outside
+        return source
+
+    def store(self, row: Row) -> None:
+        self.put([row])
+
+    def drop(self, identity: int, moment: datetime) -> None:
+        self.books.objects["Bill"].pop(str(identity), None)
+
+
+@pytest.mark.parametrize("mode", list(SyncMode))
+def test_changes_faults_and_crashes_lose_nothing(books: QuickBooks, mode: SyncMode) -> None:
+    """R70, R152; a token ends within an hour, wherever the read then is."""
+    prove(
+        books.api,
+        lambda: Company(books),
+        mode=mode,
+        examples=25,
+        deletes=mode is SyncMode.FULL,
+    )
 
 
 class TestQuickBooksSource(SourceContract):

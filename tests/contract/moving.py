@@ -1,5 +1,6 @@
 """The contract's order of calls, for tests that need no engine around them."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -23,13 +24,21 @@ def moved(
     selection: Selection,
     target: Target,
     encoding: Encoding = Encoding.ARROW,
+    *,
+    before: Callable[[int], object] = lambda number: None,
 ) -> Committed:
-    """Bring the target up to date, with a commit at every state."""
+    """Bring the target up to date, with a commit at every state.
+
+    ``before`` is called with the number of each batch before it is written: something happens
+    meanwhile, or what it raises ends the attempt there.
+    """
     assert encoding in source.encodings(selection)
     assert encoding in destination.encodings(target)
     with closing(destination.open(target, encoding)) as writer:
         pending = None
-        for batch in source.read(selection, writer.committed.state, encoding):
+        batches = source.read(selection, writer.committed.state, encoding)
+        for number, batch in enumerate(batches):
+            before(number)
             if pending is not None:
                 writer.commit(pending)
             writer.write(batch)

@@ -14,6 +14,7 @@ from connectors.rest.connector import api_of
 from connectors.rest.source import RestSource
 from connectors.testing.fake_api import FakeApi, FakeList
 from tests.connectors.rest_systems import (
+    KEYSET,
     ORDERED,
     PAGES,
     UNORDERED,
@@ -68,6 +69,14 @@ def test_changes_faults_and_crashes_lose_nothing_in_memory(api, pages, asked):
         examples=60,
         deletes=False,
     )
+
+
+@pytest.mark.parametrize("mode", list(SyncMode))
+def test_changes_faults_and_crashes_lose_nothing_of_a_list_paged_by_its_key(api, mode):
+    spec = orders(pages=KEYSET, incremental=UNORDERED)
+    full = mode is SyncMode.FULL
+
+    prove(api, lambda: Shop(api, spec), mode=mode, examples=25, deletes=full)
 
 
 @pytest.mark.parametrize("pages", ["number, counted", "cursor"])

@@ -6,7 +6,15 @@ import pytest
 
 from connectors.testing.fake_api import FakeApi
 from connectors.testing.source_suite import SourceContract
-from tests.connectors.rest_systems import ORDERED, PAGES, UNORDERED, RestSystem, changed, orders
+from tests.connectors.rest_systems import (
+    KEYSET,
+    ORDERED,
+    PAGES,
+    UNORDERED,
+    RestSystem,
+    changed,
+    orders,
+)
 
 INCREMENTAL = {
     "ordered": ORDERED,
@@ -39,3 +47,9 @@ class TestEveryWayOfAskingForChanges(RestContract):
     def system(self, api: FakeApi, asked: str) -> RestSystem:
         spec = orders(pages=PAGES["cursor"], incremental=INCREMENTAL[asked])
         return RestSystem(api, spec, exclusive=asked == "exclusive")
+
+
+class TestPagingByKey(RestContract):
+    @pytest.fixture
+    def system(self, api: FakeApi) -> RestSystem:
+        return RestSystem(api, orders(pages=KEYSET, incremental=UNORDERED))

@@ -1,7 +1,10 @@
 """What the documents say is so: commands, settings, targets, links, manifests, code."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,8 +104,39 @@ for block in guide():
 TestTheConnectorOfTheGuide = namespace["TestLines"]
 
 
+def test_a_third_party_s_connector_is_known_by_its_entry_point(tmp_path):
+    """R149: installed as the guide says, without a line of ours."""
+    text = (ROOT / "docs" / "how-to" / "write-a-connector.md").read_text()
+    [table] = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    package, installed = tmp_path / "my_package", tmp_path / "my_package-1.0.dist-info"
+    for directory in (package, installed):
+        directory.mkdir()
+    (package / "lines.py").write_text(guide()[0])
+    group, entry = table.strip().splitlines()
+    group = group.removeprefix("[project.entry-points.").rstrip("]").strip('"')
+    (installed / "METADATA").write_text("Name: my-package\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    (tmp_path / "some.jsonl").write_text('{"id": 1}\n')
+    program = (
+        "from connectors import registry\n"
+        f"source = registry.get('lines').open_source({{'path': '{tmp_path}/some.jsonl'}})\n"
+        "print('lines' in registry.names(), [one.name for one in source.discover()])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+
+    assert done.stdout.startswith("True ["), done.stderr
+
+
 def test_the_connector_of_the_guide_is_one():
     connector = namespace["CONNECTOR"]
 
+    _, _, code = guide()[0].partition("\n\n\n")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 45
     assert isinstance(connector, registry.Connector)
     assert connector.roles == ("source",)

@@ -27,6 +27,7 @@ from connectors.testing.fake_api import (
     first,
     html_page,
     throttled,
+    unauthorized,
 )
 from connectors.testing.memory import MemoryDestination, MemoryStore
 from connectors.testing.rows import Row, at, row, rows_of
@@ -35,9 +36,18 @@ from tests.contract.moving import planned
 CHANGE = st.tuples(st.integers(1, 9), st.integers(0, 1), st.sampled_from("abc"))
 """Which record, how many seconds later than the last change, and what it says then."""
 
-TROUBLE = st.sampled_from(
-    ["429", "429 later", "503", "500", "cut", "damaged", "html", "change", "delete"]
-)
+PLAIN: Mapping[str, Sequence[Fault]] = {
+    "429": [throttled("1")],
+    "429 without a word": [throttled()],
+    "429 later": [throttled("3600")],
+    "503": [failing(503)],
+    "storm": [failing(500)] * 6,
+    "cut": [cut_off(9)],
+    "damaged": [damaged],
+    "html": [html_page],
+    "expired": [unauthorized],
+}
+TROUBLE = st.sampled_from([*PLAIN, "change", "delete"])
 ROUNDS = st.lists(
     st.tuples(
         st.lists(CHANGE, max_size=7),
@@ -49,15 +59,8 @@ ROUNDS = st.lists(
 )
 """Changes, troubles at the n-th request, and after how many batches the writer dies."""
 
-PLAIN = {
-    "429": throttled("1"),
-    "429 later": throttled("3600"),
-    "503": failing(503),
-    "500": failing(500),
-    "cut": cut_off(9),
-    "damaged": damaged,
-    "html": html_page,
-}
+SKEW = st.sampled_from([0, 0, -600, -2, 90])
+"""By how many seconds our clock is ahead of the provider's."""
 
 
 class Provider(Protocol):
@@ -78,6 +81,7 @@ class World:
     provider: Provider
     now: datetime = field(default_factory=lambda: at(0))
     there: dict[int, Row] = field(default_factory=dict)
+    skew: timedelta = timedelta(0)
     lock: Any = field(default_factory=RLock)
     """What happens, happens at one moment: requests come and waits end in several threads."""
 
@@ -109,15 +113,15 @@ class World:
 
     def open(self) -> Source:
         return self.provider.open(
-            Outside(now=lambda: self.now, chance=lambda: 0.5, sleep=self.sleep)
+            Outside(now=lambda: self.now + self.skew, chance=lambda: 0.5, sleep=self.sleep)
         )
 
-    def trouble(self, kind: str, change: tuple[int, int, str], *, deletes: bool) -> Fault:
+    def trouble(self, kind: str, change: tuple[int, int, str], *, deletes: bool) -> Sequence[Fault]:
         if kind in PLAIN:
             return PLAIN[kind]
         if kind == "delete" and deletes:
-            return first(partial(self.delete, change[0]))
-        return first(partial(self.change, *change))
+            return [first(partial(self.delete, change[0]))]
+        return [first(partial(self.change, *change))]
 
 
 class DiedError(Exception):
@@ -189,18 +193,19 @@ def prove(
     """``make`` gives a provider without records; ``deletes`` says that it tells of deletes."""
 
     @settings(max_examples=examples, deadline=None)
-    @given(rounds=ROUNDS, batch_rows=st.integers(1, 4))
-    def proven(rounds: list[Any], batch_rows: int) -> None:
-        world = World(api, make())
+    @given(rounds=ROUNDS, batch_rows=st.integers(1, 4), skew=SKEW)
+    def proven(rounds: list[Any], batch_rows: int, skew: int) -> None:
+        world = World(api, make(), skew=timedelta(seconds=skew))
         stream = world.provider.stream
         place = to(world)
         for number, (changes, troubles, dies_after) in enumerate(rounds):
             for change in changes:
                 world.change(*change)
             for nth, kind, change in troubles:
-                api.at(nth, world.trouble(kind, change, deletes=deletes))
+                api.at(nth, *world.trouble(kind, change, deletes=deletes))
                 if place.api is not None:
-                    place.api.at(nth * 2, [*place.faults, *PLAIN.values()][change[0]])
+                    known = [*([one] for one in place.faults), *PLAIN.values()]
+                    place.api.at(nth * 2, *known[(change[0] + nth) % len(known)])
             with closing(world.open()) as source, suppress(ConnectorError, DiedError):
                 run(
                     source,

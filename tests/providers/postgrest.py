@@ -18,7 +18,10 @@ from connectors.testing.fake_api import FakeApi, Fault, Reply, Request
 
 KEY = "sb_secret_reading_and_writing"
 ROOT = "/rest/v1/"
-OPERATORS = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "like": "LIKE"}
+OPERATORS = {
+    **{"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="},
+    **{"like": "LIKE", "ilike": "ILIKE"},
+}
 RESERVED = {"select", "order", "limit", "offset", "on_conflict", "columns", "and", "or"}
 PREFERENCES = re.compile(
     r"(return=(minimal|representation|headers-only)|resolution=(merge|ignore)-duplicates|"
@@ -51,13 +54,18 @@ def no_connection(request: Request, route: object) -> Reply:
     return problem(504, "PGRST003", "Timed out acquiring connection from connection pool.")
 
 
+def out_of_range(request: Request, route: object) -> Reply:
+    """PGRST103: the page begins behind the last row."""
+    return problem(416, "PGRST103", "Requested range not satisfiable")
+
+
 def done_but_unheard(request: Request, route: Any) -> Reply:
     """The work is done, and its answer lost."""
     route(request)
     return problem(503, "PGRST000", "Could not connect with the database.")
 
 
-FAULTS: Sequence[Fault] = (timed_out, no_connection, done_but_unheard)
+FAULTS: Sequence[Fault] = (timed_out, no_connection, out_of_range, done_but_unheard)
 
 
 class WrongError(Exception):
@@ -169,7 +177,7 @@ class Project:
             [whole] = connection.execute(counted, values).fetchone()
             total = str(whole)
             if offset > whole:
-                return problem(416, "PGRST103", "Requested range not satisfiable")
+                return out_of_range(request, None)
         span = f"{offset}-{offset + count - 1}" if count else "*"
         partial = total != "*" and count < int(total)
         return Reply(

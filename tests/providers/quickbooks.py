@@ -72,7 +72,6 @@ class QuickBooks(Intuit):
         self.objects = {name: {} for name in NAMES}
         self.api = FakeApi(clock=self.clock)
         base = f"/v3/company/{REALM}"
-        self.api.route("GET", f"{base}/companyinfo/{REALM}", self._guarded(self._company))
         self.api.route("GET", f"{base}/{{entity}}/{{id}}", self._guarded(self._one))
         self.api.route("GET", f"{base}/companyinfo/{REALM}", self._guarded(self._company))
         self.api.route("GET", f"{base}/query", self._guarded(self._query))

@@ -30,7 +30,7 @@ OWN = {
     "invoices": {"customer", "status", "subscription", "collection_method"},
     "subscriptions": {"customer", "status", "price"},
     "payouts": {"status", "destination"},
-    "events": {"type", "types[]", "delivery_success"},
+    "events": {"type", "delivery_success"},
 }
 
 
@@ -104,7 +104,7 @@ class StripeAccount:
     def _list(self, name: str, request: Request) -> Reply:
         found = [one for one in self.held[name].values() if not one.get("deleted")]
         status = request.params.get("status")
-        if name == "subscriptions" and status != "all":
+        if name == "subscriptions" and status is None:
             found = [one for one in found if one.get("status") != "canceled"]
         return self._page(name, found, request)
 
@@ -136,15 +136,30 @@ class StripeAccount:
             enumerate(found), key=lambda one: (one[1]["created"], one[0]), reverse=True
         )
         records = [one for _, one in ordered]
-        after = params.get("starting_after")
-        if after is not None:
-            ids = [one["id"] for one in records]
-            if after not in ids:
-                return wrong(f"No such object: {after}", code="resource_missing")
-            records = records[ids.index(after) + 1 :]
-        records = [one for one in records if _within(one["created"], params)]
-        body = {"object": "list", "data": records[:limit], "has_more": len(records) > limit}
+        after, before = params.get("starting_after"), params.get("ending_before")
+        if after is not None and before is not None:
+            return wrong("You may only specify one of these parameters")
+        ids = [one["id"] for one in records]
+        edge = after or before
+        if edge is not None:
+            if edge not in ids:
+                return wrong(f"No such object: {edge}", code="resource_missing")
+            place = ids.index(edge)
+            records = records[:place] if after is None else records[place + 1 :]
+        records = [one for one in records if _fits(one, name, params)]
+        page = records[-limit:] if before is not None else records[:limit]
+        body = {"object": "list", "data": page, "has_more": len(records) > limit}
         return Reply.json({**body, "url": request.path})
+
+
+def _fits(one: Mapping[str, Any], name: str, params: Mapping[str, str]) -> bool:
+    """By the list's own filters; ``status`` all, and an event's type, were looked at before."""
+    own = {field: said for field, said in params.items() if field in OWN[name]}
+    if name == "events" or own.get("status") == "all":
+        own.pop("type", None), own.pop("status", None)
+    if any(str(one.get(field)) != said for field, said in own.items()):
+        return False
+    return _within(one["created"], params)
 
 
 def _within(created: int, params: Mapping[str, str]) -> bool:

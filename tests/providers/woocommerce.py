@@ -111,10 +111,11 @@ class WooShop:
         return None if self._signed(request) else wrong
 
     def _signed(self, request: Request) -> bool:
-        """OAuth 1.0a as the shop checks it: sorted parameters, each nonce once, a clock."""
+        """OAuth 1.0a as a shop checks it: parameters sorted, each nonce once, of 15 minutes."""
         params = dict(request.params)
         said = params.pop("oauth_signature", "")
         nonce = params.get("oauth_nonce", "")
+        signed_at = float(params.get("oauth_timestamp", "0"))
         pairs = "&".join(
             f"{quote(name, safe='-._~')}={quote(value, safe='-._~')}"
             for name, value in sorted(params.items())
@@ -127,6 +128,7 @@ class WooShop:
             and params.get("oauth_signature_method") == "HMAC-SHA256"
             and hmac.compare_digest(base64.b64encode(digest.digest()).decode(), said)
             and nonce not in self.nonces
+            and abs(signed_at - self.api.clock().timestamp()) <= 15 * 60
         )
         self.nonces.add(nonce)
         return right

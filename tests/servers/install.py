@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -76,7 +76,11 @@ def debian_command(name: str, package: str) -> Path:
             apt = shutil.which("apt-get")
             if apt is None or os.getuid() != 0:
                 pytest.skip(f"{name} is not installed; as root, apt-get install {package}")
-            _run([apt, "install", "-y", "--no-install-recommends", package], f"apt-get {package}")
+            install = [apt, "install", "-y", "--no-install-recommends", package]
+            with suppress(pytest.skip.Exception):
+                # A fresh machine may have no list of packages yet.
+                _run([apt, "update", "-q"], "apt-get update")
+            _run(install, f"apt-get {package}")
     found = shutil.which(name, path=where)
     if found is None:
         pytest.skip(f"{package} is installed, but has no {name}")
