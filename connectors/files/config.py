@@ -208,6 +208,10 @@ class Writing(BaseModel):
         return self.compression or usual
 
 
+_PART_OF_HOST = r"^[A-Za-z0-9_-]+$"
+"""A store's host is made of it; with any other character it could name another host."""
+
+
 class FilesConfig(BaseModel):
     """A place with files by its URL.
 
@@ -223,12 +227,12 @@ class FilesConfig(BaseModel):
     writing: Writing = Writing()
     endpoint: str | None = None
     allow_http: bool = False
-    region: str | None = None
+    region: str | None = Field(default=None, pattern=_PART_OF_HOST)
     access_key_id: str | None = None
     secret_access_key: SecretStr | None = None
     session_token: SecretStr | None = None
     service_account: SecretStr | None = None
-    account: str | None = None
+    account: str | None = Field(default=None, pattern=_PART_OF_HOST)
     account_key: SecretStr | None = None
     sas_token: SecretStr | None = None
     password: SecretStr | None = None

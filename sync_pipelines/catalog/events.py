@@ -56,25 +56,25 @@ def accept(db: Db, event: Event) -> bool:
 
 _TAKE_IN = text("""
     INSERT INTO sync.webhook_events (id, tenant_id, source, platform, event_id, event_type,
-        entity_type, entity_id, sync_id, streams, delivery_id, payload, received_at)
+        entity_type, entity_id, sync_id, streams, delivery_id, traceparent, payload, received_at)
     SELECT id, tenant_id, source, platform, event_id, event_type, entity_type, entity_id,
-        sync_id, CAST(convert_from(streams, 'UTF8') AS jsonb), delivery_id,
+        sync_id, CAST(convert_from(streams, 'UTF8') AS jsonb), delivery_id, traceparent,
         CAST(convert_from(payload, 'UTF8') AS jsonb), received_at
     FROM unnest(
         CAST(:id AS uuid[]), CAST(:tenant_id AS uuid[]), CAST(:source AS text[]),
         CAST(:platform AS text[]), CAST(:event_id AS text[]), CAST(:event_type AS text[]),
         CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:sync_id AS uuid[]),
-        CAST(:streams AS bytea[]), CAST(:delivery_id AS uuid[]), CAST(:payload AS bytea[]),
-        CAST(:received_at AS timestamptz[])
+        CAST(:streams AS bytea[]), CAST(:delivery_id AS uuid[]), CAST(:traceparent AS text[]),
+        CAST(:payload AS bytea[]), CAST(:received_at AS timestamptz[])
     ) AS t (id, tenant_id, source, platform, event_id, event_type, entity_type, entity_id,
-        sync_id, streams, delivery_id, payload, received_at)
+        sync_id, streams, delivery_id, traceparent, payload, received_at)
     ON CONFLICT (tenant_id, platform, event_id) DO NOTHING
     RETURNING id
 """)
 
 _TAKEN_IN = (
     *("id", "tenant_id", "source", "platform", "event_id", "event_type", "entity_type"),
-    *("entity_id", "sync_id", "delivery_id", "received_at"),
+    *("entity_id", "sync_id", "delivery_id", "traceparent", "received_at"),
 )
 
 
@@ -265,6 +265,7 @@ def _values(event: Event) -> dict[str, Any]:
         "sync_id": event.sync_id,
         "streams": list(event.streams),
         "delivery_id": event.delivery_id,
+        "traceparent": event.traceparent,
         "payload": dict(event.payload),
         "received_at": event.received_at,
     }
@@ -283,6 +284,7 @@ def _event(row: Row[Any]) -> Event:
         sync_id=row.sync_id,
         streams=tuple(row.streams),
         delivery_id=row.delivery_id,
+        traceparent=row.traceparent,
         payload=row.payload,
         status=EventStatus(row.status),
         reason=row.reason,

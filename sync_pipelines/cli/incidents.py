@@ -41,7 +41,9 @@ def print_alarm(incident: Incident) -> None:
     """An open incident in a line, red on a terminal, and what helps in the next."""
     alarm = incident.alarm
     since = shown_time(incident.opened_at)
-    typer.secho(f"{alarm.kind} since {since} UTC: {alarm.message}", fg="red", bold=True)
+    is_named = alarm.tenant_id is None or alarm.subject in alarm.message
+    what = alarm.kind if is_named else f"{alarm.kind} {alarm.subject}"
+    typer.secho(f"{what} since {since} UTC: {alarm.message}", fg="red", bold=True)
     typer.secho(f"  what helps: {alarm.remedy}", fg="red")
 
 

@@ -87,9 +87,7 @@ def doors_of(opened: Session) -> Doors:
             return find_webserver(db, settings, system_clock())
 
     def launch(execution_id: UUID) -> bool:
-        with tracing.span("execution.hand_over", execution=str(execution_id)) as span:
-            handed = hand_over(catalog, execution_id, url=dagster_url(), clock=system_clock)
-            span.note(handed_over=str(handed))
+        handed = hand_over(catalog, execution_id, url=dagster_url(), clock=system_clock)
         return handed is HandedOver.AT_ONCE
 
     return Doors(

@@ -21,6 +21,7 @@ import structlog
 from sqlalchemy import Connection as Db
 from sqlalchemy.exc import OperationalError
 
+from sync_pipelines import tracing
 from sync_pipelines.catalog import events, executions, history, listeners
 from sync_pipelines.catalog.due import Armed, lock_armed_for_all_tenants
 from sync_pipelines.catalog.listeners import Listener
@@ -155,7 +156,9 @@ def _answer(
     left = list(alike)
     while left:
         first, *left = left
-        answer, barred = _fire(db, armed, first, asked_of(heard, first), now)
+        with tracing.span("event", parent=first.traceparent, event=str(first.id)) as span:
+            answer, barred = _fire(db, armed, first, asked_of(heard, first), now)
+            span.note(execution=None if answer is None else str(answer))
         _put(db, first, sync_id, answer, barred, now)
         standing = _not_started(db, armed[0]) if left and answer is not None else None
         if standing is not None:

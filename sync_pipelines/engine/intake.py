@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from uuid import UUID, uuid4
 
 from connectors.webhooks.contract import MalformedError, Received, Scheme, Verdict
+from sync_pipelines import tracing
 from sync_pipelines.catalog.deliveries import Delivery
 from sync_pipelines.model.endpoint import Endpoint
 from sync_pipelines.model.event import Event
@@ -45,6 +46,7 @@ def delivery_of(
             entity_id=notice.entity_id,
             streams=notice.streams,
             delivery_id=delivery_id,
+            traceparent=tracing.carried().get(tracing.CARRIED),
             payload=notice.data,
             received_at=request.at,
         )

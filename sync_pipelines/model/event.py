@@ -27,7 +27,8 @@ class Event:
     ``platform`` names who sent it and ``event_id`` is the sender's own id: together
     they make an event known again when it is sent twice. ``sync_id`` is set where it is
     meant for one sync only. ``streams`` are the usual names of the streams that changed,
-    empty where that is not said; ``delivery_id`` is the request that it came with.
+    empty where that is not said; ``delivery_id`` is the request that it came with, and
+    ``traceparent`` names that one's span, where spans are recorded.
     """
 
     id: UUID
@@ -41,6 +42,7 @@ class Event:
     sync_id: UUID | None = None
     streams: tuple[str, ...] = ()
     delivery_id: UUID | None = None
+    traceparent: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     status: EventStatus = EventStatus.PENDING
     reason: str | None = None

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import httpx
 
+from sync_pipelines import tracing
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
 from sync_pipelines.engine.dispatch import Launch, claim_now, put_back
@@ -91,10 +92,16 @@ def hand_over(
     launch = None if url is None else claim_now(catalog, execution_id, clock())
     if url is None or launch is None:
         return HandedOver.SENSOR
-    answer = ask(url, launch)
-    if answer is Answer.REFUSED:
-        put_back(catalog, launch, clock())
-    return HandedOver.AT_ONCE if answer is Answer.LAUNCHED else HandedOver.SENSOR
+    # Not of the span that is on: an event's execution is handed over by nobody's request.
+    with tracing.span(
+        "execution.hand_over", parent=launch.traceparent, execution=str(execution_id)
+    ) as span:
+        answer = ask(url, launch)
+        if answer is Answer.REFUSED:
+            put_back(catalog, launch, clock())
+        handed = HandedOver.AT_ONCE if answer is Answer.LAUNCHED else HandedOver.SENSOR
+        span.note(handed_over=str(handed))
+    return handed
 
 
 def ask(url: str, launch: Launch, *, answer_seconds: float = ANSWER_SECONDS) -> Answer:

@@ -57,6 +57,21 @@ class Place:
         return self.base / "server.log"
 
 
+def make_home(home: Path) -> None:
+    """Make the directory in which an installation keeps its state, unless it is there.
+
+    Raises `StartError` where that cannot be, or where it may not be written to.
+    """
+    remedy = "set SYNC_HOME to a directory that you may write to"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"SYNC_HOME {home} cannot be made a directory: {error.strerror}; {remedy}"
+        raise StartError(said) from error
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise StartError(f"SYNC_HOME {home} may not be written to; {remedy}")
+
+
 def settle(home: Path) -> Place:
     """The place of the server of ``home``, with its directories made; data may be absent."""
     try:

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from sync_pipelines.runtime import postmaster
 from sync_pipelines.runtime.errors import PostgresError
-from sync_pipelines.runtime.places import Place, settle
+from sync_pipelines.runtime.places import Place, make_home, settle
 from sync_pipelines.runtime.waiting import wait_until
 
 PATIENCE_SECONDS = 180.0
@@ -77,7 +77,7 @@ def embedded(home: Path) -> Iterator[Server]:
     the last lines of the server's log if it cannot be started.
     """
     home = home.expanduser().resolve()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(home)
     with _locked(home):
         place = settle(home)
         users = _join(home)

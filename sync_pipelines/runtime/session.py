@@ -12,8 +12,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from connectors.errors import ConfigError
-from sync_pipelines.catalog.secrets import SecretBox, load_keys
+from sync_pipelines.catalog.secrets import KEY_FILE, SecretBox, load_keys
 from sync_pipelines.catalog.store import Catalog, open_catalog
+from sync_pipelines.runtime.places import make_home
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.settings import Settings
 
@@ -45,7 +46,10 @@ def open_session(settings: Settings) -> Iterator[Session]:
 def secret_box(settings: Settings) -> SecretBox:
     """The keys that the settings or the key file hold."""
     configured = settings.secret_key.get_secret_value() if settings.secret_key else None
-    return SecretBox(load_keys(settings.home_path, configured))
+    home = settings.home_path
+    if configured is None and not (home / KEY_FILE).exists():
+        make_home(home)
+    return SecretBox(load_keys(home, configured))
 
 
 @contextmanager

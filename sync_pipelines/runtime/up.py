@@ -29,6 +29,7 @@ from sqlalchemy import make_url
 
 from sync_pipelines.runtime.errors import HomeInUseError, StartError
 from sync_pipelines.runtime.keeper import Keeper
+from sync_pipelines.runtime.places import make_home
 from sync_pipelines.runtime.postgres import embedded
 from sync_pipelines.runtime.processes import Say, Supervisor
 from sync_pipelines.runtime.reloading import Door, Reloader
@@ -225,7 +226,7 @@ def _signals(say: Say) -> Iterator[Event]:
 
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(home)
     with (home / "up.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

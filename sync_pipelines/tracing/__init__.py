@@ -5,6 +5,8 @@
     http.request ──▶ execution.hand_over        the gateway
                  └─▶ execution ──▶ stream ──▶ stream.read, stream.write, stream.commit   a run
 
+    a webhook's request ──▶ event ──▶ execution.hand_over, execution ──▶ and so on
+
 Laws:
 
 * It costs nothing where nobody wants it: nothing is imported until `configure_tracing` is

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, timedelta
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -260,7 +260,7 @@ def test_one_who_ends_and_one_who_removes_at_the_same_time_are_both_counted(worl
         of_it = update(ExecutionRow).where(ExecutionRow.id == ending["id"])
         db.execute(of_it.values(status="completed"))
         removing.start()
-        is_waiting = wait_until(lambda: blocked(world), seconds=10, every=0.02)
+        is_waiting = wait_until(lambda: bool(blocked(world)), seconds=10, every=0.02)
     removing.join()
 
     assert is_waiting
@@ -270,13 +270,78 @@ def test_one_who_ends_and_one_who_removes_at_the_same_time_are_both_counted(worl
         assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
 
 
-def blocked(world):
+def blocked(world, name="remover"):
+    """The kind of lock that somebody waits for; None if they wait for none."""
     waiting = text("""
-        SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'remover' AND wait_event_type = 'Lock'
+        SELECT wait_event FROM pg_stat_activity
+        WHERE application_name = :name AND wait_event_type = 'Lock'
     """)
     with world.catalog.begin() as db:
-        return db.execute(waiting).scalar_one() > 0
+        return db.execute(waiting, {"name": name}).scalar_one_or_none()
+
+
+@pytest.fixture
+def pause(world):
+    """Stops a remover after it has taken its days and before it counts; what lets it go on."""
+    function = """
+        CREATE FUNCTION sync.stop_remover() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF current_setting('application_name') = 'remover' THEN
+                PERFORM pg_advisory_xact_lock(7);
+            END IF;
+            RETURN NULL;
+        END $$"""
+    trigger = """
+        CREATE TRIGGER stop_remover AFTER INSERT ON sync.execution_days
+        FOR EACH STATEMENT EXECUTE FUNCTION sync.stop_remover()"""
+    with world.catalog.begin() as db:
+        db.execute(text(function))
+        db.execute(text(trigger))
+    with world.catalog.engine.connect() as held:
+        held.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        yield held.rollback
+    with world.catalog.begin() as db:
+        db.execute(text("DROP FUNCTION sync.stop_remover CASCADE"))
+
+
+def test_one_who_ends_while_another_is_about_to_count_is_counted_too(world, sync, pause):
+    """Who counts anew keeps the day from its first look until its end."""
+    old, gone, ending = row(sync), row(sync), row(sync, status=Status.QUEUED)
+    with world.catalog.begin() as db:
+        add(db, old, gone, ending)
+    ended, may_commit = Event(), Event()
+
+    def remove():
+        with world.catalog.begin() as db:
+            db.execute(text("SET LOCAL application_name = 'remover'"))
+            db.execute(delete(ExecutionRow).where(ExecutionRow.id == gone["id"]))
+
+    def end():
+        with world.catalog.begin() as db:
+            db.execute(text("SET LOCAL application_name = 'ender'"))
+            of_it = update(ExecutionRow).where(ExecutionRow.id == ending["id"])
+            db.execute(of_it.values(status="completed"))
+            ended.set()
+            may_commit.wait(20)
+
+    removing, finishing = Thread(target=remove), Thread(target=end)
+    removing.start()
+    stopped = wait_until(lambda: blocked(world) == "advisory", seconds=10, every=0.02)
+    finishing.start()
+    wait_until(lambda: ended.is_set() or bool(blocked(world, "ender")), seconds=10, every=0.02)
+    pause()
+    # Had it let the day go, it would count now, and wait for who ends only when it writes.
+    wait_until(
+        lambda: not removing.is_alive() or blocked(world) == "transactionid",
+        seconds=10,
+        every=0.02,
+    )
+    may_commit.set()
+    removing.join()
+    finishing.join()
+
+    assert stopped
+    with world.catalog.begin() as db:
+        assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
 
 
 def test_a_sync_that_is_removed_takes_its_days_with_it(world, sync):

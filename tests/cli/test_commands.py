@@ -408,6 +408,8 @@ def test_secrets_under_a_key_that_is_lost_are_one_clear_line(
         ("SYNC_DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/d", "does not answer"),
         ("SYNC_DAGSTER_PORT", "hunter2", "SYNC_DAGSTER_PORT is wrong"),
         ("SYNC_SECRET_KEY", "hunter2", "SYNC_SECRET_KEY must hold Fernet keys"),
+        ("SYNC_HOME", "/dev/null", "SYNC_HOME /dev/null cannot be made a directory: File exists"),
+        ("SYNC_HOME", "/proc/no/home", "set SYNC_HOME to a directory that you may write to"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line_that_does_not_repeat_it(

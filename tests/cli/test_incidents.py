@@ -53,6 +53,27 @@ def test_status_begins_with_what_is_wrong_and_what_helps(cli: Cli, wrong: None) 
     assert [sync["sync"] for sync in found["syncs"]] == ["acme/orders"]
 
 
+def test_what_is_wrong_with_something_of_a_tenants_names_it(
+    cli: Cli, shop: Path, catalog: Catalog
+) -> None:
+    with catalog.begin() as db:
+        failing = Alarm(
+            kind=Kind.FAILING,
+            subject="acme/warehouse: auth",
+            message="the password is wrong",
+            remedy="correct it",
+            tenant_id=find_tenant_id(db, "acme"),
+        )
+        raise_incident(db, failing, now=AT)
+
+    lines = cli("status").stdout.splitlines()
+
+    with catalog.begin() as db:
+        resolve(db, failing.kind, failing.subject, now=AT)
+    said = "failing acme/warehouse: auth since 2026-03-02 12:00:00 UTC: the password is wrong"
+    assert lines[0] == said
+
+
 def test_incidents_are_the_open_ones_or_all_of_a_tenant_too(cli: Cli, wrong: None) -> None:
     still = json.loads(cli("incidents", "--json").stdout)
     of_acme = json.loads(cli("incidents", "acme", "--all", "--json").stdout)

@@ -6,6 +6,7 @@ import pytest
 
 from connectors import registry
 from connectors.addresses import addresses_of, is_refused
+from connectors.errors import ConfigError
 from connectors.reach import Reach
 
 PUBLIC = "93.184.215.14"
@@ -70,7 +71,7 @@ MONGO = {"database": "shop"}
 ACCOUNT = {"client_email": "x@y", "private_key": "k"}
 S3 = {"url": "s3://bucket/x", "access_key_id": "a", "secret_access_key": "b"}
 GS = {"url": "gs://bucket/x"}
-REST = {"streams": {"orders": {"path": "/orders", "primary_key": ["id"]}}}
+REST = {"streams": [{"name": "orders", "path": "/orders", "primary_key": ["id"]}]}
 BOOKS = {"client_id": "c", "client_secret": "s"}
 
 
@@ -150,3 +151,63 @@ def test_what_a_service_record_stands_for_is_looked_at(monkeypatch):
 
     assert found.hosts == ("10.0.0.7", "b.example.com")
     assert asked == ["mongodb+srv://c.example.com/"]
+
+
+FULL = {
+    "database": {"url": f"postgresql://u@{PUBLIC}/shop"},
+    "files": {**S3, "endpoint": f"https://{PUBLIC}"},
+    "mongodb": {**MONGO, "url": f"mongodb://{PUBLIC}/"},
+    "quickbooks": {
+        **BOOKS,
+        **dict.fromkeys(("base_url", "authorize_url", "token_url"), f"https://{PUBLIC}"),
+    },
+    "rest_api": {"base_url": f"https://{PUBLIC}", **REST},
+    "stripe": {"api_key": "rk_test_x", "base_url": f"https://{PUBLIC}"},
+    "supabase": {"url": f"https://{PUBLIC}", "key": "sb_secret_x"},
+    "woocommerce": {"store_url": f"https://{PUBLIC}", "consumer_key": "c", "consumer_secret": "s"},
+}
+"""Of each connector, a configuration that leads outside."""
+
+LEADS_NOWHERE = {
+    "files": {
+        *("access_key_id", "secret_access_key", "session_token", "service_account"),
+        *("account_key", "sas_token", "password", "private_key", "host_key"),
+    },
+    "mongodb": {"database"},
+}
+"""Fields of text in which the connectors that judge their own reach see no place."""
+
+
+@pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
+def test_of_every_field_that_takes_a_place_inside_it_is_seen(name):
+    """SSRF: a new field that is read as an address and not judged is named here."""
+    config, fields = FULL[name], registry.get(name).config.model_fields
+    inside = ("http://169.254.169.254/x", "postgresql://u@10.0.0.7/x", "file:///etc/passwd")
+    assert is_let_in(name, config)
+
+    taken = {
+        field for field in fields for url in inside if taken_unseen(name, {**config, field: url})
+    }
+
+    assert taken == LEADS_NOWHERE.get(name, set())
+
+
+def taken_unseen(name, config):
+    """Whether a configuration is valid and is thought to lead outside."""
+    try:
+        return is_let_in(name, config)
+    except ConfigError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "trick", ["x@10.0.0.7/?", "10.0.0.7/?", "10.0.0.7#", "a.b", "a:1", "", "a\n"]
+)
+def test_what_a_stores_host_is_made_of_names_no_other_host(trick):
+    """SSRF: `https://s3.{region}.amazonaws.com`, `https://{account}.blob.core.windows.net`."""
+    azure = {"url": "az://container/x", "account": trick, "account_key": "aGVsbG8="}
+
+    assert not taken_unseen("files", {**S3, "region": trick})
+    assert not taken_unseen("files", azure)
+    assert taken_unseen("files", {**S3, "region": "eu-central-1"})
+    assert taken_unseen("files", {**azure, "account": "shop1"})

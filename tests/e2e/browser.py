@@ -23,6 +23,21 @@ OPTIONS = (
 )
 
 
+_PLACE = """
+text => {
+  const written = [...document.body.querySelectorAll('*')].filter(
+    one => one.innerText?.trim() === text && !one.closest('[disabled]'));
+  for (const one of written.reverse()) {
+    const {x, y, width, height} = one.getBoundingClientRect();
+    const middle = [x + width / 2, y + height / 2];
+    if (width && one.contains(document.elementFromPoint(...middle))) return middle;
+  }
+  return null;
+}
+"""
+"""Where the innermost element with a text is that nothing covers; null if there is none."""
+
+
 class Page:
     """The one page of a browser. ``complaints`` are errors of its console and of its scripts."""
 
@@ -55,6 +70,20 @@ class Page:
     def waits_for(self, script: str, *, seconds: float = 30.0) -> bool:
         """Whether a script comes true in time."""
         return wait_until(lambda: bool(self.says(script)), seconds=seconds, every=0.2)
+
+    def click(self, text: str, *, seconds: float = 30.0) -> None:
+        """Move the mouse to what is written so, once it is there and may be clicked, and click."""
+        found: list[Any] = []
+
+        def there() -> bool:
+            found[:] = self.says(f"({_PLACE})({json.dumps(text)})") or []
+            return bool(found)
+
+        assert wait_until(there, seconds=seconds, every=0.2), f"there is no {text!r} to click"
+        x, y = found
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            pressed = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
     def shot(self, path: Path) -> None:
         """A picture of it."""

@@ -26,6 +26,8 @@ syncs:
     destination: warehouse
     dataset: gate
     streams: [public.units]
+    schedules:
+      live: {type: realtime}
 """
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -87,6 +89,43 @@ def test_a_request_and_the_run_it_starts_are_one_trace_across_all_processes(unit
 REQUEST, RUN = "POST /api/v2/syncs/{sync_id}/trigger", "execution"
 
 
+def test_a_webhook_and_the_run_it_starts_are_one_trace_across_all_processes(units, triggered):
+    """R40, R125: from what the provider sends to the commit of what it told of."""
+    hook = units.json("webhooks", "create", "gate", "shop", "--scheme=token", "--connection=shop")
+    trace_id, sender_id = "1" * 32, "2" * 16
+    units.sql("shop", "INSERT INTO units VALUES (3)")
+
+    answer = httpx.post(
+        f"{units.gateway_url}{hook['path']}",
+        json={"changed": "units"},
+        headers={
+            "X-Webhook-Token": hook["secret"],
+            "traceparent": f"00-{trace_id}-{sender_id}-01",
+        },
+    )
+
+    def spans():
+        return {one.name: one for one in units.collector.spans if one.trace_id == trace_id}
+
+    assert answer.status_code == 200
+    assert wait_until(lambda: len(CHAIN & spans().keys()) == len(CHAIN), seconds=30), spans()
+    found = spans()
+    request, event = found["POST /webhooks/{key}"], found["event"]
+    handed, execution = found["execution.hand_over"], found["execution"]
+    assert (request.parent_id, event.parent_id) == (sender_id, request.span_id)
+    assert handed.parent_id == execution.parent_id == event.span_id
+    assert found["stream.commit"].parent_id == found["stream"].span_id
+    assert found["stream"].parent_id == execution.span_id
+    assert execution.values["execution"] == event.values["execution"]
+    assert units.sql("warehouse", "SELECT count(*) FROM gate.units") == [(3,)]
+
+
+CHAIN = {
+    *("POST /webhooks/{key}", "event", "execution.hand_over"),
+    *("execution", "stream", "stream.commit"),
+}
+
+
 def test_every_line_in_the_logs_of_up_is_an_object_of_json(units, triggered):
     """R125: `SYNC_LOG_FORMAT=json`, whoever has written it."""
     logs = {path.stem: path.read_text().splitlines() for path in units.home.glob("logs/*.log")}
@@ -97,21 +136,48 @@ def test_every_line_in_the_logs_of_up_is_an_object_of_json(units, triggered):
     assert all("event" in line for line in lines)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
-def test_dagsters_pages_work_in_a_browser_behind_the_gateway(units, triggered):
-    """They load whole, follow a run live by a socket, and may change something."""
-    run_id = units.history("gate/units")[0]["run_id"]
+@pytest.fixture(scope="module")
+def page(units):
+    """The browser of whoever runs the installation."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
     with browsing() as page:
         page.cookie("sync_session", first_admin(units), url=units.gateway_url)
-        page.open(f"{units.gateway_url}/dagster/assets")
-        assert page.waits_for("document.body.innerText.includes('database / tables')")
-        page.open(f"{units.gateway_url}/dagster/runs/{run_id}")
-        assert page.waits_for("document.body.innerText.includes('RUN_SUCCESS')")
-        reloaded = page.says(RELOAD)
+        yield page
 
-        assert reloaded == "Workspace"
-        assert any("pipelineRunLogs" in frame for frame in page.frames)
-        assert (page.complaints, page.refused) == ([], [])
+
+def test_dagsters_pages_work_in_a_browser_behind_the_gateway(units, triggered, page):
+    """They load whole, follow a run live by a socket, and may change something."""
+    run_id = units.history("gate/units")[0]["run_id"]
+
+    page.open(f"{units.gateway_url}/dagster/assets")
+    assert page.waits_for("document.body.innerText.includes('database / tables')")
+    page.open(f"{units.gateway_url}/dagster/runs/{run_id}")
+    assert page.waits_for("document.body.innerText.includes('RUN_SUCCESS')")
+    reloaded = page.says(RELOAD)
+
+    assert reloaded == "Workspace"
+    assert any("pipelineRunLogs" in frame for frame in page.frames)
+    assert (page.complaints, page.refused) == ([], [])
+
+
+def test_a_run_that_is_started_by_clicks_in_dagsters_pages_moves_data(units, triggered, page):
+    """R38: Materialize, as somebody does it who knows Dagster and comes by the gateway."""
+    before = {one["run_id"] for one in units.history("gate/units")}
+    units.sql("shop", "INSERT INTO units VALUES (4)")
+
+    page.open(f"{units.gateway_url}/dagster/assets/database/tables")
+    page.click("Materialize…")
+    page.click("Select a partition or create one")
+    page.click("gate/units")
+    page.click("Launch runs to materialize database / tables")  # which closes the list
+    page.click("Launch 1 run")
+
+    assert wait_until(lambda: units.history("gate/units")[0]["run_id"] not in before, seconds=60)
+    ended = units.wait_for_status("gate/units", "completed", "failed")
+    assert (ended["status"], ended["trigger"]) == ("completed", "manual")
+    assert units.sql("warehouse", "SELECT count(*) FROM gate.units WHERE id = 4") == [(1,)]
+    assert (page.complaints, page.refused) == ([], [])
 
 
 def first_admin(installation):

@@ -3,6 +3,7 @@
 Law: the routes are the application's own; one that is new and not described here fails.
 """
 
+import json
 import re
 from uuid import uuid4
 
@@ -353,6 +354,9 @@ def test_what_is_anothers_is_not_there_by_its_name_either(client, world):
     }  # fmt: skip
 
     assert len(named) > 3
+    assert [one for one in routes() if "{name}" in one and one not in named] == [
+        "GET /api/v2/connectors/{name}"  # which are everybody's
+    ]
     assert {one: code for one, code in answered.items() if code != 404} == {}
 
 
@@ -385,6 +389,64 @@ def test_anothers_ids_in_a_body_or_a_filter_do_nothing(client, world, filled):
 
     assert of_the_rival(world) == before
     assert [one for one in told if "rival" in one] == []
+
+
+LEADING = re.compile(r"(^|_)(url|uri|host|endpoint|address|callback|redirect|next|target)s?$")
+
+NAMED = {
+    "AuthorizationWanted.next": "a path of the gateway's own: see test_api_authorizing",
+    "RulePatch.url": "refused below",
+    "RulePut.url": "refused below",
+    "RuleWanted.url": "refused below",
+}
+"""Fields of bodies that lead somewhere. What a connection's ``config`` names is for
+`tests.connectors.test_reach`, which reads the connectors' own fields.
+"""
+
+
+def test_every_field_that_leads_somewhere_is_known_here(client):
+    """SSRF: one that is new is named by this test."""
+    document = client.get("/api/openapi.json").json()
+    bodies = json.dumps([
+        operation["requestBody"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        if "requestBody" in operation
+    ])  # fmt: skip
+    found, seen = set(), set()
+    left = set(re.findall(r"#/components/schemas/(\w+)", bodies))
+    while left - seen:
+        name = (left - seen).pop()
+        seen.add(name)
+        schema = document["components"]["schemas"][name]
+        left |= set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema)))
+        found |= {f"{name}.{one}" for one in schema.get("properties", {}) if LEADING.search(one)}
+
+    assert found == set(NAMED)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "[::1]", "2130706433"])
+def test_a_rule_posts_nowhere_inside(client, world, host):
+    """SSRF: by each way to say where a rule posts."""
+    world.sync("acme/orders")
+    headers = token(world, "acme", ADMIN)
+    rules = "/api/v2/notification-rules"
+    good = {"channel": "webhook", "url": "https://93.184.215.14/x"}
+    url = f"https://{host}/latest"
+    made = client.post(rules, json={"name": "n", **good}, headers=headers)
+    assert made.status_code == 201, made.text
+
+    answers = [
+        client.post(rules, json={"name": "m", "channel": "webhook", "url": url}, headers=headers),
+        client.put(f"{rules}/{made.json()['id']}", json={**good, "url": url}, headers=headers),
+        client.patch(f"{rules}/{made.json()['id']}", json={"url": url}, headers=headers),
+    ]
+    chat = {"name": "c", "channel": "apprise", "url": f"jsons://{host}/x"}
+    answers.append(client.post(rules, json=chat, headers=headers))
+
+    assert [one.status_code for one in answers] == [422] * 4
+    shown = client.get(f"{rules}/{made.json()['id']}", headers=headers).json()
+    assert shown["target"] == made.json()["target"]
 
 
 def of_the_rival(world):

@@ -200,6 +200,24 @@ def undescribed():
                 yield from (f"{method} {route.path}" for method in route.methods)
 
 
+def test_there_is_no_route_that_these_tests_do_not_read(client):
+    """One beside the routers, or one that is no plain request, would be met by none of them."""
+    beside = [
+        route.path
+        for route in client.app.routes
+        if getattr(route, "original_router", None) not in ROUTERS
+    ]
+    special = [
+        getattr(route, "path", route)
+        for router in ROUTERS
+        for route in router.routes
+        if not isinstance(route, APIRoute)
+    ]
+
+    assert beside == ["/api/openapi.json"]
+    assert special == ["/dagster/graphql"]  # a socket, with tests of its own
+
+
 @pytest.mark.parametrize("path", ["/api/v2/tokens", "/api/v2/audit"])
 def test_the_line_in_the_log_says_who_asked_and_for_whom(client, world, path):
     with capture_logs() as lines:

@@ -16,9 +16,12 @@ from sync_pipelines import tracing
 from sync_pipelines.definitions import defs
 from sync_pipelines.defs import resources
 from sync_pipelines.engine.run import Engine
+from sync_pipelines.gateway.webhooks import intake
 from sync_pipelines.logs import configure_logging
 from sync_pipelines.model.sync import SyncStream
+from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.settings import Settings
+from tests.gateway.hooks import endpoint, order, signed
 from tests.gateway.people import token
 
 pytest.importorskip("opentelemetry.sdk.trace", reason="needs sync-pipelines[otel]")
@@ -111,6 +114,34 @@ def test_a_request_and_the_run_that_it_starts_are_one_trace(client, world, sync,
     assert execution.values["execution"] == execution_id
     assert execution.values["status"] == "completed"
     assert stream.values["records"] == 3
+
+
+@pytest.mark.parametrize("taker", ["gateway", "sensor"])
+def test_a_webhook_and_the_run_that_it_starts_are_one_trace(
+    client, world, sync, run, collector, launched, monkeypatch, taker
+):
+    """R40: whoever takes its event up, at once or when the gateway could not."""
+    if taker == "sensor":
+        monkeypatch.setattr(intake, "take_up", lambda *_: [])
+    world.schedule(sync, {"type": "realtime"})
+    hook = endpoint(world, connection="orders-source")
+    headers = {**signed(order()), "traceparent": CALLER}
+    client.post(f"/webhooks/{hook.key}", content=order(), headers=headers)
+    if taker == "gateway":
+        assert wait_until(lambda: bool(launched), seconds=10, every=0.01)
+    run()
+    tracing.flush()
+
+    _, trace_id, caller_id, _ = CALLER.split("-")
+    chain = ["POST /webhooks/{key}", "event", "execution", "stream", "stream.commit"]
+    request, event, execution, *_ = found = [collector.named(name) for name in chain]
+    assert {one.trace_id for one in found} == {trace_id}
+    assert [one.parent_id for one in found] == [
+        caller_id, *(one.span_id for one in found[:-1])
+    ]  # fmt: skip
+    assert request.values["status"] == 200
+    assert event.values["execution"] == execution.values["execution"]
+    assert execution.values["status"] == "completed"
 
 
 def test_of_what_went_wrong_a_span_has_the_kind_and_no_message(

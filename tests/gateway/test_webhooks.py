@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
+from threading import Event
 
 import pytest
 from sqlalchemy import select, text
@@ -390,3 +391,28 @@ def test_while_the_catalog_is_away_the_provider_is_to_come_again(world, client, 
     assert away.headers["retry-after"] == "5"
     assert again.status_code == HTTPStatus.OK
     assert len(events_of(world, sync.tenant_id)) == 2
+
+
+def test_a_provider_is_answered_in_its_time_though_storing_takes_longer(world, client, monkeypatch):
+    """R40: it is told to come again, what it sent is stored all the same, and known then."""
+    sync = world.sync()
+    hook = endpoint(world)
+    go_on, store = Event(), deliveries.store_for_all_tenants
+
+    def slowly(db, batch):
+        assert go_on.wait(10)
+        return store(db, batch)
+
+    monkeypatch.setattr(intake, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(deliveries, "store_for_all_tenants", slowly)
+
+    in_time = client.post(f"/webhooks/{hook.key}", content=order(), headers=signed(order()))
+    go_on.set()
+    soon(lambda: stored(world))
+    monkeypatch.setattr(intake, "ANSWER_SECONDS", 10)
+    again = client.post(f"/webhooks/{hook.key}", content=order(), headers=signed(order()))
+
+    assert in_time.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert in_time.headers["retry-after"]
+    assert again.status_code == HTTPStatus.OK
+    assert len(events_of(world, sync.tenant_id)) == len(stored(world)) == 1

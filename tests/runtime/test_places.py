@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from sync_pipelines.runtime import places
-from sync_pipelines.runtime.errors import PostgresError
+from sync_pipelines.runtime.errors import PostgresError, StartError
 from sync_pipelines.runtime.places import settle
 from sync_pipelines.runtime.postgres import discard, embedded
 from sync_pipelines.runtime.postmaster import find
@@ -96,6 +96,15 @@ def test_a_socket_directory_that_another_user_laid_is_refused(nobodys_home: Path
 
 
 @as_root
+def test_a_home_that_may_not_be_written_to_is_refused_with_a_remedy(nobodys_home: Path):
+    os.chown(nobodys_home, 0, 0)
+    nobodys_home.chmod(0o755)
+
+    with pytest.raises(StartError, match="may not be written to; set SYNC_HOME to a directory"):
+        as_nobody(lambda: use_a_server(nobodys_home))
+
+
+@as_root
 def test_a_directory_that_others_may_enter_is_refused_with_a_remedy(nobodys_home: Path):
     laid = nobodys_home / "postgres"
     laid.mkdir()
@@ -138,16 +147,16 @@ def as_nobody(act: Callable[[], tuple[str, Path]]) -> tuple[str, Path]:
         os.setuid(nobody().pw_uid)
         try:
             sender.send(act())
-        except PostgresError as error:
+        except StartError as error:
             sender.send(error)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     sender.close()
-    outcome: tuple[str, Path] | PostgresError = receiver.recv()
+    outcome: tuple[str, Path] | StartError = receiver.recv()
     process.join(timeout=60)
     receiver.close()
-    if isinstance(outcome, PostgresError):
+    if isinstance(outcome, StartError):
         raise outcome
     return outcome
 

@@ -1,21 +1,27 @@
 """Warm runs with real processes and a real database: none is lost, none is executed twice."""
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
+from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 
+from sync_pipelines.engine.run_tags import EXECUTION
 from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.runtime.warm.host import NotWholeError, check_whole
 from sync_pipelines.runtime.warm.ledger import Ledger, started_at
@@ -54,7 +60,7 @@ class Warm:
         )
         return host
 
-    def launch(self, job: str) -> DagsterRun:
+    def launch(self, job: str, *, tags: Mapping[str, str] | None = None) -> DagsterRun:
         """A run of a job, handed to the launcher."""
         import warm_code  # type: ignore[import-not-found]
 
@@ -63,13 +69,14 @@ class Warm:
         run = self.instance.create_run_for_job(
             job_def=warm_code.defs.resolve_job_def(job),
             job_code_origin=origin.get_python_origin(),
+            tags=tags,
         )
         self.instance.run_launcher.launch_run(LaunchRunContext(run, None))
         return run
 
-    def running(self, job: str = "long") -> DagsterRun:
+    def running(self, *, tags: Mapping[str, str] | None = None) -> DagsterRun:
         """A run that is under way."""
-        run = self.launch(job)
+        run = self.launch("long", tags=tags)
         self.wait(lambda: self.executions(run) == 1)
         return run
 
@@ -219,6 +226,48 @@ def test_a_run_that_is_cancelled_ends_as_cancelled_and_its_process_is_gone(warm:
     assert warm.instance.run_launcher.terminate(run.run_id) is False
 
 
+@contextmanager
+def resuming(warm: Warm) -> Iterator[DagsterInstance]:
+    """Dagster from the moment that somebody lets it resume a run once; no host starts anew."""
+    path = warm.home / "dagster" / "dagster.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["run_monitoring"]["max_resume_run_attempts"] = 1
+    path.write_text(yaml.safe_dump(settings))
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def look_after(instance: DagsterInstance, run: DagsterRun) -> None:
+    """What the daemon does with each run that is under way."""
+    record = instance.get_run_record_by_id(run.run_id)
+    monitor_started_run(instance, Mock(), record, logging.getLogger("monitoring"))
+
+
+def test_where_dagster_may_resume_a_killed_run_it_goes_on_in_another_process_once(
+    warm: Warm,
+):
+    """But not the run of an attempt: the engine retries that, at once, from where the data is."""
+    warm.start_host()
+    mended, doomed = warm.running(), warm.running()
+    attempt = warm.running(tags={EXECUTION: "some"})
+
+    with resuming(warm) as dagster:
+        for run in (mended, doomed, attempt):
+            os.kill(warm.pid(run), signal.SIGKILL)
+        warm.ends(attempt, DagsterRunStatus.FAILURE, seconds=5)
+        for run in (mended, doomed):
+            warm.wait(lambda run=run: warm.ledger.read(run.run_id).is_reported)
+            look_after(dagster, run)
+            warm.wait(lambda run=run: warm.executions(run) == 2)
+        look_after(dagster, mended)
+        os.kill(warm.pid(doomed), signal.SIGKILL)
+        warm.ends(doomed, DagsterRunStatus.FAILURE)
+        warm.go()
+
+    warm.ends(mended, DagsterRunStatus.SUCCESS)
+    assert [warm.executions(run) for run in (mended, doomed, attempt)] == [2, 2, 1]
+
+
 def test_a_process_number_that_is_used_again_is_not_taken_for_the_runs(warm: Warm):
     warm.start_host()
     run = warm.launch("short")
@@ -238,3 +287,10 @@ def test_a_host_with_a_thread_refuses_to_fork():
     with pytest.raises(NotWholeError, match="left-over"):
         check_whole()
     done.set()
+
+
+def test_a_host_that_has_imported_grpc_refuses_to_fork(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grpc", Mock())
+
+    with pytest.raises(NotWholeError, match="grpc"):
+        check_whole()

@@ -214,7 +214,7 @@ class EventRow(Base):
     An event is known by its tenant, where it comes from, and the id it has there, and
     taken in once. ``execution_id`` is the execution that answers it; ``streams`` are the
     usual names of what changed. ``delivery_id`` is the request it came with, for as long
-    as that is kept.
+    as that is kept, and ``traceparent`` that one's span (W3C Trace Context).
     """
 
     __tablename__ = "webhook_events"
@@ -245,6 +245,7 @@ class EventRow(Base):
     sync_id: Mapped[UUID | None]
     streams: Mapped[list[Any]] = mapped_column(server_default=EMPTY_LIST)
     delivery_id: Mapped[UUID | None]
+    traceparent: Mapped[str | None]
     payload: Mapped[Jsonb] = mapped_column(server_default=EMPTY_OBJECT)
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
     reason: Mapped[str | None]

@@ -12,9 +12,11 @@ from typing import cast
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.webhooks.contract import Received
+from sync_pipelines import tracing
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.metrics import Meter
 from sync_pipelines.gateway.webhooks.intake import Answer, Intake
@@ -62,18 +64,17 @@ class Incoming:
             await self._app(scope, receive, send)
             return
         status, began = 500, perf_counter()
-        try:
-            answer = await self._answer(scope, receive)
-            if answer is not None:
-                status = answer.status.value
-                await _send(answer, send)
-        finally:
-            self._meter.count(
-                method=scope["method"],
-                route=ROUTE,
-                status=status,
-                seconds=perf_counter() - began,
-            )
+        method, parent = scope["method"], Headers(scope=scope).get("traceparent")
+        with tracing.span(f"{method} {ROUTE}", parent=parent, is_request=True) as span:
+            try:
+                answer = await self._answer(scope, receive)
+                if answer is not None:
+                    status = answer.status.value
+                    await _send(answer, send)
+            finally:
+                seconds = perf_counter() - began
+                self._meter.count(method=method, route=ROUTE, status=status, seconds=seconds)
+                span.note(method=method, route=ROUTE, status=status)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """What to answer; None where nobody waits for it any more."""

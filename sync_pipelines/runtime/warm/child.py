@@ -11,10 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._cli.api import _execute_run_command_body, _resume_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts, setup_interrupt_handlers
+
+from sync_pipelines.engine.run_tags import EXECUTION
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -65,9 +67,23 @@ def carry_out(run_id: str, *, resume: bool) -> int:
 
 
 def bury(run_id: str, said: str) -> int:
-    """Fail a run whose process has died, unless it had ended by itself before."""
+    """Fail a run whose process has died, unless it had ended by itself before, or may go on."""
     with DagsterInstance.from_ref(settings()) as instance:
         run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
+        if run is not None and not run.is_finished and not _may_go_on(instance, run):
             instance.report_run_failed(run, said)
     return 0
+
+
+def _may_go_on(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether Dagster's run monitoring is to give it another process.
+
+    Never that of an attempt: the engine retries it, from what was committed, and at once.
+    """
+    most = instance.run_monitoring_max_resume_run_attempts
+    if not (most and instance.run_monitoring_enabled) or EXECUTION in run.tags:
+        return False
+    from dagster._daemon.monitoring import count_resume_run_attempts  # imports grpc
+
+    is_under_way = run.status is DagsterRunStatus.STARTED
+    return is_under_way and count_resume_run_attempts(instance, run.run_id) < most
