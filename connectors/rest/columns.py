@@ -95,7 +95,7 @@ def build(records: Sequence[Record], columns: Sequence[Column], key: Sequence[st
     """The records as a table of these columns; those that do not fit are rejected."""
     arrays, bad = [], {}
     for column in columns:
-        values = _values(records, column)
+        values = values_of(records, column)
         try:
             arrays.append(_quickly(values, column.kind))
         except _MISFITS:
@@ -118,14 +118,15 @@ def build(records: Sequence[Record], columns: Sequence[Column], key: Sequence[st
 
 def cursors_of(records: Sequence[Record], column: Column) -> Any:
     """One column of all records, NULL where a value does not fit."""
-    values = _values(records, column)
+    values = values_of(records, column)
     try:
         return _quickly(values, column.kind)
     except _MISFITS:
         return _one_by_one(values, column)[0]
 
 
-def _values(records: Sequence[Record], column: Column) -> list[Any]:
+def values_of(records: Sequence[Record], column: Column) -> list[Any]:
+    """What one column has in each of the records, as it came; None where it has nothing."""
     path = column.path if column.path is not None else column.name
     if path in (column.name,) or not ("." in path or path.startswith("/")):
         return [record.get(path) for record in records]
@@ -134,7 +135,7 @@ def _values(records: Sequence[Record], column: Column) -> list[Any]:
 
 def _key(record: Record, columns: Sequence[Column], key: Sequence[str]) -> str:
     named = [column for name in key for column in columns if column.name == name]
-    return ", ".join(str(_values([record], column)[0]) for column in named)
+    return ", ".join(str(values_of([record], column)[0]) for column in named)
 
 
 def _quickly(values: list[Any], kind: Kind) -> Any:

@@ -14,9 +14,10 @@ from connectors.errors import ConfigError
 from connectors.http.client import HttpClient
 from connectors.late import pa, pc
 from connectors.rest.asking import Asking
-from connectors.rest.columns import Built, Column, build
+from connectors.rest.columns import Built, Column, build, values_of
 from connectors.rest.marks import Marks, cursor_kind, kept_since
-from connectors.rest.records import Record, find
+from connectors.rest.met import Met
+from connectors.rest.records import Record
 from connectors.rest.spec import StreamSpec
 from connectors.sql import cursor as cursors
 from connectors.sql.cursor import STATE_VERSION, TEMPORAL, Kind, Mark
@@ -38,6 +39,7 @@ class Reading:
     selection: Selection
     known: Callable[[str], Sequence[Column]]
     _columns: Sequence[Column] = ()
+    _key: Sequence[Column] = ()
     _kind: Kind | None = None
     _started_at: datetime = field(init=False)
     _since: Mark | None = None
@@ -45,7 +47,7 @@ class Reading:
     _before: Mark | None = None
     _reached: Mark | None = None
     _risen: Mark | None = None
-    _delivered: set[int] = field(default_factory=set)
+    _delivered: Met = field(default_factory=Met)
 
     def batches(self, state: State | None) -> Iterator[Batch]:
         """The records, and with the last of them the state."""
@@ -73,6 +75,7 @@ class Reading:
         self._started_at = self.client.outside.now()
         names = {column.name: column for column in self.known(self.spec.name)}
         self._columns = [names[name] for name in self.selection.stream.schema.names]
+        self._key = [names.get(name, Column(name=name)) for name in self.spec.primary_key]
         cursor = self.selection.stream.cursor_field
         if cursor is None:
             return
@@ -159,19 +162,14 @@ class Reading:
 
     def _first_time(self, records: Sequence[Record]) -> Sequence[Record]:
         """In a full read: the records that have not come yet, in a list that was read again."""
-        key = self.spec.primary_key
         again = any(spec.pages.shifts for spec in self._chain().values())
-        if self.selection.mode is not SyncMode.FULL or not again or not key:
+        if self.selection.mode is not SyncMode.FULL or not again or not self._key:
             return records
-        fresh = []
-        for record in records:
-            values = tuple(find(record, name) for name in key)
-            mark = hash(values) if None not in values else None
-            if mark is None or mark not in self._delivered:
-                fresh.append(record)
-            if mark is not None:
-                self._delivered.add(mark)
-        return fresh
+        keys = list(zip(*(values_of(records, column) for column in self._key), strict=True))
+        # Not the hash of the key itself: that of -1 is that of -2.
+        marks = [hash(repr(key)) for key in keys if None not in key]
+        fresh = iter(self._delivered.first_time(marks))
+        return [one for one, key in zip(records, keys, strict=True) if None in key or next(fresh)]
 
     def _batches(
         self, records: Sequence[Record], size: int, *, tells: bool = False

@@ -125,7 +125,7 @@ class _Mover:
         reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
         if encoding is Encoding.ARROW:
             interrupt = source.interrupt if isinstance(source, Interruptible) else None
-            reading = read_ahead(batches, interrupt=interrupt)
+            reading = read_ahead(batches, size=_held, interrupt=interrupt)
         last: Batch | None = None
         self.progress.note(phase="reading")
         with reading as found:
@@ -167,6 +167,11 @@ class _Mover:
         self.progress.counts = self.moved_before + done.counts
         self.mirror.committed(done)
         self.progress.note(phase="reading")
+
+
+def _held(batch: Batch) -> int:
+    """Bytes of its records in memory."""
+    return 0 if isinstance(batch.data, PgCopy) else batch.data.nbytes
 
 
 def _changed(plan: StreamPlan, batches: Iterator[Batch]) -> Iterator[Batch]:

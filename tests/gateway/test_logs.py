@@ -65,7 +65,7 @@ def test_a_thread_that_reads_ahead_logs_for_the_execution_that_reads():
 
     with (
         structlog.contextvars.bound_contextvars(execution="e-1", tenant="acme"),
-        read_ahead(items()) as found,
+        read_ahead(items(), size=len) as found,
     ):
         bound = list(found)
 
