@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,6 @@ from connectors.files.formats import jsonl
 from connectors.files.kinds import Kind, Word
 from connectors.files.shape import Shape
 
-NEVER = 1_000_000
 COLUMNS = {"id": "integer", "name": "text", "at": "instant", "price": "decimal(9,2)", "d": "json"}
 SHAPE = Shape(kinds={"id": Kind(Word.INTEGER)}, chosen=frozenset({"id"}), null_documents=False)
 
@@ -64,6 +64,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """So small, and with so few before the process starts, that a small file needs it."""
     monkeypatch.setattr(jsonl, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(jsonl, "ALONE", 2)
+    monkeypatch.setattr(jsonl, "MOST_LOAD", math.inf)
     return monkeypatch
 
 
@@ -78,7 +79,8 @@ def test_records_and_rejections_are_the_same_wherever_lines_are_decoded(
     path.write_text("\n".join(map(_line, range(1, 1001))))
 
     aside = list(_batches(path))
-    small_blocks.setattr(jsonl, "ALONE", NEVER)
+    small_blocks.setattr(jsonl, "MOST_LOAD", -1)
+    small_blocks.setattr(jsonl, "decoded_aside", None)
     here = list(_batches(path))
 
     assert [one.data.to_pylist() for one in aside] == [one.data.to_pylist() for one in here]

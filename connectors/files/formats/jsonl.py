@@ -6,10 +6,11 @@ do numbers with a fraction, which are decimals.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -31,6 +32,10 @@ AHEAD = 2
 ALONE = 8
 """Blocks that are decoded here: to start another process takes as long."""
 
+MOST_LOAD = 2
+"""Programs that want a processor, for each that there is, while another process is started."""
+
+_Decoded: TypeAlias = Generator[tuple[bytes, Columns | None], None, None]
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -63,18 +68,26 @@ class JsonLines:
                 line += block.count(b"\n") + (not block.endswith(b"\n"))
 
 
-def _decoding(
-    blocks: Iterator[bytes], shape: Shape, name: str
-) -> Generator[tuple[bytes, Columns | None], None, None]:
+def _decoding(blocks: Iterator[bytes], shape: Shape, name: str) -> _Decoded:
     """Each block with its columns; after the first ones, by a process of its own."""
     decoder = Decoder(shape)
-    first = ((block, decoder.decoded(block)) for block in islice(blocks, ALONE))
-    with closing(ahead(first, AHEAD, name="decode")) as found:
+
+    def here(some: Iterator[bytes]) -> _Decoded:
+        return ahead(((one, decoder.decoded(one)) for one in some), AHEAD, name="decode")
+
+    with closing(here(islice(blocks, ALONE))) as found:
         yield from found
     more = next(blocks, None)
-    if more is not None:
-        with closing(decoded_aside(chain([more], blocks), shape, name=name)) as found:
-            yield from found
+    if more is None:
+        return
+    rest = chain([more], blocks)
+    with closing(here(rest) if _is_busy() else decoded_aside(rest, shape, name=name)) as found:
+        yield from found
+
+
+def _is_busy() -> bool:
+    """Whether so much runs here that another process would only take from the others."""
+    return os.getloadavg()[0] > MOST_LOAD * (os.cpu_count() or 1)
 
 
 def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
