@@ -12,7 +12,7 @@ from benchmarks import orders
 from benchmarks.case import Case, Size
 from benchmarks.cases import CASES
 from benchmarks.place import Place, prepared
-from benchmarks.report import RESULTS, Result, results_of, shown, written
+from benchmarks.report import RESULTS, Result, commit, results_of, shown, written
 from benchmarks.task import Measure
 
 WIDTH = 120
@@ -40,17 +40,20 @@ def main(
     size = Size(rows=rows, large=large)
     loads = [os.getloadavg()[0]]
     found: list[Result] = []
-    with prepared() as place:
-        with console.status(f"making {rows:,} rows"):
-            orders.create(place.source, rows)
-        for name in only or CASES:
-            found += _measured(console, place, name, size, repeat)
-            loads.append(os.getloadavg()[0])
+    measured = commit()
     asked: dict[str, object] = {"rows": rows, "only": only, "repeat": repeat, "large": large}
-    path = written(found, directory=results, loads=loads, asked=asked)
+    try:
+        with prepared() as place:
+            with console.status(f"making {rows:,} rows"):
+                orders.create(place.source, rows)
+            for name in only or CASES:
+                found += _measured(console, place, name, size, repeat)
+                loads.append(os.getloadavg()[0])
+    finally:  # also what an error, or Ctrl-C, has left of half an hour
+        path = written(found, commit=measured, directory=results, loads=loads, asked=asked)
+        console.print(f"Kept in {path.name}")
     if loads[0] > (os.cpu_count() or 1) / 2:
         console.print(f"The machine was busy when this began (load {loads[0]:.1f}).")
-    console.print(f"Kept in {path.name}")
 
 
 def _measured(console: Console, place: Place, name: str, size: Size, repeat: int) -> list[Result]:

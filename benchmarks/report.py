@@ -196,13 +196,18 @@ def _budget(budget: Budget) -> str:
 
 
 def written(
-    results: Sequence[Result], *, directory: Path, loads: Sequence[float], asked: dict[str, object]
+    results: Sequence[Result],
+    *,
+    commit: str,
+    directory: Path,
+    loads: Sequence[float],
+    asked: dict[str, object],
 ) -> Path:
     """Keep a run's figures, with what they depend on, and nothing that names the machine."""
     now = datetime.now(UTC)
     document = {
         "measured_at": now.isoformat(timespec="seconds"),
-        "commit": commit(),
+        "commit": commit,
         "asked": asked,
         "machine": {
             "cores": os.cpu_count(),
@@ -216,14 +221,14 @@ def written(
         "results": [asdict(result) for result in results],
     }
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{now:%Y-%m-%dT%H%M%S}-{commit()}.json"
+    path = directory / f"{now:%Y-%m-%dT%H%M%S}-{commit}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")
     return path
 
 
 def commit() -> str:
-    """The checked-out commit, or that there is none."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
+    """The checked-out commit, whether anything is other than in it, or that there is none."""
+    command = ["git", "describe", "--always", "--exclude", "*", "--dirty=-changed"]
     try:
         done = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True

@@ -30,6 +30,7 @@ STEADY_SECONDS = 120.0
 """A process that lived this long has not failed again, but anew."""
 MOST_RESTARTS = 5
 LONGEST_PAUSE_SECONDS = 30.0
+EXCUSED_PAUSE_SECONDS = 5.0
 LARGEST_LOG_BYTES = 20_000_000
 LAST_LINES = 15
 
@@ -64,12 +65,24 @@ class Running:
 
 
 class Supervisor:
-    """The processes of one `up`. To be used from one thread, which must outlive them."""
+    """The processes of one `up`. To be used from one thread, which must outlive them.
 
-    def __init__(self, *, logs: Path, say: Say, log_format: LogFormat = "console") -> None:
+    ``excuse`` says what a process that died now cannot help; it is restarted as often as
+    it takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        logs: Path,
+        say: Say,
+        log_format: LogFormat = "console",
+        excuse: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._logs = logs
         self._log_format = log_format
         self._say = say
+        self._excuse = excuse
         self._running: dict[str, Running] = {}
         self._failures: dict[str, int] = {}
         self._due: dict[str, tuple[Service, float]] = {}
@@ -187,6 +200,15 @@ class Supervisor:
         service = running.service
         del self._running[service.name]
         running.reader.join(timeout=2.0)
+        code = running.process.returncode
+        excuse = self._excuse()
+        if excuse is not None:
+            self._say(
+                f"{service.name} died (exit code {code}): {excuse}; "
+                f"restart in {EXCUSED_PAUSE_SECONDS:.0f} s; see {self._log_of(service.name)}"
+            )
+            self._due[service.name] = (service, monotonic() + EXCUSED_PAUSE_SECONDS)
+            return
         steady = monotonic() - running.started_at >= STEADY_SECONDS
         failures = 1 if steady else self._failures.get(service.name, 0) + 1
         self._failures[service.name] = failures
@@ -194,7 +216,7 @@ class Supervisor:
             raise StartError(self._describe(running, f"died {failures} times in a row"))
         pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (failures - 1))
         self._say(
-            f"{service.name} died (exit code {running.process.returncode}); "
+            f"{service.name} died (exit code {code}); "
             f"restart {failures} of {MOST_RESTARTS} in {pause:.0f} s; "
             f"see {self._log_of(service.name)}"
         )

@@ -79,7 +79,12 @@ def run_up(
         database_url, keep_database = _database(settings, home, stack, say)
         if stopping.is_set():
             return
-        supervisor = Supervisor(logs=home / "logs", say=say, log_format=settings.log_format)
+        supervisor = Supervisor(
+            logs=home / "logs",
+            say=say,
+            log_format=settings.log_format,
+            excuse=lambda: _silence(database_url),
+        )
         stack.callback(supervisor.stop)
         door = stack.enter_context(closing(Door(home)))
         port = _free_port(
@@ -187,6 +192,15 @@ def _answering(url: str) -> str:
     except psycopg.OperationalError as error:
         raise StartError(f"the database of SYNC_DATABASE_URL does not answer: {error}") from error
     return plain
+
+
+def _silence(url: str) -> str | None:
+    """That the database does not answer, which its users die of; None if it does."""
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return "the database does not answer"
+    return None
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from benchmarks import report
 from benchmarks.case import Budget, Case, Contender, Limit
 from benchmarks.cases import CASES
 from benchmarks.report import results_of
@@ -73,6 +74,24 @@ def bench(server, results, *cases):
     assert done.returncode == 0, done.stderr
     (path,) = results.glob("*.json")
     return json.loads(path.read_text())
+
+
+def test_figures_of_a_changed_tree_are_not_filed_under_its_commit(tmp_path, monkeypatch):
+    def git(*command):
+        known = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b.example"}
+        known |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b.example"}
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, env=os.environ | known)
+
+    (tmp_path / "report.py").write_text("1")
+    git("init", "-q")
+    git("add", "report.py")
+    git("commit", "-qm", "one")
+    monkeypatch.setattr(report, "__file__", str(tmp_path / "report.py"))
+    before = report.commit()
+    (tmp_path / "report.py").write_text("2")
+    after = report.commit()
+
+    assert after == f"{before}-changed"
 
 
 def test_a_figure_is_judged_by_what_it_must_at_least_be():

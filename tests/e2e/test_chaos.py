@@ -1,6 +1,6 @@
 """Everything is killed again and again while syncs run: all end well, and nothing is held.
 
-``SYNC_CHAOS_RUNS`` says how many executions there are, and ``SYNC_CHAOS_SEED`` which plan
+``SYNC_CHAOS_RUNS`` says how many executions there are (300), and ``SYNC_CHAOS_SEED`` which plan
 is drawn for them; the plan says what is killed, not what that hits.
 """
 
@@ -28,7 +28,7 @@ from sync_pipelines.runtime.waiting import wait_until
 from sync_pipelines.settings import Settings
 from tests.e2e.chaos import SYNCS, TENANTS, Chaos, Data, drawn, manifest
 
-RUNS = int(os.environ.get("SYNC_CHAOS_RUNS", "40"))
+RUNS = int(os.environ.get("SYNC_CHAOS_RUNS", "300"))
 SEED = int(os.environ.get("SYNC_CHAOS_SEED", "1"))
 KILLS = max(8, RUNS // 5)
 MOST_OPEN = 24

@@ -154,6 +154,25 @@ def test_a_process_that_keeps_dying_ends_it_all_with_its_last_words(
     assert str(tmp_path / "logs/worker.log") in str(failure.value)
 
 
+def test_deaths_that_a_process_cannot_help_are_not_counted(
+    said: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(processes, "EXCUSED_PAUSE_SECONDS", 0.0)
+    excuses = iter(["the database does not answer"] * 8)
+    supervisor = Supervisor(logs=tmp_path, say=said.append, excuse=lambda: next(excuses, None))
+    supervisor.start(service("exit 1"))
+
+    try:
+        tend_until(supervisor, lambda: len(said) == 9)
+    finally:
+        supervisor.stop()
+
+    log = tmp_path / "worker.log"
+    waited = "worker died (exit code 1): the database does not answer; restart in 0 s; see"
+    assert said[:8] == [f"{waited} {log}"] * 8
+    assert said[8] == f"worker died (exit code 1); restart 1 of 5 in 1 s; see {log}"
+
+
 def test_waiting_for_a_process_that_died_says_why(supervisor: Supervisor):
     supervisor.start(service("echo no such module; exit 1", is_ready=lambda: False))
 

@@ -23,6 +23,8 @@ HOME = CLONE / ".venv-servers"
 LOCK = HERE / "requirements.lock"
 NPM_PACKAGES = {"azurite": "3.37.0"}
 PATIENCE_SECONDS = 170
+# npm brings authorities of its own; a network's own one is among those of the machine.
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 @cache
@@ -52,10 +54,8 @@ def command(name: str) -> Path:
 
 @cache
 def npm_command(name: str, package: str) -> Path:
-    """A program of an npm package; skips the test that asks where there is no npm."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(f"npm is not installed, and {package} comes from it")
+    """A program of an npm package, with Debian's npm where there is none."""
+    npm = debian_command("npm", "npm")
     version = NPM_PACKAGES[package]
     home = HOME.with_name(HOME.name + "-npm") / f"{package}-{version}"
     program = home / "node_modules/.bin" / name
@@ -63,7 +63,7 @@ def npm_command(name: str, package: str) -> Path:
         if not program.exists():
             home.mkdir(parents=True, exist_ok=True)
             options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(home)]
-            _run([npm, "install", *options, f"{package}@{version}"], f"npm install {package}")
+            _run([str(npm), "install", *options, f"{package}@{version}"], f"npm install {package}")
     return program
 
 
@@ -94,6 +94,7 @@ def _alone() -> Iterator[None]:
 
 def _run(command: Sequence[str], what: str) -> None:
     environment = {
+        **({"NODE_EXTRA_CA_CERTS": str(AUTHORITIES)} if AUTHORITIES.exists() else {}),
         **os.environ,
         "PIP_REQUIRE_VIRTUALENV": "0",
         "DEBIAN_FRONTEND": "noninteractive",
