@@ -63,8 +63,11 @@ def _reaped(process: "subprocess.Popen[bytes]") -> float:
 
 
 def _own_mb(pid: int) -> float:
+    """Of a process and those that it has started."""
     with suppress(psutil.Error, FileNotFoundError):
-        return float(psutil.Process(pid).memory_full_info().uss) / 1024**2
+        process = psutil.Process(pid)
+        every = [process, *process.children(recursive=True)]
+        return float(sum(one.memory_full_info().uss for one in every)) / 1024**2
     return 0.0
 
 

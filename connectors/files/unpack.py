@@ -6,11 +6,11 @@ when what was unpacked is closed, it has ended, and the packed file may be close
 """
 
 import io
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+from isal import isal_zlib
 
 from connectors.ahead import ahead
 from connectors.errors import ConfigError, TransientError
@@ -20,7 +20,8 @@ CHUNK_BYTES = 256 * 1024
 AHEAD = 3
 """Chunks that are unpacked while the one before them is used."""
 
-_GZIP_OR_ZLIB = 16 + zlib.MAX_WBITS
+_GZIP = 16 + isal_zlib.MAX_WBITS
+_DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs err
 
 
 def unpacked(file: BinaryIO, compression: Compression, *, name: str, most: int) -> BinaryIO:
@@ -33,7 +34,7 @@ def unpacked(file: BinaryIO, compression: Compression, *, name: str, most: int) 
 
 def _gunzipped(file: BinaryIO, name: str) -> Iterator[bytes]:
     """The members of a gzip file, one after the other."""
-    member, due = zlib.decompressobj(_GZIP_OR_ZLIB), True
+    member, due = isal_zlib.decompressobj(_GZIP), True
     packed = file.read(CHUNK_BYTES)
     try:
         while packed:
@@ -45,11 +46,11 @@ def _gunzipped(file: BinaryIO, name: str) -> Iterator[bytes]:
             yield member.decompress(packed, CHUNK_BYTES * 4)
             if member.eof:
                 packed, due = member.unused_data, False
-                member = zlib.decompressobj(_GZIP_OR_ZLIB)
+                member = isal_zlib.decompressobj(_GZIP)
             else:
                 packed = member.unconsumed_tail
             packed = packed or file.read(CHUNK_BYTES)
-    except zlib.error as error:
+    except _DAMAGED as error:
         raise TransientError(f"{name!r} is no sound gzip file: {error}") from error
     if due:
         raise TransientError(f"{name!r} ends in the middle: it is half-written, or was cut off")

@@ -6,13 +6,11 @@ do numbers with a fraction, which are decimals.
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from decimal import Decimal
-from operator import attrgetter
-from typing import Any, BinaryIO
+from itertools import chain, islice
+from typing import Any, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -20,29 +18,24 @@ from connectors.ahead import ahead
 from connectors.arrow import Field
 from connectors.contract import Rejection
 from connectors.errors import ConfigError
+from connectors.files.aside import decoded_aside
 from connectors.files.formats import Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import IN_STRINGS, Kind, Word, common, suggested
-from connectors.late import pa, pc
+from connectors.files.shape import Columns, Decoder, Shape, numbers, raw_texts, text_of
+from connectors.late import pa
 
 BLOCK_BYTES = 2 * 1024 * 1024
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 AHEAD = 2
 """Blocks that are decoded while the one before them gets its types."""
-_MOST_EXPONENT = 400
+ALONE = 8
+"""Blocks that are decoded here: to start another process takes as long."""
 
-_STRINGS = frozenset(
-    {Word.TEXT, Word.UUID, Word.DATE, Word.TIME, Word.TIMESTAMP, Word.INSTANT, Word.BYTES}
-)
-_NATIVE: Mapping[Word, Any] = {
-    **dict.fromkeys(_STRINGS, str),
-    Word.INTEGER: int,
-    Word.FLOAT: float,
-    Word.BOOLEAN: bool,
-}
-_UNUSUAL = re.compile(r'[\\"\x00-\x1f]')
-_PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
-_STRING = msgspec.json.Decoder(str)
+MOST_LOAD = 2
+"""Programs that want a processor, for each that there is, while another process is started."""
+
+_Decoded: TypeAlias = Generator[tuple[bytes, Columns | None], None, None]
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -62,126 +55,39 @@ class JsonLines:
     ) -> Generator[Piece, None, None]:
         """The records, a block at a time; a line that is no JSON object is rejected."""
         records = TextRecords(wanted, options.name)
-        shape = _Shape(wanted)
+        kinds = {name: wanted.kinds[name] for name in wanted.known}
+        shape = Shape(kinds=kinds, chosen=wanted.chosen, null_documents=wanted.null_documents)
         line = 0
-        decoding = map(shape.decoded, _blocks(file, options.name))
-        with closing(ahead(decoding, AHEAD, name="decode")) as found:
+        with closing(_decoding(_blocks(file, options.name), shape, options.name)) as found:
             for block, columns in found:
                 if columns is None:
                     yield _slow(block, line, records, wanted, options)
                 else:
-                    yield records.piece(columns.texts, columns.rows, sure=columns.sure)
+                    texts, sure = columns.parted(kinds)
+                    yield records.piece(texts, columns.rows, sure=sure)
                 line += block.count(b"\n") + (not block.endswith(b"\n"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Columns:
-    """A block's columns: texts that are to be typed, and what is in its type already."""
+def _decoding(blocks: Iterator[bytes], shape: Shape, name: str) -> _Decoded:
+    """Each block with its columns; after the first ones, by a process of its own."""
+    decoder = Decoder(shape)
 
-    rows: int
-    texts: Mapping[str, Any]
-    sure: Mapping[str, Any]
+    def here(some: Iterator[bytes]) -> _Decoded:
+        return ahead(((one, decoder.decoded(one)) for one in some), AHEAD, name="decode")
 
-
-class _Shape:
-    """A structure with all known fields: those that are not read stay raw, and are left.
-
-    There is no ``decoder`` where a field has a name that no structure's field can have.
-    """
-
-    def __init__(self, wanted: Wanted) -> None:
-        names = list(wanted.known)
-        slots = {f"f{number}": name for number, name in enumerate(names)}
-        self.read = [
-            (attrgetter(slot), name) for slot, name in slots.items() if name in wanted.chosen
-        ]
-        self.kinds = wanted.kinds
-        self.null_documents = wanted.null_documents
-        fields = [(slot, self._type(name, wanted), None) for slot, name in slots.items()]
-        self.decoder: Any = None
-        if not any(_UNUSUAL.search(name) for name in names):
-            record = msgspec.defstruct(
-                "Record", fields, rename=slots, forbid_unknown_fields=True, gc=False
-            )
-            self.decoder = msgspec.json.Decoder(record)
-
-    def _type(self, name: str, wanted: Wanted) -> Any:
-        native = _NATIVE.get(wanted.kinds[name].word) if name in wanted.chosen else None
-        return msgspec.Raw if native is None else native | None
-
-    def decoded(self, block: bytes) -> tuple[bytes, _Columns | None]:
-        """The block, and whole columns; None where something needs a closer look."""
-        try:
-            rows = self.decoder.decode_lines(block) if self.decoder else None
-            return block, None if rows is None else self._columns(rows)
-        except (msgspec.MsgspecError, OverflowError, pa.ArrowInvalid, ValueError):
-            return block, None
-
-    def _columns(self, rows: Sequence[Any]) -> _Columns:
-        texts: dict[str, Any] = {}
-        sure: dict[str, Any] = {}
-        for values_of, name in self.read if rows else ():
-            kind = self.kinds[name]
-            values = list(map(values_of, rows))
-            if kind.word in _NATIVE and kind.word not in _STRINGS:
-                sure[name] = pa.chunked_array([pa.array(values, kind.field("").type)])
-            elif kind.word in _STRINGS:
-                texts[name] = pa.chunked_array([pa.array(values, pa.string())])
-            elif kind.word is Word.JSON:
-                texts[name] = _raw_texts(values, nulls=self.null_documents)
-            else:
-                texts[name] = _numbers(values)
-        return _Columns(rows=len(rows), texts=texts, sure=sure)
+    with closing(here(islice(blocks, ALONE))) as found:
+        yield from found
+    more = next(blocks, None)
+    if more is None:
+        return
+    rest = chain([more], blocks)
+    with closing(here(rest) if _is_busy() else decoded_aside(rest, shape, name=name)) as found:
+        yield from found
 
 
-def _raw_texts(values: Sequence[msgspec.Raw | bytes | None], *, nulls: bool = False) -> Any:
-    """Values as they are spelled; null is no value, unless ``nulls``."""
-    texts = _spellings(values)
-    null: Any = pa.scalar("null")
-    absent: Any = pc.equal(texts, null)
-    if not nulls and pc.any(absent).as_py():
-        nothing: Any = pa.scalar(None, pa.string())
-        texts = pc.if_else(absent, nothing, texts)
-    return pa.chunked_array([texts])
-
-
-def _spellings(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
-    """The values' bytes as texts."""
-    anything: Any = values
-    try:
-        # All at once: there is no line break in what comes from a line.
-        joined: bytes = b"\n".join(anything)
-    except TypeError:  # some are missing
-        joined = b""
-    if joined and joined.count(b"\n") == len(values) - 1:
-        whole: Any = pa.array([joined], pa.binary()).cast(pa.string())
-        return pc.split_pattern(whole, "\n").flatten()
-    each = [None if value is None else bytes(value) for value in values]
-    return pa.array(each, pa.binary()).cast(pa.string())
-
-
-def _numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
-    """Numbers as they are spelled; those with an exponent, in full."""
-    texts = _raw_texts(values)
-    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is not False:
-        return texts
-    spelled = [None if text is None else _spelled(text.encode()) for text in texts.to_pylist()]
-    return pa.chunked_array([pa.array(spelled, pa.binary()).cast(pa.string())])
-
-
-def _spelled(raw: bytes) -> bytes:
-    if raw[:1] == b'"':
-        return _text_of(raw).encode()
-    if raw[:1] not in b"-0123456789" or not {69, 101} & set(raw):
-        return raw
-    number = Decimal(raw.decode())
-    if abs(number.adjusted()) > _MOST_EXPONENT:
-        return raw
-    return format(number, "f").encode()
-
-
-def _text_of(raw: bytes) -> str:
-    return _STRING.decode(raw) if raw[:1] == b'"' else raw.decode()
+def _is_busy() -> bool:
+    """Whether so much runs here that another process would only take from the others."""
+    return os.getloadavg()[0] > MOST_LOAD * (os.cpu_count() or 1)
 
 
 def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
@@ -241,10 +147,10 @@ def _as_texts(values: Sequence[bytes | None], wanted: Wanted, name: str) -> Any:
     """Strings by what they say, everything else by how it is spelled."""
     kind = wanted.kinds.get(name)
     if kind is not None and kind.word is Word.JSON:
-        return _raw_texts(values, nulls=wanted.null_documents)
+        return pa.chunked_array([raw_texts(values, nulls=wanted.null_documents)])
     if kind is not None and kind.word in (Word.DECIMAL, Word.INTEGER):
-        return _numbers(values)
-    texts = [None if value in (None, b"null") else _text_of(value or b"") for value in values]
+        return pa.chunked_array([numbers(values)])
+    texts = [None if value in (None, b"null") else text_of(value or b"") for value in values]
     return pa.chunked_array([pa.array(texts, pa.string())])
 
 
@@ -254,7 +160,7 @@ def _kind_of(values: Sequence[bytes]) -> Kind | None:
     strings: list[str] = []
     for raw in values:
         if raw[:1] == b'"':
-            strings.append(_text_of(raw))
+            strings.append(text_of(raw))
         elif raw != b"null":
             found = _together(found, _kind_of_one(raw))
     if not strings:
