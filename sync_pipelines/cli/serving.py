@@ -103,11 +103,16 @@ def following_up(
     stopping = Event()
 
     def look() -> None:
+        is_down = False
         while not stopping.wait(every_seconds):
             try:
                 follow_up_left_behind(catalog, clock())
             except OperationalError as error:  # the catalog does not answer; that may pass
-                log.warning("following_up.interrupted", error=str(error))
+                if not is_down:  # said once, not with each look
+                    log.warning("following_up.interrupted", error=str(error))
+                is_down = True
+            else:
+                is_down = False
 
     thread = Thread(target=look, name="following up", daemon=True)
     thread.start()

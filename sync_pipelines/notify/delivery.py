@@ -98,6 +98,7 @@ class Deliverer:
         self._presence = Presence(catalog, rng)
         self._lanes = Lanes(most_others=FOR_OTHERS)
         self._is_informed = False
+        self._trouble: str | None = None
         self._running: dict[Future[None], tuple[Turn, float]] = {}
         self._looked_at = -LOOK_SECONDS
         self._thread = Thread(target=self._run, name="deliverer", daemon=True)
@@ -124,11 +125,17 @@ class Deliverer:
         """What is to be done now, and whether more may wait."""
         try:
             self._look_after()
-            return ([], False) if self._stop.is_set() else self._take_some()
+            found = ([], False) if self._stop.is_set() else self._take_some()
         except (OperationalError, ConfigError) as error:
             # The catalog does not answer, or a key is missing: both may pass.
-            log.warning("delivery.interrupted", error=str(error))
+            if str(error) != self._trouble:  # said once, not with each look
+                log.warning("delivery.interrupted", error=str(error))
+            self._trouble = str(error)
             return [], False
+        if self._trouble is not None:
+            log.info("delivery.resumed")
+            self._trouble = None
+        return found
 
     def _wait(self, *, is_idle: bool, has_more: bool) -> None:
         """Until a turn is over, or it is time to look again."""

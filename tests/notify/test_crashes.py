@@ -4,11 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import text
+from psycopg import OperationalError
+from sqlalchemy import NullPool, create_engine, event, text
+from structlog.testing import capture_logs
 
 from sync_pipelines.catalog import delivering as taking
 from sync_pipelines.catalog.deliverers import LIVING, LOCKS, Presence
@@ -16,6 +19,7 @@ from sync_pipelines.catalog.delivering import LEASE
 from sync_pipelines.catalog.outbox import DeliveryState
 from sync_pipelines.cli.serving import following_up
 from sync_pipelines.model.notification import Channel, Topic
+from sync_pipelines.notify import delivery
 from sync_pipelines.notify.delivery import deliver_due
 from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.notify.turns import MOST_LOST
@@ -223,6 +227,38 @@ def test_a_message_that_cannot_be_made_holds_up_nobody(told, place):
     assert unmade.state is DeliveryState.PENDING
     assert unmade.last_error == "it cannot be made: UnicodeEncodeError"
     assert unmade.next_attempt_at > told.clock()
+
+
+def test_a_catalog_that_does_not_answer_is_told_of_once_and_when_it_is_back(told, monkeypatch):
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(delivery, "GATHER_SECONDS", 0.0)
+    engine = create_engine(told.catalog.engine.url, poolclass=NullPool)
+    refused = []
+    is_down = True
+
+    @event.listens_for(engine, "do_connect")
+    def connect(*_: object) -> None:
+        if is_down:
+            refused.append("once more")
+            raise OperationalError("connection refused")
+
+    deliverer = delivery.Deliverer(
+        replace(told.catalog, engine=engine),
+        Senders(by_channel={}, base_url=BASE_URL),
+        clock=told.clock,
+        rng=Random(1),
+    )
+
+    with capture_logs() as logs:
+        deliverer.start()
+        tried_often = wait_until(lambda: len(refused) > 5, seconds=20)
+        is_down = False
+        is_back = wait_until(lambda: len(logs) > 1, seconds=20)
+        deliverer.stop()
+
+    assert tried_often
+    assert is_back
+    assert [log["event"] for log in logs] == ["delivery.interrupted", "delivery.resumed"]
 
 
 def test_a_gateway_tells_of_what_ended_without_its_process_though_the_daemon_is_down(told):
