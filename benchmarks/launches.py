@@ -125,9 +125,7 @@ def _task(place: Place, work: Work, name: str) -> Task:
     )
 
 
-def _case(
-    name: str, title: str, *, stock: Task, ours: Task, limits: Mapping[str, Limit]
-) -> Case:
+def _case(name: str, title: str, *, stock: Task, ours: Task, limits: Mapping[str, Limit]) -> Case:
     """One round: it has many repetitions, and its homes are made once."""
     apart = replace(stock, destination=f"{stock.destination}-stock")
     return Case(
