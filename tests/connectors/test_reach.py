@@ -1,6 +1,7 @@
 """Where configurations lead, however hostile they are spelled: SSRF."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
@@ -153,7 +154,7 @@ def test_what_a_service_record_stands_for_is_looked_at(monkeypatch):
     assert asked == ["mongodb+srv://c.example.com/"]
 
 
-FULL = {
+FULL: Mapping[str, Mapping[str, object]] = {
     "database": {"url": f"postgresql://u@{PUBLIC}/shop"},
     "files": {**S3, "endpoint": f"https://{PUBLIC}"},
     "mongodb": {**MONGO, "url": f"mongodb://{PUBLIC}/"},

@@ -1,10 +1,13 @@
 """What a long read of a REST list keeps in mind of the records that have come."""
 
 import tracemalloc
+from collections.abc import Sequence
 from random import Random
 
+import pyarrow as pa
+
 from connectors import registry
-from connectors.contract import Encoding, Selection, SyncMode
+from connectors.contract import Batch, Encoding, Selection, SyncMode
 from connectors.rest.met import Met
 from connectors.testing.fake_api import FakeApi, Reply
 from connectors.testing.rows import row
@@ -39,6 +42,14 @@ def test_a_hundred_thousand_marks_take_little_memory():
     assert held < 1_000_000
 
 
+def _ids(batches: Sequence[Batch]) -> list[int]:
+    found: list[int] = []
+    for batch in batches:
+        assert isinstance(batch.data, pa.Table)
+        found += batch.data.column("id").to_pylist()
+    return found
+
+
 def test_a_full_read_tells_keys_apart_that_python_hashes_alike():
     """To Python, -1 and -2 have the same hash."""
     with FakeApi() as api:
@@ -50,8 +61,7 @@ def test_a_full_read_tells_keys_apart_that_python_hashes_alike():
         batches = list(source.read(selection, None, Encoding.ARROW))
 
         source.close()
-    found = [one for batch in batches for one in batch.data.column("id").to_pylist()]
-    assert sorted(found) == [-2, -1, 0, 1]
+    assert sorted(_ids(batches)) == [-2, -1, 0, 1]
 
 
 def test_a_key_inside_the_record_is_known_again_too():
@@ -67,8 +77,7 @@ def test_a_key_inside_the_record_is_known_again_too():
         batches = list(source.read(selection, None, Encoding.ARROW))
 
         source.close()
-    found = [one for batch in batches for one in batch.data.column("id").to_pylist()]
-    assert found == [1, 2, 3]
+    assert _ids(batches) == [1, 2, 3]
 
 
 def _page(ids):

@@ -413,7 +413,8 @@ def test_every_field_that_leads_somewhere_is_known_here(client):
         for operation in path.values()
         if "requestBody" in operation
     ])  # fmt: skip
-    found, seen = set(), set()
+    found: set[str] = set()
+    seen: set[str] = set()
     left = set(re.findall(r"#/components/schemas/(\w+)", bodies))
     while left - seen:
         name = (left - seen).pop()
