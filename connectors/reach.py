@@ -5,6 +5,7 @@ Whoever lets strangers configure connections looks at it before anything is open
 Law: what is not known to be harmless is taken to lead to this machine.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, ValidationError
 from connectors.addresses import Lookup, addresses_of, is_refused
 from connectors.errors import ConfigError
 
+PLACE = re.compile(r"[^/?#]*//([^/?#]*)")
 DATABASES = ("postgres", "mysql", "mariadb")
 
 
@@ -36,9 +38,13 @@ class Reach:
 
 
 def hosts_of(url: str) -> tuple[str, ...]:
-    """Every host of a URL; several are written with commas in between, one is empty if wrong."""
+    """Every host of a URL; several are written with commas in between, one is empty if wrong.
+
+    Each is split by itself: Python's later versions refuse ``a,[::1]`` as one.
+    """
+    found = PLACE.match(url)
+    hosts = found[1].rpartition("@")[2].split(",") if found else [""]
     try:
-        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
         return tuple(urlsplit(f"//{host}").hostname or "" for host in hosts)
     except ValueError:
         return ("",)

@@ -3,8 +3,8 @@
 Law: the URL is a secret as a whole. What may be shown is `MongoConfig.redacted`.
 """
 
+import re
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -46,5 +46,6 @@ class MongoConfig(BaseModel):
     @property
     def redacted(self) -> str:
         """Hosts and database, for people and logs."""
-        hosts = urlsplit(self.url.get_secret_value()).netloc.rpartition("@")[2]
+        place = re.split("[/?#]", self.url.get_secret_value().partition("://")[2], maxsplit=1)[0]
+        hosts = place.rpartition("@")[2]
         return f"mongodb://{hosts}/{self.database}"

@@ -277,6 +277,15 @@ def test_a_wrong_url_is_told_without_its_password() -> None:
     assert config.redacted == "mongodb://127.0.0.1:1/d"
 
 
+def test_every_server_of_a_url_is_shown_without_who_connects() -> None:
+    """One by its address of IPv6, which Python's later versions take for a fault."""
+    config = MongoConfig.model_validate(
+        {"url": "mongodb://u:p@a:1,b,[::1]:3/?w=1", "database": "d"}
+    )
+
+    assert config.redacted == "mongodb://a:1,b,[::1]:3/d"
+
+
 @pytest.mark.parametrize(
     ("missing", "connector", "config"),
     [

@@ -34,8 +34,8 @@ def address(doors) -> Iterator[str]:
 
 
 @pytest.fixture
-def shop(world: World) -> Iterator[ShopHooks]:
-    with FakeApi(clock=world.clock) as api:
+def shop() -> Iterator[ShopHooks]:
+    with FakeApi() as api:
         yield ShopHooks(WooShop(api))
 
 
