@@ -210,8 +210,8 @@ CASES: Mapping[str, Callable[[Place, Size], Case]] = {
     "upsert": upsert,
     "nothing": nothing,
     "duckdb": to_duckdb,
-    "memory": memory,
     "files": files,
+    "memory": memory,  # may leave a larger table
     "turn": scheduling.turn,
     "crowd": scheduling.crowd,
     "lateness": scheduling.late,

@@ -31,7 +31,8 @@ _REWIND = (
     "last_run_at = NULL WHERE last_run_at = :now",
 )
 
-_WIPE = "TRUNCATE sync.tenants, sync.sync_decisions CASCADE"
+WIPE = "TRUNCATE sync.tenants, sync.sync_decisions CASCADE"
+"""Leaves no tenant, and nothing of any, from whatever was measured before."""
 
 _TENANTS = "INSERT INTO sync.tenants (name) SELECT 'tenant-' || n FROM generate_series(1, :n) n"
 
@@ -97,7 +98,7 @@ def dispatching(task: Task) -> Iterator[Turns]:
 def furnish(catalog: Catalog, *, schedules: int = SCHEDULES, due: int = DUE) -> None:
     """Tenants with their syncs and schedules, ``due`` of which are so at `START`."""
     with catalog.begin() as db:
-        db.execute(text(_WIPE))
+        db.execute(text(WIPE))
         db.execute(text(_TENANTS), {"n": TENANTS})
         db.execute(text(_CONNECTIONS))
         db.execute(text(_SYNCS), {"each": schedules // TENANTS})

@@ -16,8 +16,10 @@ import psycopg
 import yaml
 from dagster import DagsterInstance
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from benchmarks import running
+from benchmarks.dispatching import WIPE
 from benchmarks.task import Measure, Task, peak_mb
 from connectors.contract import SyncMode, WriteMode
 from sync_pipelines.catalog import syncs
@@ -131,7 +133,9 @@ def prepare(task: Task) -> None:
 
 
 def synced_once(catalog: Catalog, task: Task, *, number: int) -> Sequence[Sync]:
-    """So many syncs that have all they want, each in a dataset of its own."""
+    """So many syncs, and no others, that have all they want, each in a dataset of its own."""
+    with catalog.begin() as db:
+        db.execute(text(WIPE))
     engine = Engine(catalog=catalog, rng=Random(7))
     made = []
     for which in range(number):
