@@ -125,7 +125,9 @@ class _Mover:
         reading: AbstractContextManager[Iterator[Batch]] = nullcontext(batches)
         if encoding is Encoding.ARROW:
             interrupt = source.interrupt if isinstance(source, Interruptible) else None
-            reading = read_ahead(batches, size=_held, interrupt=interrupt)
+            reading = read_ahead(
+                batches, size=_held, interrupt=interrupt, waiting=self.progress.note
+            )
         last: Batch | None = None
         self.progress.note(phase="reading")
         with reading as found:

@@ -18,6 +18,9 @@ TURN_SECONDS = 0.0005
 """How long a thread keeps Python to itself while another waits for it. A writer needs it for a
 moment thousands of times, and would wait Python's own 5 ms each time."""
 
+WAITING_SECONDS = 1.0
+"""How often one who waits for the next item looks up."""
+
 PATIENCE_SECONDS = 10.0
 """How long a reader that cannot be interrupted is waited for; it ends with the process."""
 
@@ -34,13 +37,15 @@ def read_ahead(
     *,
     size: Callable[[T], int],
     interrupt: Callable[[], None] | None = None,
+    waiting: Callable[[], None] | None = None,
 ) -> Iterator[Iterator[T]]:
     """The same items, some of them taken ahead while the block runs.
 
     ``size`` is how many bytes an item holds. ``interrupt`` ends an item that is still waited
-    for when the block is left early.
+    for when the block is left early. ``waiting`` is called now and then while an item is
+    waited for; what it raises ends the waiting.
     """
-    prefetch = Prefetch(items, size=size, interrupt=interrupt)
+    prefetch = Prefetch(items, size=size, interrupt=interrupt, waiting=waiting)
     try:
         yield iter(prefetch)
     finally:
@@ -60,10 +65,12 @@ class Prefetch(Generic[T]):
         *,
         size: Callable[[T], int],
         interrupt: Callable[[], None] | None = None,
+        waiting: Callable[[], None] | None = None,
     ) -> None:
         self._items = items
         self._size = size
         self._interrupt = interrupt
+        self._look_up = waiting
         self._waiting: deque[tuple[T, int]] = deque()
         self._held = 0
         self._changed = Condition()
@@ -78,7 +85,9 @@ class Prefetch(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended)
+                while not self._changed.wait_for(self._is_there, WAITING_SECONDS):
+                    if self._look_up is not None:
+                        self._look_up()
                 if not self._waiting:
                     break
                 item, size = self._waiting.popleft()
@@ -87,6 +96,9 @@ class Prefetch(Generic[T]):
             yield item
         if self._error is not None:
             raise self._error
+
+    def _is_there(self) -> bool:
+        return self._ended or bool(self._waiting)
 
     def close(self) -> None:
         """Stop reading; returns when the thread has ended, or will not in `PATIENCE_SECONDS`."""

@@ -10,6 +10,7 @@ from threading import Event, Lock
 
 from connectors.contract import Batch, Counts, PgCopy
 from connectors.surroundings import Heard
+from sync_pipelines.engine.interruption import Interruption
 
 
 class CancelledError(Exception):
@@ -52,17 +53,22 @@ class Progress:
     counts: Counts = field(default_factory=Counts)
     cancelled: Event = field(default_factory=Event)
     changed: Callable[["Progress"], None] | None = None
+    interruption: Interruption = field(default_factory=Interruption)
     spent: dict[str, Spent] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, *, phase: str | None = None, rows: int = 0, size: int = 0) -> None:
-        """Add to the numbers; raises `CancelledError` if the tenant asked to stop."""
+        """Add to the numbers; raises `CancelledError` if the tenant asked to stop.
+
+        Whoever waits calls it now and then, so that it can be told to stop meanwhile.
+        """
         with self._lock:
             self.phase = phase or self.phase
             self.rows_read += rows
             self.bytes_read += size
         if self.changed is not None:
             self.changed(self)
+        self.interruption.heed()
         if self.cancelled.is_set():
             raise CancelledError("cancelled on request; what was committed stays")
 

@@ -21,6 +21,7 @@ from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.clock import Clock, system_clock
 from sync_pipelines.engine.aftermath import follow_up
+from sync_pipelines.engine.interruption import interruption
 from sync_pipelines.engine.move import move_stream
 from sync_pipelines.engine.outcome import (
     ErrorClass,
@@ -89,14 +90,15 @@ class Engine:
         Failures of the sync are not raised: they are the report's outcome. An
         interruption from outside settles the execution as cancelled, and goes on.
         """
-        progress = Progress(changed=on_progress)
         results: list[StreamResult] = []
         claimed: list[tuple[Execution, Sync | ConfigError]] = []
+        progress = Progress(changed=on_progress)
         try:
-            self._start(execution_id, attempt, run_id, claimed)
-            (execution, sync), *_ = claimed
-            with Reporter(self.catalog, execution, progress, self.clock):
-                self._move_all(execution, sync, progress, results)
+            with interruption() as progress.interruption:
+                self._start(execution_id, attempt, run_id, claimed)
+                (execution, sync), *_ = claimed
+                with Reporter(self.catalog, execution, progress, self.clock):
+                    self._move_all(execution, sync, progress, results)
         except BaseException as error:  # interrupted from outside: settled, and raised again
             for execution, sync in claimed:
                 if not any(result.failure is _INTERRUPTION for result in results):
@@ -189,6 +191,7 @@ class Engine:
             moved = move_stream(source, ends.destination, plan, progress, mirror)
             return replace(moved, stream=stream.name, moved=mirror.has_moved)
         except Exception as error:  # the one place where any failure becomes an outcome
+            progress.interruption.heed()  # it may have been made into this error
             failure = Failure.of(error)
             log.warning(
                 "stream.failed",

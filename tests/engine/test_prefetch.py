@@ -5,6 +5,7 @@ from threading import Event, Thread
 import pytest
 
 from sync_pipelines.engine.prefetch import DEPTH, MOST_BYTES, read_ahead
+from sync_pipelines.engine.progress import CancelledError
 
 SOON = 10.0
 """Seconds after which something that should happen will not."""
@@ -125,3 +126,27 @@ def test_a_consumer_waits_for_an_item_that_is_late():
         assert list(found) == [1]
 
     helper.join()
+
+
+def test_who_waits_for_an_item_looks_up_and_may_be_told_to_stop(monkeypatch):
+    """R49: a source that is silent holds up no one who cancels."""
+    monkeypatch.setattr("sync_pipelines.engine.prefetch.WAITING_SECONDS", 0.01)
+    silent, looks = Event(), iter([None, None, CancelledError("cancelled")])
+
+    def items():
+        silent.wait(SOON)
+        yield 1
+
+    def look():
+        error = next(looks)
+        if error is not None:
+            raise error
+
+    with (
+        pytest.raises(CancelledError),
+        read_ahead(items(), size=lambda _: 1, interrupt=silent.set, waiting=look) as found,
+    ):
+        next(found)
+
+    assert silent.is_set()
+    assert list(looks) == []

@@ -1,4 +1,5 @@
-from contextlib import contextmanager
+import signal
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
@@ -459,6 +460,34 @@ def test_an_interruption_from_outside_settles_the_execution_and_goes_on(world, e
     found = entry(world, sync)
     assert found.execution.status is Status.CANCELLED
     assert found.error_details["streams"]["orders"]["error_class"] == "cancelled"
+
+
+def swallowed():
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def made_into_another_error():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__") from error
+
+
+@pytest.mark.parametrize("lost", [swallowed, made_into_another_error])
+def test_an_interruption_that_was_lost_on_its_way_is_heeded_all_the_same(
+    world, engine, systems, lost
+):
+    """In a destructor or while a class is made, Python loses it."""
+    sync = world.sync(streams=[UPSERT])
+    systems.reading.at(Point.READ, 1, lost)
+    before = signal.getsignal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(world, engine, sync)
+
+    assert entry(world, sync).execution.status is Status.CANCELLED
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_cancelling_ends_a_read_that_waits(world, engine, systems, monkeypatch):
