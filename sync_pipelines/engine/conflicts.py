@@ -15,11 +15,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection as Db
-from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.errors import ConfigError, ConnectorError
+from connectors.errors import ConfigError
 from sync_pipelines.catalog import conflicts
+from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.catalog.durations import recent_for_all_tenants
 from sync_pipelines.catalog.schedules import count_active
@@ -40,9 +40,6 @@ from sync_pipelines.timing.clashes import (
 )
 
 log = structlog.get_logger()
-
-SPOILT = (ConnectorError, SQLAlchemyError, ValueError, LookupError, TypeError)
-"""What comes of a tenant's rows that cannot be read."""
 
 SCHEDULES = "schedules"
 
