@@ -3,7 +3,7 @@
 #   make run      start everything with the demo, and stay up until Ctrl-C
 #   make demo     load the demo once, print what arrived, and leave
 #   make test     run every test; ARGS="tests/runtime -k stop" for some of them
-#   make explore  the tests of properties, with other examples each time
+#   make explore    the tests of properties, with other examples each time
 #   make test-long  real outages, chaos and two Celery workers: minutes each
 #   make check    formatting, lint, strict types, the layers between packages
 #   make bench    measure against psql; results go to benchmarks/results/
