@@ -45,10 +45,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one connection's client keeps to. Durations are seconds."""
+    """What one connection's client keeps to. Durations are seconds.
+
+    ``concurrency`` calls are under way at a time, and ``together`` over all clients that were
+    lent the connection's budget; None is no limit.
+    """
 
     rate: Rate | None = None
     concurrency: int = 4
+    together: int | None = None
     tries: int = 5
     waiting_seconds: float = 60.0
     first_wait_seconds: float = 0.5
@@ -135,6 +140,7 @@ class HttpClient:
             now=self.outside.now,
             sleep=self._sleep,
             most=self.limits.concurrency,
+            together=self.limits.together,
         )
 
     def get(self, path: str, **params: object) -> Answer:
@@ -203,7 +209,7 @@ class HttpClient:
         return asked + drawn * (0.1 if asked else 1.0)
 
     def _once(self, call: Call, url: str) -> Answer:
-        with self._gate:
+        with self._gate, self._pacer.place(call.bucket):
             self._pacer.turn(call.bucket)
             if self._stopped.is_set():
                 raise TransientError(f"the call to {shown_url(url)} was interrupted")
