@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
 from threading import Barrier, BrokenBarrierError, Event, Lock, Thread
 from time import monotonic, sleep
 
@@ -12,10 +14,13 @@ from sqlalchemy import event, text
 from connectors.errors import TransientError
 from connectors.http.call import Call
 from connectors.http.client import HttpClient, Limits
+from connectors.providers.quickbooks.config import QuickBooksConfig
+from connectors.providers.quickbooks.source import QuickBooksSource
 from connectors.testing.fake_api import FakeApi, Reply
 from sync_pipelines.catalog.secrets import SecretBox, new_key
 from sync_pipelines.catalog.store import open_catalog
 from sync_pipelines.engine.surroundings import surroundings_of
+from tests.providers.quickbooks import QuickBooks
 from tests.world import World
 
 
@@ -78,10 +83,8 @@ def test_two_processes_together_never_have_more_calls_under_way_than_the_provide
 
         def hold():
             # Five are under way at once, or somebody waits for nothing.
-            try:
+            with suppress(BrokenBarrierError):
                 met.wait(5)
-            except BrokenBarrierError:
-                sleep(0.01)
             sleep(0.005)
 
         counting = Counting(api, hold)
@@ -91,6 +94,32 @@ def test_two_processes_together_never_have_more_calls_under_way_than_the_provide
     assert codes == [0, 0]
     assert counting.made == 100
     assert counting.most == 5
+
+
+def test_quickbooks_has_ten_calls_under_way_however_many_runs_there_are(world, connection):
+    """It would answer the eleventh with 429."""
+    company = QuickBooks(lambda: datetime.now(UTC))
+    met = Barrier(10)
+
+    def hold():
+        # Ten are under way at once, and stay for a moment in which others could come.
+        with suppress(BrokenBarrierError):
+            met.wait(2)
+        sleep(0.02)
+
+    company.hold = hold
+    with company.api, ExitStack() as opened:
+        sources = [
+            opened.enter_context(closing(QuickBooksSource(config=config)))
+            for config in [QuickBooksConfig(**company.config())] * 3
+        ]
+        for source in sources:
+            source.surround(surroundings_of(world.catalog, connection))
+        with ThreadPoolExecutor(12) as threads:
+            said = list(threads.map(lambda source: source.check(), sources * 8))
+
+    assert len(said) == 24
+    assert company.most_in_flight == 10
 
 
 def test_a_process_that_is_killed_leaves_its_places_to_others(world, connection, postgres_url, key):
