@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import BoundedSemaphore, Event
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 from urllib.parse import urljoin
 
 import httpx
@@ -78,6 +78,15 @@ class Signer(Protocol):
 
     def secrets(self) -> Sequence[str]:
         """What must not be shown, as it is now."""
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """What a signer may be besides: one whose signature tells the time."""
+
+    def told(self, apart: timedelta) -> None:
+        """The provider's clock is so far ahead of ours, as its last answer said."""
         ...
 
 
@@ -246,6 +255,10 @@ class HttpClient:
                 content = self._read(response, url)
             finally:
                 response.close()
+        except httpx.ConnectTimeout as error:
+            raise TransientError(
+                f"{shown_url(url)} took no connection in time ({limits.connect_seconds:g} s)"
+            ) from error
         except httpx.TimeoutException as error:
             raise TransientError(
                 f"{shown_url(url)} did not answer in time ({limits.read_seconds:g} s)"
@@ -284,6 +297,8 @@ class HttpClient:
         said = date_of(answer.headers)
         if said is not None:
             self._behind = max(self._behind, now - said)
+            if isinstance(self.signer, Dated):
+                self.signer.told(said - now)
 
     def _sleep(self, seconds: float) -> None:
         if self.outside.sleep is not None:
