@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from connectors.arrow import field
 from connectors.contract import Batch, Destination, Encoding, Target, Writer
+from connectors.described import arrow_schema
 from connectors.providers.quickbooks.destination import QuickBooksDestination
 from connectors.rejected import REJECTED_TABLE
 from connectors.testing.rows import SCHEMA
@@ -34,7 +35,7 @@ class Mapped:
 
     def open(self, target: Target, encoding: Encoding) -> Writer:
         if target.table == "orders":
-            mapped = customers(target.schema.empty_table()).schema
+            mapped = customers(arrow_schema(target.schema).empty_table()).schema
             target = replace(target, table="customers", schema=mapped)
         return MappingWriter(self.destination.open(target, encoding))  # type: ignore[return-value]
 

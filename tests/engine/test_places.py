@@ -195,7 +195,7 @@ def test_a_call_costs_two_statements_where_there_is_a_limit_and_none_where_there
             )
             with closing(client):
                 client.get("/orders")
-                said = []
+                said: list[str] = []
                 listen = lambda *seen, said=said: said.append(seen[2])  # noqa: E731
                 event.listen(world.catalog.engine, "before_cursor_execute", listen)
                 client.get("/orders")
