@@ -96,9 +96,9 @@ def delivering(opened: Session, url: str) -> Iterator[None]:
 def following_up(
     catalog: Catalog, clock: Clock, *, every_seconds: float = LOOK_SECONDS
 ) -> Iterator[None]:
-    """What ended, and whose process died before it could tell, is told meanwhile.
+    """What ended, and whose process died before it had followed it up, is followed up meanwhile.
 
-    Dagster's daemon does so too; but what is to be told soon must not wait until that is up.
+    Dagster's daemon does so too; but what is to be done soon must not wait until that is up.
     """
     stopping = Event()
 
