@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from random import Random
+from threading import Event
 
 import pytest
 from sqlalchemy import event, text
@@ -262,7 +263,7 @@ def test_many_that_fail_for_one_cause_beside_dispatchers_wait_in_no_circle(told)
         told.world.schedule(sync, {"type": "every", "minutes": 5}, policies=cancelling)
         after = {"type": "after", "sync": other.name}
         told.world.schedule(sync, after, name="after", policies=cancelling)
-    ended, turns = [], count()
+    ended, turns, are_over = [], count(), Event()
 
     def fail_and_succeed(sync):
         rng = Random(sync.name)
@@ -282,7 +283,7 @@ def test_many_that_fail_for_one_cause_beside_dispatchers_wait_in_no_circle(told)
         return None if outcome is not bad else sync
 
     def dispatch(number):
-        while len(ended) < SYNCS * ENDS:
+        while not are_over.is_set():
             if number == 0:
                 told.clock.advance(minutes=5)
             claim_due(told.catalog, "database", told.clock(), tick=f"turn {next(turns)}")
@@ -291,7 +292,10 @@ def test_many_that_fail_for_one_cause_beside_dispatchers_wait_in_no_circle(told)
 
     with ThreadPoolExecutor(SYNCS + 2) as pool:
         dispatchers = [pool.submit(dispatch, number) for number in range(2)]
-        failing = [sync for sync in pool.map(fail_and_succeed, syncs) if sync is not None]
+        try:
+            failing = [sync for sync in pool.map(fail_and_succeed, syncs) if sync is not None]
+        finally:
+            are_over.set()
         for one in dispatchers:
             one.result()
     later(told)
