@@ -1,6 +1,6 @@
 """Executions on their way out: those that have ended, and whether that was followed up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     Update,
     and_,
     bindparam,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy import Connection as Db
@@ -42,6 +44,7 @@ from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.notification import Topic
 
 _UNFOLLOWED = (ExecutionRow.completed_at.is_not(None), ExecutionRow.followed_up_at.is_(None))
+_UNTOLD = (*_UNFOLLOWED, ExecutionRow.told_at.is_(None), ExecutionRow.status != Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +99,8 @@ def mark_uneventful_for_all_tenants(db: Db, execution_id: UUID, *, now: datetime
 
     False, and nothing is held by it, where there may be: a schedule that fires after its
     sync or learns from it, a breaker that remembers failures, an open letter, an event that
-    waits for its answer, an incident that is over now, somebody who wants to be told, or an
-    end before it that was not followed up.
+    waits for its answer, or an end before it that was not followed up; and where the outcome
+    was not told.
     """
     statement = _marking_uneventful()
     return db.execute(statement, {"ended": execution_id, "now": now}).rowcount == 1
@@ -112,14 +115,6 @@ def _marking_uneventful() -> Update:
     # Spelled out: the index of open letters serves no parameter.
     is_open: ColumnElement[str] = literal_column(f"'{LetterStatus.OPEN}'")
     names = (SyncRow.name, func.concat(TenantRow.name, "/", SyncRow.name))
-    wants_to_know = or_(
-        RuleRow.events.contains([Topic.SUCCESS]),
-        and_(ended.records_rejected > 0, RuleRow.events.contains([Topic.WARNING])),
-        and_(
-            ended.execution_metadata.bool_op("?")("schema_changes"),
-            RuleRow.events.contains([Topic.SCHEMA_CHANGE]),
-        ),
-    )
     is_eventful = or_(
         exists().where(
             earlier.sync_id == ended.sync_id,
@@ -130,8 +125,6 @@ def _marking_uneventful() -> Update:
         exists().where(BreakerRow.sync_id == ended.sync_id),
         exists().where(DeadLetterRow.sync_id == ended.sync_id, DeadLetterRow.status == is_open),
         exists().where(EventRow.execution_id == ended.id),
-        exists().where(AffectedRow.sync_id == ended.sync_id),
-        exists().where(RuleRow.tenant_id == ended.tenant_id, RuleRow.is_active, wants_to_know),
         exists().where(
             ScheduleRow.sync_id == ended.sync_id, ScheduleRow.schedule_type == ScheduleType.ADAPTIVE
         ),
@@ -148,11 +141,65 @@ def _marking_uneventful() -> Update:
         .where(
             ended.id == bindparam("ended"),
             ended.status == Status.COMPLETED,
+            ended.told_at.is_not(None),
             *_UNFOLLOWED,
             not_(is_eventful),
         )
         .values(followed_up_at=bindparam("now"))
     )
+
+
+# --- telling of it ---------------------------------------------------------------
+
+
+def concerns_somebody(db: Db, success: Execution) -> bool:
+    """Whether a success may end an incident, or somebody may want to know of it.
+
+    An incident that is still to be opened, by an end of its sync that is not told, is one.
+    """
+    return bool(db.scalar(_of_concern(), {"ended": success.id}))
+
+
+@cache
+def _of_concern() -> Select[bool]:
+    ended = aliased(ExecutionRow)
+    wants_to_know = or_(
+        RuleRow.events.contains([Topic.SUCCESS]),
+        and_(ended.records_rejected > 0, RuleRow.events.contains([Topic.WARNING])),
+        and_(
+            ended.execution_metadata.bool_op("?")("schema_changes"),
+            RuleRow.events.contains([Topic.SCHEMA_CHANGE]),
+        ),
+    )
+    is_of_concern = or_(
+        exists().where(ExecutionRow.sync_id == ended.sync_id, *_UNTOLD),
+        exists().where(AffectedRow.sync_id == ended.sync_id),
+        exists().where(RuleRow.tenant_id == ended.tenant_id, RuleRow.is_active, wants_to_know),
+    )
+    return select(is_of_concern).where(ended.id == bindparam("ended"))
+
+
+_TAKE_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('ends of ' || :sync, 0))")
+
+
+def take_turn(db: Db, settled: Execution) -> None:
+    """Let no other end of the sync be told as it is settled until the transaction ends."""
+    db.execute(_TAKE_TURN, {"sync": str(settled.sync_id)})
+
+
+def untold_of_sync(db: Db, ended: Execution) -> Set[UUID]:
+    """The ends of a sync, as of one of them, that are to be told by their follow-up."""
+    mine = (ExecutionRow.tenant_id == ended.tenant_id, ExecutionRow.sync_id == ended.sync_id)
+    return set(db.scalars(select(ExecutionRow.id).where(*mine, *_UNTOLD)))
+
+
+def mark_untold(db: Db, settled: Execution) -> None:
+    """Let the follow-up tell of an execution whose settlement, in this transaction, did not."""
+    mine = (ExecutionRow.id == settled.id, ExecutionRow.tenant_id == settled.tenant_id)
+    db.execute(update(ExecutionRow).where(*mine).values(told_at=None))
+
+
+# --- following it up -------------------------------------------------------------
 
 
 def hold_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> bool:

@@ -95,6 +95,14 @@ def note_mended(db: Db, alarms: Sequence[Alarm], *, now: datetime) -> None:
         db.execute(insert(IncidentRow).values(rows[start : start + AT_ONCE]))
 
 
+def find_open(db: Db, kind: Kind, subject: str, *, tenant_id: UUID) -> Incident | None:
+    """A tenant's open incident of a kind and subject, or None."""
+    mine = (IncidentRow.tenant_id == tenant_id, IncidentRow.kind == kind)
+    query = select(IncidentRow.__table__).where(*mine, IncidentRow.subject == subject, _OPEN)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else incident_from_row(row)
+
+
 def resolve(db: Db, kind: Kind, subject: str, *, now: datetime) -> bool:
     """Close an incident; False when none is open."""
     statement = (
@@ -128,7 +136,7 @@ def open_of_sync(db: Db, sync_id: UUID, *, tenant_id: UUID) -> list[Incident]:
         .join(AffectedRow, AffectedRow.incident_id == IncidentRow.id)
         .where(AffectedRow.sync_id == sync_id, AffectedRow.tenant_id == tenant_id, _OPEN)
         .order_by(IncidentRow.id)
-        .with_for_update(of=IncidentRow)
+        .with_for_update(of=IncidentRow, key_share=True)
     )
     return [incident_from_row(row) for row in db.execute(query).mappings()]
 

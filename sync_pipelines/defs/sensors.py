@@ -106,5 +106,5 @@ def _settle(run: dg.DagsterRun, engine: Engine, *, cancelled: bool) -> None:
         cancelled=cancelled,
         reason="its Dagster run was cancelled" if cancelled else "",
     )
-    if settled is None:  # its process may have died when it had settled, and before it could tell
+    if settled is None:  # its process may have died between settling and following up
         follow_up_held(engine.catalog, claim.execution_id, engine.clock())

@@ -4,14 +4,16 @@ Laws:
 
 * Done once: in one transaction that also marks the execution as followed up. Whoever
   comes second finds the mark, and does nothing.
-* Not in the transaction that settles. That one holds the execution; this one holds the
-  schedules first, as dispatchers do, so that none waits for the other in a circle.
+* Not in the transaction that settles and tells. That one holds the execution; this one holds
+  the schedules first, as dispatchers do, so that none waits for the other in a circle.
   Should the process die in between, the dispatcher does it.
+* What it brings about itself it tells of: that the breaker has opened. Of an outcome that was
+  not told as it was settled it tells, too; last, as that holds incidents: see `telling`.
 * In the order in which a sync's executions ended: a failure that was left behind never
   counts against a success that came after it.
 * Most successes bring nothing about. These are marked by one statement that holds nothing
   and looks at everything, after the end was settled. It misses nothing: what an end may
-  concern (a letter, a breaker's memory, an event to answer, a rule) was durable before it was
+  concern (a letter, a breaker's memory, an event to answer) was durable before it was
   settled, or comes from an earlier end. That is followed up, which is seen whole, or is
   not yet, which is seen too, and sends this one the long way, to wait for it.
 """
@@ -23,7 +25,6 @@ import structlog
 from sqlalchemy import Connection as Db
 
 from sync_pipelines.catalog import breakers, dead_letters, endings
-from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.schedules import ids_of_sync
 from sync_pipelines.catalog.store import Catalog
@@ -33,9 +34,10 @@ from sync_pipelines.engine.events import conclude
 from sync_pipelines.engine.followers import fire_followers, followers
 from sync_pipelines.engine.learning import learn
 from sync_pipelines.engine.steering import pause_sync
+from sync_pipelines.engine.telling import is_first_failure
 from sync_pipelines.model.breaker import Breaker
 from sync_pipelines.model.execution import Execution, Status, Trigger
-from sync_pipelines.notify.emitting import tell_of
+from sync_pipelines.notify.emitting import tell_of, tell_of_opening
 
 log = structlog.get_logger()
 
@@ -63,14 +65,19 @@ def follow_up_held(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
         own = ids_of_sync(db, ended.sync_id, tenant_id=ended.tenant_id)
         lock_armed_for_all_tenants(db, [*own, *followers(db, ended)])
         is_active = endings.hold_sync(db, ended.sync_id, tenant_id=ended.tenant_id)
+        untold = endings.untold_of_sync(db, ended)
+        to_tell = []
         for one in endings.not_followed_up_of_sync(db, ended):
             if endings.mark_followed_up(db, one, now=now):
+                if one.id in untold:
+                    to_tell.append((one, is_first_failure(db, one)))
                 _mind_the_letters(db, one, now)
                 is_active = _mind_the_breaker(db, one, now, is_active=is_active)
                 learn(db, one, now)
                 fire_followers(db, one, now)
                 conclude(db, one, now)
-                tell_of(db, one, now)
+        for one, is_first in to_tell:
+            tell_of(db, one, now, is_first=is_first)
 
 
 def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:
@@ -84,8 +91,9 @@ def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:
     for execution_id in left:
         try:
             follow_up(catalog, execution_id, now)
-        except SPOILT as error:
-            log.warning("execution.not_followed_up", execution=str(execution_id), error=str(error))
+        except Exception as error:  # whatever it is, it is one sync's: the rest go on
+            name = type(error).__name__
+            log.warning("execution.not_followed_up", execution=str(execution_id), error=name)
     return len(left)
 
 
@@ -114,6 +122,8 @@ def _mind_the_breaker(db: Db, ended: Execution, now: datetime, *, is_active: boo
     policy = breaker_policy(db, ended.sync_id, tenant_id=ended.tenant_id)
     after = before.failed(policy, now)
     breakers.put(db, ended.sync_id, after, tenant_id=ended.tenant_id)
+    if before.opened_at is None and after.opened_at is not None:
+        tell_of_opening(db, ended, now)
     if not (policy.pause and is_active and after.opened_at is not None):
         return is_active
     reason = f"its last {after.failures} executions failed"

@@ -40,7 +40,9 @@ def _attempt(db: sqlalchemy.Connection, secrets: SecretBox) -> None:
     executions.start(db, execution, started, now=_THEN)
     result = StreamResult(stream="nothing", state=State(version=1, value={}), committed_at=_THEN)
     outcome = Outcome(status=Status.COMPLETED)
-    put(db, started, started.ended(outcome.status, _THEN), outcome, [result], now=_THEN)
+    ended = started.ended(outcome.status, _THEN)
+    put(db, started, ended, outcome, [result], now=_THEN)
+    endings.concerns_somebody(db, ended)
     endings.mark_uneventful_for_all_tenants(db, execution_id, now=_THEN)
 
 

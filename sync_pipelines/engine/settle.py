@@ -23,9 +23,9 @@ from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.cancelling import cancel_one
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult, decide
 from sync_pipelines.engine.progress import Spent
+from sync_pipelines.engine.telling import tell
 from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.retry import RetryPolicy
-from sync_pipelines.notify.emitting import tell_of_retry
 
 log = structlog.get_logger()
 
@@ -44,16 +44,16 @@ def settle(
     now: datetime,
     spent: Mapping[str, Spent] = NOTHING_SPENT,
 ) -> Execution:
-    """Store an attempt's outcome; the execution as it is afterwards.
+    """Store an attempt's outcome, and tell of it; the execution as it is afterwards.
 
+    To be called last in its transaction: it may hold the incident of the cause.
     ``spent`` is what the calls of the attempt came to, by connection.
     """
     after = _after(execution, outcome, now)
     if not put(db, execution, after, outcome, results, now=now, spent=spent):
         log.warning("execution.settled_by_another", execution=str(execution.id))
         return executions.lock_for_all_tenants(db, execution.id) or after
-    if not after.status.is_final:
-        tell_of_retry(db, after, now)
+    tell(db, after, now)
     failure = outcome.failure
     log.info(
         "execution.settled",
@@ -81,7 +81,10 @@ def put(
     now: datetime,
     spent: Mapping[str, Spent] = NOTHING_SPENT,
 ) -> bool:
-    """Store what became of an attempt and where its streams are; False when somebody was first."""
+    """Store what became of an attempt and where its streams are; False when somebody was first.
+
+    A final outcome is stored as told: in the same transaction it is, or is marked as untold.
+    """
     columns: dict[str, Any] = {
         "error_message": outcome.failure.message if outcome.failure else None,
         "error_details": _details(results, outcome),
@@ -100,6 +103,7 @@ def put(
             columns["metadata"]["api"] = calls
     if after.status.is_final:
         columns["duration_ms"] = int(_lasted(execution, now).total_seconds() * 1000)
+        columns["told_at"] = now
     attempted = _attempt(execution, outcome, now, spent)
     if not executions.save(db, execution, after, attempted=attempted, **columns):
         return False

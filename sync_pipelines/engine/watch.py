@@ -33,7 +33,7 @@ from sync_pipelines.engine.webhooks import note_health
 from sync_pipelines.model.execution import Execution
 from sync_pipelines.model.policy import LONGEST_SPREAD
 from sync_pipelines.model.schedule import Schedule
-from sync_pipelines.notify.emitting import tell_of_watched
+from sync_pipelines.notify.watched import tell_of_watched
 
 log = structlog.get_logger()
 

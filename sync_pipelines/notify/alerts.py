@@ -15,7 +15,6 @@ from sync_pipelines.catalog.incidents import Alarm, Kind
 from sync_pipelines.catalog.measuring import Executed, Load
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.notification import Severity
-from sync_pipelines.notify.emitting import tell_of_watched, tell_over
 from sync_pipelines.notify.thresholds import (
     USUAL,
     Measure,
@@ -25,6 +24,7 @@ from sync_pipelines.notify.thresholds import (
     read,
     thresholds_from_json,
 )
+from sync_pipelines.notify.watched import tell_of_watched, tell_over
 
 HOUR = timedelta(hours=1)
 

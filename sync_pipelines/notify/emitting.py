@@ -1,8 +1,8 @@
-"""Tells of outcomes and of incidents: decides what there is to tell, and to which rules.
+"""Tells of outcomes: decides what there is to tell, and to which rules.
 
 Laws:
 
-* Of an outcome once: in the transaction that notes its execution as followed up.
+* Of an outcome once: in the transaction that settles it, or else in the one that follows it up.
 * Only outcomes are failures. An attempt that is tried again is none (R102), and told only
   to who asked for just that.
 * Failures of one connection and one class of error have one cause: one incident. People
@@ -11,36 +11,21 @@ Laws:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection as Db
 
-from sync_pipelines.catalog import breakers, history, inbox, incidents, reporting
+from sync_pipelines.catalog import history, inbox, incidents, reporting
 from sync_pipelines.catalog.history import HistoryEntry
 from sync_pipelines.catalog.incidents import Alarm, Incident, Kind
-from sync_pipelines.catalog.notifications import subscriptions, subscriptions_for_all_tenants
+from sync_pipelines.catalog.notifications import subscriptions
 from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.notification import Notice, Severity, Subscription, Topic
 from sync_pipelines.notify.payloads import envelope, of_execution, of_incident
 from sync_pipelines.notify.posting import Addressed, post
 from sync_pipelines.notify.remedies import remedy
-
-WATCHED = {
-    Kind.DEAD_DAEMON: Topic.LATE,
-    Kind.STALLED_DISPATCHER: Topic.LATE,
-    Kind.SILENT_SCHEDULE: Topic.LATE,
-    Kind.SILENT_WEBHOOK: Topic.STALE,
-    Kind.REFUSED_WEBHOOKS: Topic.WARNING,
-    Kind.DISABLED_WEBHOOK: Topic.WARNING,
-    Kind.THRESHOLD: Topic.ALERT,
-    Kind.STALE_DATA: Topic.STALE,
-}
-"""What is told of an incident that the watch opens."""
-
-TOLD_WITHIN = timedelta(hours=1)
-"""An incident that is older, and of which a new rule was told nothing, is left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +44,44 @@ class _Said:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def tell_of(db: Db, ended: Execution, now: datetime) -> None:
+def tell_of(db: Db, ended: Execution, now: datetime, *, is_first: bool) -> None:
     """Tell of an execution's outcome whoever wants to know, and keep the incidents of causes.
 
-    To be called once for each outcome. Who moved data into another place to look at it
-    first, or stopped it, knows by themselves.
+    To be called once for each outcome. ``is_first``: no failure of its sync since it last
+    succeeded was before it. Who moved data into another place to look at it first, or
+    stopped it, knows by themselves. An incident is held last, so that others wait little.
     """
     if ended.request.into is not None or ended.status is Status.CANCELLED:
         return
     entry = history.find(db, ended.id, tenant_id=ended.tenant_id)
     assert entry is not None
+    rules = _about_sync(db, ended)
+    at = ended.completed_at or now
+    facts = _facts(db, entry, at=at) if rules else {}
     if ended.status is Status.COMPLETED:
         said = _of_success(db, entry, now)
     else:
-        said = _of_failure(db, entry, now)
+        said = _of_failure(db, entry, now, is_first=is_first)
     said = [*said, *_of_schema(entry)]
-    rules = _about_sync(db, ended)
     chosen = [(rule, one) for one in said for rule in rules if _wants(rule, one)]
     if chosen:
-        post(db, _addressed(db, entry, chosen, at=ended.completed_at or now), now=now)
+        post(db, _addressed(entry, facts, chosen, at=at), now=now)
+
+
+def tell_of_opening(db: Db, ended: Execution, now: datetime) -> None:
+    """Tell that a sync's breaker has opened by a failure, whose incident is not held for it.
+
+    To be called once, in the transaction that opens it.
+    """
+    rules = [rule for rule in _about_sync(db, ended) if Topic.PAUSED in rule.topics]
+    if not rules:
+        return
+    entry = history.find(db, ended.id, tenant_id=ended.tenant_id)
+    assert entry is not None
+    alarm = _alarm(entry, Severity.CRITICAL)
+    incident = incidents.find_open(db, alarm.kind, alarm.subject, tenant_id=ended.tenant_id)
+    said = _Said(topic=Topic.PAUSED, severity=alarm.severity, incident=incident)
+    _post_alike(db, entry, rules, said, at=ended.completed_at or now, now=now)
 
 
 def tell_of_retry(db: Db, waiting: Execution, now: datetime) -> None:
@@ -100,35 +104,7 @@ def tell_of_retry(db: Db, waiting: Execution, now: datetime) -> None:
             "next_run_at": None if again_at is None else again_at.isoformat(),
         },
     )
-    post(db, _addressed(db, entry, [(rule, said) for rule in rules], at=now), now=now)
-
-
-def tell_of_watched(db: Db, now: datetime) -> None:
-    """Tell of incidents that the watch has open, and remind of those that nobody minds.
-
-    May be called as often as one likes: nobody is told twice.
-    """
-    _forget_unaffecting(db, now)
-    found = incidents.open_for_all_tenants(db, kinds=WATCHED, since=now - TOLD_WITHIN)
-    addressed = []
-    for incident in found:
-        topic = WATCHED[incident.alarm.kind]
-        for rule in _concerned(db, incident, topic):
-            addressed.append(_about(db, rule, incident, topic, f"incident:{incident.id}:{topic}"))
-    addressed += _reminders(db, now)
-    if addressed:
-        post(db, addressed, now=now)
-
-
-def tell_over(db: Db, incident: Incident, now: datetime) -> None:
-    """Tell that an incident of `WATCHED` is over, which the caller has just noted."""
-    event_id = f"incident:{incident.id}:{Topic.RECOVERED}"
-    rules = _concerned(db, incident, Topic.RECOVERED)
-    post(
-        db,
-        [_about(db, rule, incident, Topic.RECOVERED, event_id) for rule in rules],
-        now=now,
-    )
+    _post_alike(db, entry, rules, said, at=now, now=now)
 
 
 def cause_of(ended: Execution, error_class: str) -> str:
@@ -137,7 +113,7 @@ def cause_of(ended: Execution, error_class: str) -> str:
     return f"{tenant}/{ended.connection}: {error_class}"
 
 
-def _of_failure(db: Db, entry: HistoryEntry, now: datetime) -> Sequence[_Said]:
+def _of_failure(db: Db, entry: HistoryEntry, now: datetime, *, is_first: bool) -> Sequence[_Said]:
     ended = entry.execution
     failed = ended.status is Status.FAILED
     severity = Severity.CRITICAL if failed else Severity.WARNING
@@ -155,11 +131,8 @@ def _of_failure(db: Db, entry: HistoryEntry, now: datetime) -> Sequence[_Said]:
             seen=incident.seen,
         ),
     ]
-    breaker = breakers.find(db, ended.sync_id, tenant_id=ended.tenant_id)
-    if failed and breaker.failures == 1:
+    if is_first:
         said.append(_Said(topic=Topic.FIRST_FAILURE, severity=severity, incident=incident))
-    if failed and breaker.opened_at == now:
-        said.append(_Said(topic=Topic.PAUSED, severity=severity, incident=incident))
     return said
 
 
@@ -222,14 +195,33 @@ def _wants(rule: Subscription, said: _Said) -> bool:
     return True
 
 
+def _post_alike(
+    db: Db,
+    entry: HistoryEntry,
+    rules: Sequence[Subscription],
+    said: _Said,
+    *,
+    at: datetime,
+    now: datetime,
+) -> None:
+    facts = _facts(db, entry, at=at)
+    post(db, _addressed(entry, facts, [(rule, said) for rule in rules], at=at), now=now)
+
+
+def _facts(db: Db, entry: HistoryEntry, *, at: datetime) -> Mapping[str, Any]:
+    ended = entry.execution
+    around = reporting.around(db, ended.sync_id, tenant_id=ended.tenant_id, before=at)
+    return of_execution(entry, around)
+
+
 def _addressed(
-    db: Db, entry: HistoryEntry, chosen: Sequence[tuple[Subscription, _Said]], *, at: datetime
+    entry: HistoryEntry,
+    facts: Mapping[str, Any],
+    chosen: Sequence[tuple[Subscription, _Said]],
+    *,
+    at: datetime,
 ) -> Iterator[Addressed]:
     ended = entry.execution
-    facts = of_execution(
-        entry,
-        reporting.around(db, ended.sync_id, tenant_id=ended.tenant_id, before=at),
-    )
     tenant, _, _ = ended.sync_key.partition("/")
     for rule, said in chosen:
         is_of_attempt = said.topic is Topic.RETRYING
@@ -273,71 +265,6 @@ def _about_sync(db: Db, one: Execution) -> Sequence[Subscription]:
     return subscriptions(
         db, tenant_id=one.tenant_id, sync_id=one.sync_id, schedule_id=one.schedule_id
     )
-
-
-def _concerned(db: Db, incident: Incident, topic: Topic) -> Sequence[Subscription]:
-    """The rules that tell of an incident: its tenant's; everybody's, of the installation's."""
-    tenant_id = incident.alarm.tenant_id
-    if tenant_id is None:
-        rules = subscriptions_for_all_tenants(db, topic)
-    else:
-        sync_id = incident.alarm.details.get("sync_id")
-        about = UUID(sync_id) if sync_id else None
-        rules = subscriptions(db, tenant_id=tenant_id, sync_id=about)
-    is_everybodys = tenant_id is None
-    return [rule for rule in rules if topic in rule.topics and (rule.is_wide or not is_everybodys)]
-
-
-def _about(
-    db: Db, rule: Subscription, incident: Incident, topic: Topic, event_id: str
-) -> Addressed:
-    severity = incident.alarm.severity
-    payload = envelope(
-        event_id=event_id,
-        topic=topic,
-        severity=severity,
-        at=incident.opened_at,
-        tenant=reporting.tenant_name(db, rule.tenant_id),
-    )
-    notice = Notice(
-        event_id=event_id,
-        topic=topic,
-        severity=severity,
-        at=incident.opened_at,
-        payload={**payload, "incident": of_incident(incident), "path": "/incidents"},
-    )
-    return Addressed(to=rule, notice=notice, incident_id=incident.id)
-
-
-def _reminders(db: Db, now: datetime) -> Iterator[Addressed]:
-    """One for each span that has gone by since an incident began, soon after that.
-
-    A look comes every half minute: one that is an hour late is a reminder left out.
-    """
-    rules = [one for one in subscriptions_for_all_tenants(db, Topic.REMINDER) if one.is_wide]
-    if not rules:
-        return
-    for incident in incidents.open_for_all_tenants(db, kinds=(Kind.FAILING, *WATCHED)):
-        if incident.acknowledged_at is not None or _is_asleep(incident, now):
-            continue
-        for rule in rules:
-            if incident.alarm.tenant_id not in (None, rule.tenant_id):
-                continue
-            spans, since = divmod(now - incident.opened_at, rule.remind_after)
-            if spans and since < TOLD_WITHIN:
-                event_id = f"incident:{incident.id}:{Topic.REMINDER}:{spans}"
-                yield _about(db, rule, incident, Topic.REMINDER, event_id)
-
-
-def _forget_unaffecting(db: Db, now: datetime) -> None:
-    """Close incidents whose syncs are all gone: nothing will ever succeed again there."""
-    for incident in incidents.unaffecting_for_all_tenants(db):
-        incidents.resolve(db, incident.alarm.kind, incident.alarm.subject, now=now)
-        inbox.resolve_incident(db, incident.id, now=now)
-
-
-def _is_asleep(incident: Incident, now: datetime) -> bool:
-    return incident.snoozed_until is not None and incident.snoozed_until > now
 
 
 def _name(one: Execution) -> str:

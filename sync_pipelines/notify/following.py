@@ -1,4 +1,4 @@
-"""Tells of what ended and whose process died before it could, while something else goes on.
+"""Follows up what ended and whose process died before it had, while something else goes on.
 
 Law: what went wrong with one look is logged, and the next look comes all the same.
 """
@@ -26,7 +26,7 @@ def following_up(
 ) -> Iterator[None]:
     """Follow up what was left behind until the block ends.
 
-    Dagster's daemon does so too; but what is to be told soon must not wait until that is up.
+    Dagster's daemon does so too; but what is to be done soon must not wait until that is up.
     """
     stopping = Event()
 

@@ -1,11 +1,14 @@
 """Parts that run as processes, and are killed at random and started anew."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from random import Random
 from typing import Protocol
+
+from tests.notify.conftest import Told
 
 
 class Part(Protocol):
@@ -73,3 +76,15 @@ def begun(made: Callable[[], BaseProcess]) -> BaseProcess:
     process = made()
     process.start()
     return process
+
+
+def in_a_process(told: Told, work: Callable[[], object]) -> int:
+    """Do it in a process of its own; by which signal that ended, or 0."""
+    told.catalog.engine.dispose()
+    child = os.fork()
+    if child == 0:
+        told.catalog.engine.dispose(close=False)
+        work()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

@@ -30,9 +30,9 @@ from sync_pipelines.model.execution import Status
 from sync_pipelines.model.notification import Channel
 from sync_pipelines.model.sync import Sync
 from sync_pipelines.notify.delivery import Deliverer
-from sync_pipelines.notify.emitting import tell_of_watched
 from sync_pipelines.notify.mail import MailSender, MailServer
 from sync_pipelines.notify.sending import Senders
+from sync_pipelines.notify.watched import tell_of_watched
 from sync_pipelines.notify.webhook import WebhookSender
 
 LOOK_SECONDS = 0.5

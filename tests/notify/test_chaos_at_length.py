@@ -151,7 +151,7 @@ def home(scene: Scene) -> Iterator[Home]:
 def test_a_thousand_failures_a_minute_are_told_within_seconds(scene: Scene, home: Home, capsys):
     """The proof of the issue: two minutes, with everything killed.
 
-    What takes longest are outcomes whose process is killed before it has followed them up.
+    What takes longest are outcomes whose process is killed before it has settled them.
     """
     gateways = {name: partial(home.gateway, name) for name in ("gateway1", "gateway2")}
     settlers = scene.settlers(SETTLERS, per_second=SETTLED_A_MINUTE / 60 / SETTLERS, seed=7)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +24,7 @@ from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.notify.turns import MOST_LOST
 from sync_pipelines.runtime.waiting import wait_until
 from tests.notify.hooks import BASE_URL, delivering, hook
+from tests.notify.killing import in_a_process
 
 
 class Deadly:
@@ -52,18 +52,6 @@ class Unmakeable:
 def deliver(told, sender) -> int:
     senders = Senders(by_channel={Channel.WEBHOOK: sender}, base_url=BASE_URL)
     return deliver_due(told.catalog, senders, told.clock(), clock=told.clock, rng=Random(1))
-
-
-def in_a_process(told, work: Callable[[], object]) -> int:
-    """Do it in a process of its own; by which signal that ended, or 0."""
-    told.catalog.engine.dispose()
-    child = os.fork()
-    if child == 0:
-        told.catalog.engine.dispose(close=False)
-        work()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def test_a_message_that_kills_its_sender_is_given_up_and_the_others_arrive(told):

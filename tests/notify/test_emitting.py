@@ -5,16 +5,16 @@ from datetime import time, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from sync_pipelines.catalog import inbox, incidents
 from sync_pipelines.catalog.notifications import Preferences, put_preferences
 from sync_pipelines.engine.aftermath import follow_up, follow_up_left_behind
+from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.outcome import ErrorClass
 from sync_pipelines.engine.watch import watch
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.notification import Channel, QuietHours, Scope, Topic
-from tests.engine.settling import run
+from tests.engine.settling import end, run
 
 
 def open_incidents(told):
@@ -211,15 +211,12 @@ def test_a_rule_about_a_schedule_is_told_of_what_that_schedule_started_only(told
     )
 
     told.fail()
-    scheduled = told.fail(followed=False)
-    with told.catalog.begin() as db:
-        db.execute(
-            text("UPDATE sync.sync_executions SET schedule_id = :schedule WHERE id = :id"),
-            {"schedule": schedule_id, "id": scheduled.id},
-        )
-    follow_up(told.catalog, scheduled.id, told.clock())
+    scheduled = trigger(
+        told.catalog, told.sync(), now=told.clock(), queued=True, schedule_id=schedule_id
+    )
+    end(told.world, scheduled)
 
-    assert [one.event_id for one in told.posted(rule)] == [f"execution:{scheduled.id}:failure"]
+    assert [one.event_id for one in told.posted(rule)] == [f"execution:{scheduled}:failure"]
 
 
 def test_a_message_of_the_inbox_is_over_when_its_cause_is(told):

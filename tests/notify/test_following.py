@@ -3,6 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
+from sync_pipelines.engine.aftermath import follow_up_left_behind
 from sync_pipelines.model.notification import Topic
 from sync_pipelines.notify import following
 from sync_pipelines.runtime.waiting import wait_until
@@ -13,13 +14,13 @@ def test_an_error_of_one_look_is_said_once_and_the_next_looks_come(told, monkeyp
     rule = told.rule(topics=(Topic.FAILURE,))
     told.fail(followed=False)
     told.clock.advance(seconds=6)
-    look, looks = following.follow_up_left_behind, []
+    looks = []
 
     def fail_at_first(*what):
         looks.append(what)
         if len(looks) <= 3:
             raise error
-        return look(*what)
+        return follow_up_left_behind(*what)
 
     monkeypatch.setattr(following, "follow_up_left_behind", fail_at_first)
 

@@ -40,8 +40,8 @@ class ExecutionRow(Base):
     runs at a time. ``attempts`` keeps how each earlier attempt ended, of which the
     last ``fruitless_attempts`` moved nothing. ``priority`` orders what waits of one
     tenant; ``queued_by`` is the dispatcher's turn that handed it to Dagster, ``place``
-    where it then stood in its tenant's line. ``followed_up_at``: what its end brings about
-    for others has been done.
+    where it then stood in its tenant's line. ``told_at``: its outcome was told as it was
+    settled. ``followed_up_at``: what its end brings about for others has been done.
     """
 
     __tablename__ = "sync_executions"
@@ -94,6 +94,7 @@ class ExecutionRow(Base):
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
     followed_up_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     progressed_at: Mapped[datetime | None]
