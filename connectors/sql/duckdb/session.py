@@ -140,7 +140,6 @@ def connect(config: DatabaseConfig, *, read_only: bool = False) -> DuckDBPyConne
     with translated(f"opening {config.redacted}"):
         connection = _open(config.path, read_only=read_only)
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET write_buffer_row_group_count = 1")
     return connection
 
 

@@ -52,8 +52,8 @@ GROUP_BYTES = 64 * 1024 * 1024
 """Wide rows do not wait for so many."""
 
 ONE_THREAD = "SET threads = 1"
-"""One behind the other, rows fill DuckDB's row groups, and each is compressed and written while
-the next is read. Several threads break them up: twice the CPU, and they are written anew at last.
+"""One behind the other, rows fill DuckDB's row groups, which are compressed and written while
+others are read. Several threads break them up: twice the CPU, and they are written anew at last.
 """
 
 
