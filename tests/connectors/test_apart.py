@@ -94,3 +94,17 @@ def test_a_file_is_read_and_encoded_without_pandas(tmp_path: Path, name: str) ->
     )
 
     assert loaded == "[]\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="huge pages are counted by Linux")
+def test_arrow_takes_no_huge_pages_for_little_data() -> None:
+    """Each would take 2 MB with its first byte."""
+    told = run(
+        "from pathlib import Path\n"
+        "import connectors\n"
+        "import pyarrow as pa\n"
+        "kept = pa.array(range(100_000))\n"
+        "print(Path('/proc/self/smaps_rollup').read_text())"
+    )
+
+    assert "AnonHugePages:         0 kB" in told

@@ -1,4 +1,4 @@
-"""Records wait until they fill a row group of DuckDB: all of them arrive, and in order."""
+"""Records wait until many are inserted at once: all of them arrive, and in order."""
 
 from contextlib import closing
 from pathlib import Path
@@ -10,9 +10,12 @@ from pydantic import SecretStr
 
 from connectors.arrow import Digits, Logical, field
 from connectors.contract import Batch, Counts, Encoding, Target, WriteMode
+from connectors.errors import ConfigError
 from connectors.sql.config import DatabaseConfig
 from connectors.sql.destination import open_destination
 from connectors.sql.duckdb import writer as duck
+from connectors.sql.names import TableName
+from connectors.sql.store import Planned, Staging
 
 SCHEMA = pa.schema(
     [
@@ -112,3 +115,20 @@ def test_wide_records_do_not_wait_for_a_whole_group(
 
     assert held == [0, 0]
     assert found(tmp_path / "of.duckdb") == [(1, "a"), (2, "b")]
+
+
+def test_inserting_leaves_duckdb_the_threads_it_had(tmp_path: Path) -> None:
+    """What merges a large table has use for all of them."""
+    store = duck.DuckdbStore(DatabaseConfig(url=SecretStr(f"duckdb:///{tmp_path}/of.duckdb")))
+    asked = "SELECT current_setting('threads')"
+
+    with closing(store):
+        before = store.rows(asked)
+        store.execute("CREATE TABLE orders (id SMALLINT)")
+        plan = (Planned(name="id", type="SMALLINT", field=field("id", pa.int64())),)
+        staging = Staging(name=TableName(schema="main", table="orders"), plan=plan, direct=True)
+        store.stage(staging, pa.table({"id": [100_000]}))
+        with pytest.raises(ConfigError, match="does not fit"):
+            store.rows("SELECT 1")
+
+        assert store.rows(asked) == before

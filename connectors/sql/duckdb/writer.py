@@ -45,11 +45,16 @@ _ARRIVING = "_arriving"
 _NO_NUMBER = "[^-+.0-9eE]"
 """What no number is spelled with, but NaN and Infinity are."""
 
-GROUP_ROWS = 122_880
-"""DuckDB's row group: one inserted whole is compressed and written while the next is read."""
+GROUP_ROWS = 50_000
+"""Inserted by one statement, of which each takes some milliseconds beside its rows."""
 
 GROUP_BYTES = 64 * 1024 * 1024
-"""Wide rows do not wait for a group to be whole."""
+"""Wide rows do not wait for so many."""
+
+ONE_THREAD = "SET threads = 1"
+"""One behind the other, rows fill DuckDB's row groups, which are compressed and written while
+others are read. Several threads break them up: twice the CPU, and they are written anew at last.
+"""
 
 
 def _differs(columns: Sequence[str], old: str, new: str) -> str:
@@ -172,11 +177,9 @@ class DuckdbStore:
             self._insert_waiting()
         self._waits_for = staging
         self._waiting.append(data)
-        waiting = sum(one.num_rows for one in self._waiting)
-        if sum(one.nbytes for one in self._waiting) >= GROUP_BYTES:
+        rows = sum(one.num_rows for one in self._waiting)
+        if rows >= GROUP_ROWS or sum(one.nbytes for one in self._waiting) >= GROUP_BYTES:
             self._insert_waiting()
-        elif waiting >= GROUP_ROWS:
-            self._insert_waiting(waiting - waiting % GROUP_ROWS)
         return Counts(processed=data.num_rows, bytes=data.nbytes)
 
     def _fits_behind(self, data: pa.Table) -> bool:
@@ -203,24 +206,29 @@ class DuckdbStore:
             found = connection.execute(f"SELECT {fits} FROM {_ARRIVING}").fetchall()
         return pa.array([fit for (fit,) in found])
 
-    def _insert_waiting(self, rows: int | None = None) -> None:
-        """Insert the first so many of the rows that wait, or all of them."""
+    def _insert_waiting(self) -> None:
+        """Insert the rows that wait."""
         if not self._waiting or self._waits_for is None:
             return
-        whole = pa.concat_tables(self._waiting)
-        data, rest = whole.slice(0, rows), whole.slice(whole.num_rows if rows is None else rows)
-        self._waiting = [rest] if rest.num_rows else []
+        data = pa.concat_tables(self._waiting)
+        self._waiting = []
         kinds = {column.name: column.type for column in self._waits_for.plan}
         names = data.column_names
         values = ", ".join(f"CAST({quoted(name)} AS {kinds[name]})" for name in names)
-        with self._arriving(data) as connection:
-            connection.execute(
-                f"INSERT INTO {self._waits_for.name.sql} ({listed(names)}) "
-                f"SELECT {values} FROM {_ARRIVING}"
-            ).fetchall()
+        with self._arriving(data.to_reader()) as connection:
+            connection.execute(ONE_THREAD)
+            try:
+                connection.execute(
+                    f"INSERT INTO {self._waits_for.name.sql} ({listed(names)}) "
+                    f"SELECT {values} FROM {_ARRIVING}"
+                ).fetchall()
+            finally:
+                connection.execute("RESET threads")
 
     @contextmanager
-    def _arriving(self, data: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _arriving(
+        self, data: pa.Table | pa.RecordBatchReader
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The connection, on which the data is a table for as long as this block runs."""
         with translated("loading"):
             connection = self._session.connection
