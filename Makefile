@@ -3,6 +3,7 @@
 #   make run      start everything with the demo, and stay up until Ctrl-C
 #   make demo     load the demo once, print what arrived, and leave
 #   make test     run every test; ARGS="tests/runtime -k stop" for some of them
+#   make explore    the tests of properties, with other examples each time
 #   make test-long  real outages, chaos and two Celery workers: minutes each
 #   make check    formatting, lint, strict types, the layers between packages
 #   make bench    measure against psql; results go to benchmarks/results/
@@ -10,7 +11,7 @@
 #   make clean    remove .venv and caches; the data in .sync is kept
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-long check bench lock clean
+.PHONY: help setup run demo test explore test-long check bench lock clean
 VENV := .venv/bin
 ARGS ?=
 export PYTHON
@@ -29,6 +30,10 @@ demo: setup
 
 test: setup
 	@exec $(VENV)/python -m pytest -n 2 --dist loadscope $(ARGS)
+
+explore: setup
+	@exec $(VENV)/python -m pytest -n 2 --dist loadscope --hypothesis-profile default \
+		$$(grep -rlE "hypothesis|import prove" tests --include="test_*.py") $(ARGS)
 
 test-long: setup
 	@exec env SYNC_LONG_TESTS=1 $(VENV)/python -m pytest -m long $(ARGS)

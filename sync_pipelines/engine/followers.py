@@ -5,6 +5,7 @@ Laws:
 * Once for each execution that succeeded, in the transaction that notes it as followed
   up. One that got through in part, or not at all, fires nothing.
 * Under all of a schedule's policies. What they refuse is a decision of its own.
+* Of two schedules of one sync, the first by name starts it, whichever was made first.
 """
 
 from datetime import datetime
@@ -32,6 +33,7 @@ def fire_followers(db: Db, ended: Execution, now: datetime) -> None:
     if not waiting:
         return
     armed = lock_armed_for_all_tenants(db, waiting)
+    armed.sort(key=lambda one: (one.sync_key, one.schedule.name))
     fire(
         db,
         armed,

@@ -72,6 +72,7 @@ class Company(System):
         books.clock = lambda: books.api.clock()
         books.objects["Bill"].clear()
         books.access.clear()
+        books.calls.clear()
 
     def open(self, outside: Outside | None = None) -> QuickBooksSource:
         source = super().open()

@@ -238,3 +238,16 @@ def test_what_left_behind_ended_first_fires_first(world):
     decided = [one.decision for one in decided_of(world, report)]
     assert [one.due_at for one in decided] == [START, START + timedelta(seconds=1)]
     assert [one.outcome for one in decided] == [Outcome.RUN, Outcome.QUEUED]
+
+
+def test_of_two_schedules_that_follow_the_same_the_first_by_name_starts_the_sync(world):
+    orders, report = world.sync("acme/orders"), world.sync("acme/report")
+    for name in ("second", "first", "third"):
+        world.schedule(report, AFTER_ORDERS, name=name)
+
+    end(world, triggered(world, orders))
+
+    (made,) = executions_of(world, report)
+    with world.catalog.begin() as db:
+        first = schedules.find_schedule(db, "acme/report/first")
+    assert made.schedule_id == first.id
