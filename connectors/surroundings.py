@@ -65,6 +65,17 @@ class Budget(Protocol):
         """What was seen since, when nothing more is wanted."""
         ...
 
+    def enter(self, most: int) -> int | None:
+        """One of ``most`` places, for one call that is under way; safe from any thread.
+
+        None when for a brief while there was none: ask again.
+        """
+        ...
+
+    def leave(self, place: int) -> None:
+        """The call that had this place is over."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import BoundedSemaphore, Event
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 from urllib.parse import urljoin
 
 import httpx
@@ -45,10 +45,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one connection's client keeps to. Durations are seconds."""
+    """What one connection's client keeps to. Durations are seconds.
+
+    ``concurrency`` calls are under way at a time, and ``together`` over all clients that were
+    lent the connection's budget; None is no limit.
+    """
 
     rate: Rate | None = None
     concurrency: int = 4
+    together: int | None = None
     tries: int = 5
     waiting_seconds: float = 60.0
     first_wait_seconds: float = 0.5
@@ -73,6 +78,15 @@ class Signer(Protocol):
 
     def secrets(self) -> Sequence[str]:
         """What must not be shown, as it is now."""
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """What a signer may be besides: one whose signature tells the time."""
+
+    def told(self, apart: timedelta) -> None:
+        """The provider's clock is so far ahead of ours, as its last answer said."""
         ...
 
 
@@ -135,6 +149,7 @@ class HttpClient:
             now=self.outside.now,
             sleep=self._sleep,
             most=self.limits.concurrency,
+            together=self.limits.together,
         )
 
     def get(self, path: str, **params: object) -> Answer:
@@ -203,7 +218,7 @@ class HttpClient:
         return asked + drawn * (0.1 if asked else 1.0)
 
     def _once(self, call: Call, url: str) -> Answer:
-        with self._gate:
+        with self._gate, self._pacer.place(call.bucket):
             self._pacer.turn(call.bucket)
             if self._stopped.is_set():
                 raise TransientError(f"the call to {shown_url(url)} was interrupted")
@@ -240,6 +255,10 @@ class HttpClient:
                 content = self._read(response, url)
             finally:
                 response.close()
+        except httpx.ConnectTimeout as error:
+            raise TransientError(
+                f"{shown_url(url)} took no connection in time ({limits.connect_seconds:g} s)"
+            ) from error
         except httpx.TimeoutException as error:
             raise TransientError(
                 f"{shown_url(url)} did not answer in time ({limits.read_seconds:g} s)"
@@ -278,6 +297,8 @@ class HttpClient:
         said = date_of(answer.headers)
         if said is not None:
             self._behind = max(self._behind, now - said)
+            if isinstance(self.signer, Dated):
+                self.signer.told(said - now)
 
     def _sleep(self, seconds: float) -> None:
         if self.outside.sleep is not None:

@@ -1,6 +1,9 @@
 """OAuth 1.0a without a user: the request itself is signed, with HMAC-SHA256 (RFC 5849).
 
 For shops reached over plain HTTP, where a password must not go over the wire.
+
+Law: who refuses a signature whose time is far from their own clock's is given one of their
+time, once; which clock is wrong does not matter.
 """
 
 from __future__ import annotations
@@ -8,15 +11,18 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import new as hmac
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from connectors.http.call import Call, Params
 
+APART = timedelta(minutes=5)
+"""So far a signature's time may be from theirs; shops refuse one from a quarter of an hour."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class OAuth1Signer:
     """Puts the signature among the query parameters. Its repr shows no secret."""
 
@@ -24,6 +30,8 @@ class OAuth1Signer:
     secret: str = field(repr=False)
     now: Callable[[], datetime]
     nonce: Callable[[], str]
+    _told: timedelta = field(default=timedelta(0), init=False)
+    _ahead: timedelta = field(default=timedelta(0), init=False)
 
     def sign(self, call: Call, url: str) -> Call:
         """See `Signer.sign`."""
@@ -31,7 +39,7 @@ class OAuth1Signer:
             "oauth_consumer_key": self.key,
             "oauth_nonce": self.nonce(),
             "oauth_signature_method": "HMAC-SHA256",
-            "oauth_timestamp": str(int(self.now().timestamp())),
+            "oauth_timestamp": str(int((self.now() + self._ahead).timestamp())),
             "oauth_version": "1.0",
         }
         # A link from the provider carries its parameters in itself.
@@ -43,8 +51,16 @@ class OAuth1Signer:
         return replace(call, params=(*params, signature))
 
     def renew(self, refused: Call) -> bool:
-        """A key is good or it is not."""
-        return False
+        """Whether it was signed at a time that is not theirs: then it is signed at theirs."""
+        said = datetime.fromtimestamp(int(refused.param("oauth_timestamp") or 0), UTC)
+        if abs(self.now() + self._told - said) <= APART:
+            return False
+        self._ahead = self._told
+        return True
+
+    def told(self, apart: timedelta) -> None:
+        """See `Dated.told`."""
+        self._told = apart
 
     def secrets(self) -> Sequence[str]:
         """See `Signer.secrets`."""

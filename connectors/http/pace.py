@@ -8,7 +8,8 @@ bucket gave out fewer than ``burst + per_second * (per + lasts)`` and one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import floor
@@ -93,6 +94,13 @@ class LocalBudget:
     def tell(self, bucket: str, heard: Heard) -> None:
         """See `Budget.tell`; nobody else listens."""
 
+    def enter(self, most: int) -> int | None:
+        """See `Budget.enter`; how many calls one client has under way is its own affair."""
+        return 1
+
+    def leave(self, place: int) -> None:
+        """See `Budget.leave`."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Pacer:
@@ -103,9 +111,36 @@ class Pacer:
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     most: int
+    together: int | None = None
     _leases: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _heard: dict[str, Heard] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    @contextmanager
+    def place(self, bucket: str) -> Iterator[None]:
+        """A call may be under way meanwhile; asks nobody where ``together`` is not limited."""
+        if self.together is None:
+            yield
+            return
+        place = self._enter(bucket, self.together)
+        try:
+            yield
+        finally:
+            self.budget.leave(place)
+
+    def _enter(self, bucket: str, most: int) -> int:
+        began = self.now()
+        while (place := self.budget.enter(most)) is None:
+            if self.now() - began > PATIENCE:
+                raise RateLimitedError(
+                    f"all {most} calls that may be under way at a time are; others of this "
+                    "connection take long",
+                    retry_after=PATIENCE,
+                )
+            self.sleep(0.0)
+        if (waited := self.now() - began) > SHORTEST_WAIT:
+            self.waited(bucket, waited)
+        return place
 
     def turn(self, bucket: str) -> None:
         """Return when a call may be made; `RateLimitedError` if that is beyond `PATIENCE`."""

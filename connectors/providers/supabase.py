@@ -110,7 +110,10 @@ def api_of(config: SupabaseConfig) -> Api:
         base_url=f"{config.url.rstrip('/')}/rest/v1",
         streams=(),
         auth=KeyAuth(key=config.key.get_secret_value()),
-        limits=Limits(concurrency=config.concurrency),
+        limits=Limits(
+            concurrency=config.concurrency,
+            together=config.concurrency if "concurrency" in config.model_fields_set else None,
+        ),
         allow_private=config.allow_private_addresses,
     )
 

@@ -61,7 +61,10 @@ def api_of(config: WooCommerceConfig) -> Api:
         base_url=f"{config.store_url}/wp-json/wc/v3",
         streams=streams(),
         auth=BasicAuth(user=key, password=secret) if encrypted else OAuth1(key=key, secret=secret),
-        limits=Limits(concurrency=config.concurrency),
+        limits=Limits(
+            concurrency=config.concurrency,
+            together=config.concurrency if "concurrency" in config.model_fields_set else None,
+        ),
         allow_private=config.allow_private_addresses,
     )
 

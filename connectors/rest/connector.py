@@ -43,6 +43,7 @@ def api_of(config: RestApiConfig) -> Api:
         limits=Limits(
             rate=rate,
             concurrency=config.concurrency,
+            together=config.concurrency if "concurrency" in config.model_fields_set else None,
             tries=config.tries,
             connect_seconds=config.connect_seconds,
             read_seconds=config.read_seconds,

@@ -8,8 +8,10 @@ from uuid import UUID
 import typer
 
 from connectors.contract import Json
+from sync_pipelines.catalog import audit
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.catalog.history import HistoryEntry
+from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_sync
 from sync_pipelines.cli.doors import (
     AsJson,
@@ -17,6 +19,7 @@ from sync_pipelines.cli.doors import (
     Full,
     Streams,
     SyncKey,
+    actor,
     engine_of,
     session,
 )
@@ -77,6 +80,8 @@ def run_here(opened: Session, found: Sync, request: Request, *, as_json: bool) -
     engine = engine_of(opened)
     started = monotonic()
     claimed = claim(engine, found, request)
+    if not claimed.is_resumed:
+        _audit(opened.catalog, found, claimed.execution_id)
     interrupted = False
     try:
         _run(engine, found, claimed)
@@ -142,7 +147,9 @@ def trigger(
         found, request = _asked(opened, sync, stream, full, confirm_deletes=confirm_deletes)
         with opened.catalog.begin() as db:
             url = find_webserver(db, opened.settings, system_clock())
-        identity = dispatch.trigger(opened.catalog, found, now=system_clock(), request=request)
+        with opened.catalog.joined() as catalog:
+            identity = dispatch.trigger(catalog, found, now=system_clock(), request=request)
+            _audit(catalog, found, identity)
         started = monotonic()
         handed_over = hand_over(opened.catalog, identity, url=url, clock=system_clock)
         if not wait:
@@ -157,6 +164,19 @@ def trigger(
         tell_result(entry, seconds=monotonic() - started, as_json=as_json)
     if entry.execution.status is not Status.COMPLETED:
         raise typer.Exit(1)
+
+
+def _audit(catalog: Catalog, sync: Sync, execution_id: UUID) -> None:
+    """Say in the audit who has started it."""
+    with catalog.begin() as db:
+        audit.record(
+            db,
+            at=system_clock(),
+            actor=actor(),
+            action="execution.triggered",
+            subject=f"{sync.key} {execution_id}",
+            tenant_id=sync.tenant_id,
+        )
 
 
 def _watched(opened: Session, sync: Sync, identity: UUID) -> HistoryEntry:

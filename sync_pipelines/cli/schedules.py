@@ -1,5 +1,6 @@
 """``schedules``: what is there and what is to come of it; pausing, resuming, removing."""
 
+import sys
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from sync_pipelines.catalog.scheduled import Scheduled, find_scheduled, schedule
 from sync_pipelines.catalog.schedules import split_schedule_key
 from sync_pipelines.cli import explaining, previewing, simulating
 from sync_pipelines.cli.doors import AsJson, actor, session
-from sync_pipelines.cli.output import json_time, print_json, print_line, print_table
+from sync_pipelines.cli.output import json_time, print_json, print_line, print_table, tell
 from sync_pipelines.cli.times import Until, instant, shown_soon
 from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import steering
@@ -119,12 +120,23 @@ def delete(
             there = find_scheduled(db, schedule)
         words = sentence(there.schedule.cadence, there.schedule.timezone)
         if not yes:
-            typer.confirm(f"Remove {schedule} ({words})? Its history stays.", abort=True, err=True)
+            _confirm(f"Remove {schedule} ({words})? Its history stays.")
         with opened.catalog.begin() as db:
             held = _held(db, schedule)
             steering.remove_schedule(db, held.schedule, now=now)
             _audit(db, "schedule.deleted", held, None)
     _tell(held, "is removed; what it has started and decided stays in the history", as_json, True)
+
+
+def _confirm(question: str) -> None:
+    """Ask; who says no, or says nothing, aborts. `ConfigError` where nobody can be asked."""
+    try:
+        typer.confirm(question, abort=True, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        tell("")
+        raise ConfigError("nothing was removed: without a terminal, say --yes") from None
 
 
 def _held(db: Db, key: str) -> Scheduled:

@@ -4,27 +4,23 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from random import Random
-from threading import Event, Thread
 from typing import Annotated
 from uuid import UUID
 
-import structlog
 import typer
 import uvicorn
-from sqlalchemy.exc import OperationalError
 
 from sync_pipelines import tracing
 from sync_pipelines.catalog.isolation import check_role
-from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
-from sync_pipelines.clock import Clock, system_clock
-from sync_pipelines.engine.aftermath import follow_up_left_behind
+from sync_pipelines.clock import system_clock
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.server import Server
 from sync_pipelines.logs import configure_library_logs, configure_logging
 from sync_pipelines.notify.delivery import Deliverer
+from sync_pipelines.notify.following import following_up
 from sync_pipelines.notify.senders import senders_of
 from sync_pipelines.runtime.errors import StartError
 from sync_pipelines.runtime.launching import HandedOver, hand_over
@@ -35,11 +31,6 @@ GRACE_SECONDS = 6
 """How long requests have to end when the gateway is told to: less than `up` waits for it."""
 
 BACKLOG = 2048
-
-LOOK_SECONDS = 1.0
-"""How often a gateway looks for what ended and was not followed up."""
-
-log = structlog.get_logger()
 
 Host = Annotated[str | None, typer.Option("--host", help="Address. [default: 127.0.0.1]")]
 Port = Annotated[
@@ -90,37 +81,6 @@ def delivering(opened: Session, url: str) -> Iterator[None]:
             yield
         finally:
             deliverer.stop()
-
-
-@contextmanager
-def following_up(
-    catalog: Catalog, clock: Clock, *, every_seconds: float = LOOK_SECONDS
-) -> Iterator[None]:
-    """What ended, and whose process died before it could tell, is told meanwhile.
-
-    Dagster's daemon does so too; but what is to be told soon must not wait until that is up.
-    """
-    stopping = Event()
-
-    def look() -> None:
-        is_down = False
-        while not stopping.wait(every_seconds):
-            try:
-                follow_up_left_behind(catalog, clock())
-            except OperationalError as error:  # the catalog does not answer; that may pass
-                if not is_down:  # said once, not with each look
-                    log.warning("following_up.interrupted", error=str(error))
-                is_down = True
-            else:
-                is_down = False
-
-    thread = Thread(target=look, name="following up", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
 
 
 def doors_of(opened: Session) -> Doors:

@@ -21,9 +21,9 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection as Db
-from sqlalchemy.exc import OperationalError
 
 from sync_pipelines.catalog import breakers, dead_letters, endings
+from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.schedules import ids_of_sync
 from sync_pipelines.catalog.store import Catalog
@@ -74,14 +74,17 @@ def follow_up_held(catalog: Catalog, execution_id: UUID, now: datetime) -> None:
 
 
 def follow_up_left_behind(catalog: Catalog, now: datetime) -> int:
-    """Do it for those whose process died before it could; how many there were."""
+    """Do it for those whose process died before it could; how many there were.
+
+    What goes wrong with one, a lock that is held too long or a row that cannot be read, is
+    one sync's: the rest go on.
+    """
     with catalog.begin() as db:
         left = endings.not_followed_up_for_all_tenants(db, before=now - LEFT_BEHIND)
     for execution_id in left:
         try:
             follow_up(catalog, execution_id, now)
-        except OperationalError as error:
-            # A deadlock, or a lock that is held too long, is one sync's: the rest go on.
+        except SPOILT as error:
             log.warning("execution.not_followed_up", execution=str(execution_id), error=str(error))
     return len(left)
 

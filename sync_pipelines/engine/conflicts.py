@@ -8,18 +8,18 @@ Laws:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection as Db
-from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.errors import ConfigError, ConnectorError
+from connectors.errors import ConfigError
 from sync_pipelines.catalog import conflicts
+from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.catalog.durations import recent_for_all_tenants
 from sync_pipelines.catalog.schedules import count_active
@@ -36,15 +36,14 @@ from sync_pipelines.timing.clashes import (
     Planned,
     Severity,
     find_clashes,
+    find_crowd,
     find_overload,
 )
 
 log = structlog.get_logger()
 
-SPOILT = (ConnectorError, SQLAlchemyError, ValueError, LookupError, TypeError)
-"""What comes of a tenant's rows that cannot be read."""
-
-SCHEDULES = "schedules"
+SCHEDULES, PER_HOUR = "schedules", "executions per hour"
+"""What conflicts with a tenant's limits are known by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,7 @@ def examine(db: Db, secrets: SecretBox, tenant: Tenant, *, now: datetime) -> Exa
     most = tenant.limits.concurrent
     findings = find_clashes(list(planned.values()), after=now, most_at_once=most)
     found = [_conflict(finding, names) for finding in findings]
+    found += _crowds(tenant, list(planned.values()), names, now)
     for system in sorted(set(systems.values()), key=lambda each: each.place):
         users = [
             planned[one.id]
@@ -196,6 +196,17 @@ def _overloads(
             message=f"of those that use {system.place}, {finding.message}",
             remedy=finding.remedy,
         )
+
+
+def _crowds(
+    tenant: Tenant, planned: Sequence[Planned], names: Mapping[UUID, str], now: datetime
+) -> Iterator[Conflict]:
+    """When more would start within an hour than the tenant may."""
+    most = tenant.limits.executions_per_hour
+    finding = None if most is None else find_crowd(planned, after=now, most=most)
+    if finding is not None:
+        found = _conflict(finding, names)
+        yield replace(found, fingerprint=_fingerprint(found.kind, found.severity, PER_HOUR))
 
 
 def _too_many_schedules(tenant: Tenant, switched_on: int) -> Iterator[Conflict]:

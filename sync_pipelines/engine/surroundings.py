@@ -23,6 +23,7 @@ from connectors.errors import ConfigError, ContractError, TransientError
 from connectors.http.pace import LocalBudget
 from connectors.surroundings import Heard, Lease, Rate, Surrounded, Surroundings, Tokens
 from sync_pipelines.catalog import budgets, tokens_of_connections
+from sync_pipelines.catalog.places import Places
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_tenant_id
 from sync_pipelines.clock import system_clock
@@ -105,6 +106,10 @@ class SharedBudget:
     owner: _Owner
     spent: Spent = field(default_factory=Spent)
     _alone: LocalBudget = field(default_factory=lambda: LocalBudget(now=system_clock))
+    _places: Places = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = Places(self.owner.catalog.engine, str(self.owner.connection.id))
 
     def take(self, bucket: str, rate: Rate | None, *, wanted: int, heard: Heard) -> Lease:
         """See `Budget.take`; `TransientError` while the catalog does not answer."""
@@ -137,6 +142,20 @@ class SharedBudget:
                 budgets.note(db, owner.connection.id, bucket, heard, tenant_id=tenant_id)
         except OperationalError as error:
             log.warning("budget.untold", bucket=bucket, reason=str(error.orig))
+
+    def enter(self, most: int) -> int | None:
+        """See `Budget.enter`; `TransientError` while the catalog does not answer."""
+        try:
+            return self._places.enter(most)
+        except OperationalError as error:
+            raise TransientError(f"the catalog does not answer: {error.orig}") from error
+
+    def leave(self, place: int) -> None:
+        """See `Budget.leave`."""
+        try:
+            self._places.leave(place)
+        except OperationalError as error:
+            log.warning("budget.place.lost", reason=str(error.orig))
 
 
 class SharedTokens:

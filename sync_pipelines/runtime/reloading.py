@@ -11,6 +11,7 @@ nothing; a run that is under way goes on to its end, with the code that it began
 """
 
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -122,15 +123,18 @@ def ask_to_reload(home: Path) -> Iterator[str]:
 
     Raises `StartError` when there is none, or when the new code does not load.
     """
+    nothing_runs = (
+        f"nothing runs in {home} that could reload; start it with 'sync-pipelines up', "
+        "or set SYNC_HOME to the home of what runs"
+    )
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise StartError(f"SYNC_HOME {home} is no directory that you may use: {nothing_runs}")
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_SECONDS)
         try:
             line.connect(str(_door_path(home)))
         except OSError as error:
-            raise StartError(
-                f"nothing runs in {home} that could reload; start it with 'sync-pipelines up', "
-                "or set SYNC_HOME to the home of what runs"
-            ) from error
+            raise StartError(nothing_runs) from error
         with line.makefile() as answers:
             for answer in answers:
                 told = json.loads(answer)

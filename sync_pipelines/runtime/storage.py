@@ -204,7 +204,10 @@ class CatalogStorage(DagsterPostgresStorage):
                     lock.make_schema()
                     DagsterPostgresStorage(_text(url), should_autocreate_tables=True)
                     lock.make_launches()
-        super().__init__(_text(url), should_autocreate_tables=False, inst_data=inst_data)
+        # What the stock storage would make, three storages and an engine of each, is not wanted.
+        super(DagsterPostgresStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self.postgres_url, self.should_autocreate_tables = _text(url), False
+        self._inst_data = inst_data
         self._run_storage = OneRunStorage(_text(url), should_autocreate_tables=False)
         self._event_log_storage = LeanEventLogStorage(_text(url), should_autocreate_tables=False)
         self._schedule_storage = PooledScheduleStorage(_text(url), should_autocreate_tables=False)

@@ -16,6 +16,7 @@ that was left by a kill and that the next start adopts.
 
 import fcntl
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ from sync_pipelines.settings import Settings
 DEFINITIONS = "sync_pipelines.definitions"
 PORTS_TRIED = 50
 
+_FULL = re.compile(r"too many (clients|connections)|connection slots are reserved")
+"""What a server says that has no connection left (SQLSTATE 53300, which psycopg keeps back)."""
 
 Tend = Callable[[], None]
 """Looks after something once, and puts it right; called a few times a second."""
@@ -84,7 +87,7 @@ def run_up(
             logs=home / "logs",
             say=say,
             log_format=settings.log_format,
-            excuse=lambda: _silence(database_url),
+            excuse=lambda: silence(database_url, say),
         )
         stack.callback(supervisor.stop)
         door = stack.enter_context(closing(Door(home)))
@@ -195,12 +198,21 @@ def _answering(url: str) -> str:
     return plain
 
 
-def _silence(url: str) -> str | None:
-    """That the database does not answer, which its users die of; None if it does."""
+def silence(url: str, say: Say) -> str | None:
+    """That the database does not answer, which its users die of; None if it does.
+
+    One that has no connection left has answered: that passes by nothing but a setting, which
+    is said.
+    """
     try:
         psycopg.connect(url, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return "the database does not answer"
+    except psycopg.OperationalError as error:
+        if not _FULL.search(str(error)):
+            return "the database does not answer"
+        say(
+            "the database has no connection left; raise max_connections of its server, or the "
+            "limit of its user or database, or end what else uses it"
+        )
     return None
 
 

@@ -36,6 +36,7 @@ YEARS = timedelta(days=3653)
 SPAN = timedelta(days=8)
 """So far ahead load and overlaps are looked for: a week, and a day for its turn."""
 
+HOUR = timedelta(hours=1)
 MOST_STARTS = 2000
 LEAST_MEASURED = 3
 _UNMEASURED = timedelta(minutes=1)
@@ -119,6 +120,37 @@ def find_overload(planned: Sequence[Planned], *, after: datetime, most: int) -> 
     ordered = sorted(planned, key=lambda each: (each.sync, each.id))
     coming = Starts(after=after, span=SPAN, most=MOST_STARTS)
     return next(_too_many(ordered, coming, most), None)
+
+
+def find_crowd(planned: Sequence[Planned], *, after: datetime, most: int) -> Finding | None:
+    """When more of these would start within an hour than may."""
+    syncs: dict[str, list[Planned]] = defaultdict(list)
+    for each in sorted(planned, key=lambda each: (each.sync, each.id)):
+        syncs[each.sync].append(each)
+    coming = Starts(after=after, span=SPAN, most=MOST_STARTS)
+    schedules = list(syncs.values())
+    worst = busiest(
+        [  # what lasts an hour runs beside all that started in the hour before
+            Running(
+                starts=together([coming.of(each.timetable) for each in of_sync]),
+                lasts=HOUR // MICROSECOND,
+            )
+            for of_sync in schedules
+        ]
+    )
+    if worst is None or len(worst.whose) <= most:
+        return None
+    return Finding(
+        kind=Kind.LIMIT,
+        severity=Severity.LIKELY,
+        schedules=_ids(each for place in worst.whose for each in schedules[place]),
+        message=(
+            f"{len(worst.whose)} executions would start within the hour up to"
+            f" {worst.at:%Y-%m-%d %H:%M} UTC; at most {most} an hour may, and the others are"
+            " skipped"
+        ),
+        remedy="let some of them run less often, or ask for a higher limit",
+    )
 
 
 def typical(durations: Sequence[timedelta]) -> timedelta | None:

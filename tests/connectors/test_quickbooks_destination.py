@@ -1,6 +1,7 @@
 """QuickBooks written: once each, whatever fails; names and numbers that are taken; refusals."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -204,6 +205,19 @@ def test_a_commit_that_broke_off_is_counted_by_the_one_that_ends_it(
 
     assert (done.counts.processed, done.counts.created) == (50, 50)
     assert (later.counts.processed, later.counts.created) == (50, 0)
+
+
+def test_a_ledger_of_an_earlier_version_is_completed(
+    company: QuickBooks, books: Books, tmp_path: Path
+) -> None:
+    books.send("customers", customer(1, "Ann"))
+    with closing(sqlite3.connect(books.ledger.removeprefix("sqlite:///"))) as ledger:
+        ledger.execute("ALTER TABLE main___quickbooks_objects DROP COLUMN newest")
+
+    books.send("customers", customer(1, "Ann", phone="555"), execution="second")
+
+    (ann,) = company.all("Customer")
+    assert ann["PrimaryPhone"] == {"FreeFormNumber": "555"}
 
 
 # The contract

@@ -1,8 +1,9 @@
 """QuickBooks read: pages by query, what changed, what was deleted, tokens that rotate."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from threading import Barrier, Thread
 
 import pytest
@@ -157,6 +158,38 @@ def test_every_stream_is_read_with_its_columns(books: QuickBooks, source: QuickB
         "items",
         "payments",
     ]
+
+
+def test_payments_are_read_with_what_they_settle(
+    books: QuickBooks, source: QuickBooksSource
+) -> None:
+    customer = books.put("Customer", DisplayName="Ann")["Id"]
+    invoice = books.put("Invoice", DocNumber="7", Balance=31.05)["Id"]
+    line = {"Amount": 31.05, "LinkedTxn": [{"TxnId": invoice, "TxnType": "Invoice"}]}
+    paid = {
+        "CustomerRef": {"value": customer, "name": "Ann"},
+        "TotalAmt": 40.5,
+        "UnappliedAmt": 9.45,
+        "TxnDate": "2026-03-01",
+        "PaymentRefNum": "C-12",
+        "CurrencyRef": {"value": "CAD"},
+        "Line": [line],
+    }
+    first = books.put("Payment", **paid)["Id"]
+
+    (found,), state, _ = read(source, "payments")
+    books.put("Payment", Id=first, PrivateNote="by cheque")
+    (again,), _, _ = read(source, "payments", state)
+
+    assert (found["id"], found["total"], found["unapplied"]) == (first, "40.5", "9.45")
+    assert (found["date"], found["reference"], found["currency"]) == (
+        date(2026, 3, 1),
+        "C-12",
+        "CAD",
+    )
+    assert (found["customer_id"], found["customer_name"]) == (customer, "Ann")
+    assert json.loads(found["lines"]) == [line]
+    assert (found["note"], again["note"]) == (None, "by cheque")
 
 
 def test_what_changed_is_asked_for_five_minutes_before_the_last_time(

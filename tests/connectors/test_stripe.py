@@ -1,9 +1,10 @@
 """Stripe: the contract, whatever happens meanwhile, and what is particular to its events."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -122,6 +123,44 @@ def values(batches, column="id"):
 
 def paths(api):
     return [request.path for request in api.requests]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("charges", {"amount": 1999, "currency": "eur", "paid": True}, {}),
+        (
+            "customers",
+            {"name": "Ada", "balance": -500, "address": {"city": "Ulm"}},
+            {"address": '{"city":"Ulm"}'},
+        ),
+        ("invoices", {"number": "A-1", "amount_due": 100}, {}),
+        ("subscriptions", {"status": "canceled", "cancel_at_period_end": False}, {}),
+        (
+            "payouts",
+            {"amount": 12_345, "currency": "eur", "status": "paid", "arrival_date": 1709294400},
+            {"arrival_date": datetime(2024, 3, 1, 12, tzinfo=UTC)},
+        ),
+    ],
+)
+def test_every_list_is_read_whole_at_first_and_what_changed_after(
+    api, account, name, said, expected
+):
+    """As records: with their fields, over several pages, and then by their events."""
+    for number in range(5):
+        account.put(name, f"x_{number}", at(number), **said)
+    with closing(opened(api)) as source:
+        batches = read(source, name)
+        account.put(name, "x_3", at(1001), metadata={"seen": "yes"})
+        changed = read(source, name, state=batches[-1].state)
+
+    found = {one["id"]: one for batch in batches for one in batch.data.to_pylist()}
+    assert set(found) == {f"x_{number}" for number in range(5)}
+    for number, one in enumerate(found[f"x_{number}"] for number in range(5)):
+        assert {field: one[field] for field in said} == said | expected
+        assert one["created"] == at(number).replace(microsecond=0)
+    [again] = [one for batch in changed for one in batch.data.to_pylist()]
+    assert (again["id"], json.loads(again["metadata"])) == ("x_3", {"seen": "yes"})
 
 
 def test_only_what_events_speak_of_is_fetched_again(api, account):

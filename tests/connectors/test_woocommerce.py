@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -287,3 +287,30 @@ def test_what_a_shop_asks_to_wait_is_waited(api, shop):
         source.check()
 
     assert now[0] - began >= timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    "ahead", [timedelta(minutes=-20), timedelta(minutes=20), timedelta(days=9)]
+)
+def test_a_shop_whose_clock_or_ours_is_wrong_is_asked_again_at_its_time(api, shop, ahead):
+    """Over plain HTTP the time is signed, and a shop takes that of 15 minutes only."""
+    api.clock = lambda: datetime.now(UTC) + ahead
+    shop.put("orders", 1, at(0))
+    with closing(opened(api)) as source:
+        source.check()
+        corrected = len(api.requests)
+        source.check()
+
+    assert corrected == 2
+    assert len(api.requests) == 3
+
+
+@pytest.mark.parametrize(("ahead", "tries"), [(timedelta(minutes=4), 1), (timedelta(hours=1), 2)])
+def test_a_wrong_key_is_told_after_one_more_try_if_the_clocks_differ_too(api, shop, ahead, tries):
+    api.clock = lambda: datetime.now(UTC) + ahead
+    wrong = registry.get("woocommerce").open_source(config(api, consumer_secret="cs_other"))
+
+    with closing(wrong), pytest.raises(AuthError):
+        wrong.check()
+
+    assert len(api.requests) == tries

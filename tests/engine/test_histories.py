@@ -205,7 +205,7 @@ class History(Life):
             if expected is not None:
                 assert row["next_run_at"] == expected, one
             else:
-                beyond = row["decided_until"] + LOOK_AHEAD
+                beyond = row["decided_until"] + LOOK_AHEAD + one.version.offset
                 is_far = row["next_run_at"] is None or row["next_run_at"] > beyond
                 assert is_far, one
         starts = [row for row in decided if Outcome(row["outcome"]).starts]

@@ -5,24 +5,20 @@ Filters, logic, order and pages; upserts; preferences; error codes. It gives at 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import psycopg
 from psycopg import sql
 
 from connectors.testing.fake_api import FakeApi, Fault, Reply, Request
+from tests.providers.postgrest_query import WrongError, name_of, order_of, split, where_of
 
 KEY = "sb_secret_reading_and_writing"
 ROOT = "/rest/v1/"
-OPERATORS = {
-    **{"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="},
-    **{"like": "LIKE", "ilike": "ILIKE"},
-}
-RESERVED = {"select", "order", "limit", "offset", "on_conflict", "columns", "and", "or"}
 PREFERENCES = re.compile(
     r"(return=(minimal|representation|headers-only)|resolution=(merge|ignore)-duplicates|"
     r"count=(exact|planned|estimated)|missing=default|handling=(strict|lenient)|tx=\w+)"
@@ -66,10 +62,6 @@ def done_but_unheard(request: Request, route: Any) -> Reply:
 
 
 FAULTS: Sequence[Fault] = (timed_out, no_connection, out_of_range, done_but_unheard)
-
-
-class WrongError(Exception):
-    """What is asked cannot be understood."""
 
 
 @dataclass(slots=True)
@@ -160,16 +152,17 @@ class Project:
 
     def _read(self, connection: Any, table: sql.Identifier, request: Request) -> Reply:
         params = request.params
-        where, values = _where(params)
-        names = _split(params["select"]) if params.get("select", "*") != "*" else []
-        chosen = sql.SQL(", ").join(map(sql.Identifier, map(_name, names)))
+        where, values = where_of(params)
+        names = split(params["select"]) if params.get("select", "*") != "*" else []
+        chosen = sql.SQL(", ").join(map(sql.Identifier, map(name_of, names)))
         columns: sql.Composable = chosen if names else sql.SQL("*")
-        offset = int(params.get("offset", "0"))
-        limit = min(int(params.get("limit", str(self.max_rows))), self.max_rows)
+        offset, limit = _range(request, self.max_rows)
+        if limit < 0:
+            return out_of_range(request, None)
         query = sql.SQL(
             "SELECT coalesce(json_agg(pgrst_rows), '[]')::text, count(*) FROM "
             "(SELECT {} FROM {} WHERE {}{} LIMIT {} OFFSET {}) pgrst_rows"
-        ).format(columns, table, where, _order(params), sql.Literal(limit), sql.Literal(offset))
+        ).format(columns, table, where, order_of(params), sql.Literal(limit), sql.Literal(offset))
         body, count = connection.execute(query, values).fetchone()
         total = "*"
         if "count=exact" in request.headers.get("prefer", ""):
@@ -194,12 +187,12 @@ class Project:
         if not rows:
             return Reply(status=201)
         given = request.params.get("columns")
-        names = [_name(one) for one in _split(given)] if given else list(rows[0])
+        names = [name_of(one) for one in split(given)] if given else list(rows[0])
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         conflict: sql.Composable = sql.SQL("")
         prefer = request.headers.get("prefer", "")
         if "resolution=" in prefer:
-            keys = [_name(one) for one in _split(request.params["on_conflict"])]
+            keys = [name_of(one) for one in split(request.params["on_conflict"])]
             sets = [
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(one))
                 for one in names
@@ -217,7 +210,7 @@ class Project:
         if "return=representation" not in prefer:
             connection.execute(statement + conflict, [body])
             return Reply(status=201)
-        told = [sql.Identifier(_name(one)) for one in _split(request.params["select"])]
+        told = [sql.Identifier(name_of(one)) for one in split(request.params["select"])]
         answer = sql.SQL(
             "WITH pgrst_source AS ({} RETURNING {}) "
             "SELECT coalesce(json_agg(pgrst_source), '[]')::text FROM pgrst_source"
@@ -226,7 +219,7 @@ class Project:
         return Reply(status=201, body=found.encode())
 
     def _update(self, connection: Any, table: sql.Identifier, request: Request) -> Reply:
-        where, values = _where(request.params)
+        where, values = where_of(request.params)
         sets = sql.SQL(", ").join(
             sql.SQL("{0} = (SELECT r.{0} FROM json_populate_record(null::{1}, %s::json) r)").format(
                 sql.Identifier(name), table
@@ -239,7 +232,7 @@ class Project:
         return Reply(status=204)
 
     def _remove(self, connection: Any, table: sql.Identifier, request: Request) -> Reply:
-        where, values = _where(request.params)
+        where, values = where_of(request.params)
         connection.execute(sql.SQL("DELETE FROM {} WHERE {}").format(table, where), values)
         return Reply(status=204)
 
@@ -249,102 +242,18 @@ def _columns(connection: Any, schema: str, table: str) -> list[tuple[str, str, b
     return list(connection.execute(COLUMNS, [name]).fetchall())
 
 
-# Filters
-
-
-def _where(params: Mapping[str, str]) -> tuple[sql.Composable, list[str]]:
-    parts: list[sql.Composable] = [sql.SQL("true")]
-    values: list[str] = []
-    for name, said in params.items():
-        if name in ("and", "or"):
-            parts.append(_logic(name, said, values))
-        elif name not in RESERVED:
-            parts.append(_condition(name, said, values, quoted=False))
-    return sql.SQL(" AND ").join(parts), values
-
-
-def _logic(operator: str, said: str, values: list[str]) -> sql.Composable:
-    if not (said.startswith("(") and said.endswith(")")):
-        raise WrongError(f"failed to parse logic tree ({said})")
-    parts = []
-    for part in _split(said[1:-1]):
-        found = re.match(r"(not\.)?(and|or)(\(.*\))$", part, re.DOTALL)
-        if found:
-            inner = _logic(found[2], found[3], values)
-            parts.append(sql.SQL("NOT ") + inner if found[1] else inner)
-            continue
-        column, _, rest = _after_name(part)
-        parts.append(_condition(column, rest, values, quoted=True))
-    joined = sql.SQL(" AND " if operator == "and" else " OR ").join(parts)
-    return sql.SQL("({})").format(joined)
-
-
-def _condition(column: str, said: str, values: list[str], *, quoted: bool) -> sql.Composable:
-    negated = said.startswith("not.")
-    operator, _, value = said.removeprefix("not.").partition(".")
-    name = sql.Identifier(_name(column))
-    if operator == "is":
-        word: LiteralString = {"null": "NULL", "true": "TRUE", "false": "FALSE"}[value]  # type: ignore[assignment]
-        made: sql.Composable = sql.SQL("{} IS ").format(name) + sql.SQL(word)
-    elif operator == "in":
-        listed = [_name(one) for one in _split(value[1:-1])]
-        values.extend(listed)
-        made = sql.SQL("{} IN ({})").format(
-            name, sql.SQL(", ").join([sql.Placeholder()] * len(listed))
-        )
-    elif operator in OPERATORS:
-        values.append(_name(value) if quoted else value)
-        made = sql.SQL("{} ").format(name) + sql.SQL(OPERATORS[operator] + " %s")
-    else:
-        raise WrongError(f"failed to parse filter ({said})")
-    return sql.SQL("NOT ({})").format(made) if negated else made
-
-
-def _order(params: Mapping[str, str]) -> sql.Composable:
-    if "order" not in params:
-        return sql.SQL("")
-    parts = []
-    for one in _split(params["order"]):
-        column, _, rest = _after_name(one)
-        words = {
-            "asc": "ASC",
-            "desc": "DESC",
-            "nullsfirst": "NULLS FIRST",
-            "nullslast": "NULLS LAST",
-        }
-        said = " ".join(words[word] for word in rest.split(".") if word)
-        parts.append(sql.Identifier(_name(column)) + sql.SQL(f" {said}"))
-    return sql.SQL(" ORDER BY ") + sql.SQL(", ").join(parts)
-
-
-def _after_name(text: str) -> tuple[str, str, str]:
-    """A name, in quotes or plain, and what follows its point."""
-    found = re.match(r'("(?:[^"\\]|\\.)*"|[^.]+)\.(.*)$', text, re.DOTALL)
-    if not found:
-        raise WrongError(f"failed to parse ({text})")
-    return found[1], ".", found[2]
-
-
-def _name(text: str) -> str:
-    if text.startswith('"') and text.endswith('"') and len(text) > 1:
-        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
-    return text
-
-
-def _split(text: str) -> list[str]:
-    """By commas that are in no quotes and no parentheses."""
-    parts, depth, quoted, start = [], 0, False, 0
-    place = 0
-    while place < len(text):
-        one = text[place]
-        if quoted and one == "\\":
-            place += 1
-        elif one == '"':
-            quoted = not quoted
-        elif not quoted and one in "()":
-            depth += 1 if one == "(" else -1
-        elif not quoted and depth == 0 and one == ",":
-            parts.append(text[start:place])
-            start = place + 1
-        place += 1
-    return [*parts, text[start:]] if text else []
+def _range(request: Request, most: int) -> tuple[int, int]:
+    """Where the page begins, and how many rows it has at most; below 0 for one that is upside
+    down. The header narrows what the parameters ask for.
+    """
+    offset = int(request.params.get("offset", "0"))
+    limit = int(request.params.get("limit", str(most)))
+    asked = re.fullmatch(r"(?:items=)?(\d+)-(\d*)", request.headers.get("range", ""))
+    if asked is not None:
+        start = int(asked[1])
+        limit = min(limit, int(asked[2]) - start + 1 if asked[2] else limit)
+        offset += start
+        if asked[2] and int(asked[2]) < start:
+            return offset, -1
+        limit = max(limit, 0)
+    return offset, min(limit, most)

@@ -6,6 +6,7 @@ that is the stricter way.
 
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,6 +67,7 @@ class QuickBooks(Intuit):
     unique_numbers: bool = True
     in_flight: int = 0
     most_in_flight: int = 0
+    hold: Callable[[], object] = lambda: None
     number: int = 0
 
     def __post_init__(self) -> None:
@@ -132,6 +134,7 @@ class QuickBooks(Intuit):
                     return THROTTLED
                 self._authorize(request)
                 self._count(request)
+                self.hold()
                 with self.lock:
                     return answer(request)
             except RefusedError as refused:

@@ -1,7 +1,8 @@
 """A Stripe account on loopback, as strict as the real one.
 
 Lists are newest first and take only what they know; events are kept for 30 days; cancelled
-subscriptions hide; a deleted customer leaves a stub, a deleted draft nothing.
+subscriptions hide; a deleted customer leaves a stub, a deleted draft nothing. It has no
+idempotency keys, because the connector posts nothing: a key that may only read refuses it.
 """
 
 import re
@@ -97,6 +98,8 @@ class StripeAccount:
     def _guard(self, request: Request) -> Reply | None:
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return wrong("Invalid API Key provided: rk_****", status=401, code="api_key")
+        if request.method != "GET":
+            return wrong("The provided key may only read", status=403, code="permissions")
         if "stripe-version" not in request.headers:
             return wrong("name the version")
         return None

@@ -18,8 +18,8 @@ from connectors.rest.spec import Api, StreamSpec
 from connectors.surroundings import Rate, Surroundings
 
 SCOPE = "com.intuit.quickbooks.accounting"
-LIMITS = Limits(rate=Rate(calls=500, per=WINDOW), concurrency=4)
-"""500 a minute and 10 at a time; two executions at once stay below both."""
+LIMITS = Limits(rate=Rate(calls=500, per=WINDOW), concurrency=4, together=10)
+"""500 a minute and 10 at a time, over all executions of a connection."""
 
 
 def app_of(config: QuickBooksConfig) -> App:

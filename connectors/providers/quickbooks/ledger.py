@@ -22,15 +22,18 @@ from connectors.sql.destination import open_store
 from connectors.sql.names import TableName, listed, literal
 from connectors.sql.rejected import RejectedTable
 from connectors.sql.state import StateTable, Stored
-from connectors.sql.store import Kind, Planned, Store, transaction
+from connectors.sql.store import Kind, Planned, Store, plan_of, transaction
 
 STATE_TABLE = "_quickbooks_state"
 ENTRY_TABLE = "_quickbooks_objects"
 DATASETS = {Dialect.POSTGRESQL: "public", Dialect.SQLITE: "main", Dialect.DUCKDB: "main"}
+AT_ONCE = 500
+"""Keys that are asked for in one statement."""
 _KEY = ("owner", "entity", "key")
 _COLUMNS = {
     **dict.fromkeys((*_KEY, "id", "sync_token", "digest", "execution", "action"), "string"),
     "counted": "bool",
+    "newest": "string",
 }
 
 
@@ -66,12 +69,15 @@ class Ledger:
         name = self._store.table_name(dataset, STATE_TABLE)
         self._states = StateTable(store=self._store, name=name, target=target)
         self._known: Stored | None = None
+        self._versions: Mapping[str, str] = {}
+        self._versioned: Sequence[str] = ()
 
     def open(self) -> Committed:
         """What is committed, seen from this execution."""
         self._known = self._states.open()
-        if self._store.describe(self._name) is None:
-            self._create()
+        present = self._store.describe(self._name)
+        if present is None or present.column("newest") is None:
+            self._prepare()
         fresh = Committed(execution=self._target.execution)
         if self._known is None:
             return fresh
@@ -79,15 +85,38 @@ class Ledger:
             self._target.execution, restart=self._target.restart
         )
 
-    def _create(self) -> None:
+    def _prepare(self) -> None:
+        """Make the table, or add what one of an earlier version lacks."""
         plan = []
         for name, storage in _COLUMNS.items():
             field = described(name, storage)
             plan.append(Planned(name=name, type=self._store.column_type(field), field=field))
         with transaction(self._store):
             self._store.lock([self._name.sql])
-            if self._store.describe(self._name) is None:
+            present = self._store.describe(self._name)
+            if present is None:
                 self._store.create(self._name, tuple(plan), _KEY, kind=Kind.REAL)
+            elif present.column("newest") is None:
+                before = plan_of(present)
+                self._store.evolve(self._name, before, (*before, plan[-1]))
+
+    def verify(self) -> None:
+        """`TransientError` if another writer has moved the state meanwhile."""
+        self._states.verify(self._known)
+
+    def versions(self, entities: Sequence[str], keys: Sequence[str]) -> Mapping[str, str]:
+        """As which version these records were sent last, by key; what is not known is left out."""
+        found: dict[str, str] = {}
+        for entity in entities:
+            for start in range(0, len(keys), AT_ONCE):
+                these = self._these(entity, keys[start : start + AT_ONCE])
+                query = f"SELECT {listed(('key', 'newest'))} FROM {self._name.sql} WHERE {these}"
+                found |= {key: newest for key, newest in self._store.rows(query) if newest}
+        return found
+
+    def send_as(self, entities: Sequence[str], versions: Mapping[str, str]) -> None:
+        """From now on, what is noted of these entities and keys is of these versions."""
+        self._versioned, self._versions = entities, versions
 
     def find(self, entity: str, keys: Sequence[str]) -> Mapping[str, Entry]:
         """What these records became, by key."""
@@ -173,7 +202,9 @@ class Ledger:
             self._target.execution,
             entry.action,
         )
-        return f"({', '.join(literal(text) for text in texts)}, FALSE)"
+        newest = self._versions.get(entry.key) if entry.entity in self._versioned else None
+        said = "NULL" if newest is None else literal(newest)
+        return f"({', '.join(literal(text) for text in texts)}, FALSE, {said})"
 
     def close(self) -> None:
         """Release the connection; safe to call twice."""

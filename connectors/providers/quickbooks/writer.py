@@ -6,6 +6,7 @@ Laws:
   the last of them. Whoever dies in between has moved no state, and what was sent is found
   again and not sent a second time.
 * A record that QuickBooks refuses is named in its words; the others are sent.
+* A version that is older than the one that was sent is left out.
 * What concerns all of them (credentials, limits, a closed company) ends the commit.
 """
 
@@ -33,6 +34,7 @@ from connectors.providers.quickbooks.ledger import Ledger
 from connectors.providers.quickbooks.matching import Matcher
 from connectors.providers.quickbooks.sending import AT_ONCE, Sender
 from connectors.providers.quickbooks.tables import Table, Thing, Values
+from connectors.providers.quickbooks.versions import is_older, version
 
 
 class QuickBooksWriter:
@@ -87,6 +89,7 @@ class QuickBooksWriter:
         if isinstance(state, Greatest):
             raise ContractError("only a database can tell the greatest value that it has staged")
         self._usable, self._refused = False, []
+        self._ledger.verify()
         rows = sum(table.num_rows for table in self._staged)
         self._send_all()
         bad = len(self._refused)
@@ -135,7 +138,7 @@ class QuickBooksWriter:
 
     def _things(self) -> Sequence[Thing]:
         things = []
-        self._records = self._newest()
+        self._records = self._not_older(self._newest())
         for key, record in self._records.items():
             try:
                 thing = self._table.read(key, Values(record))
@@ -161,6 +164,23 @@ class QuickBooksWriter:
                 elif not (cursor and key in newest and _is_older(record, newest[key], cursor)):
                     newest[key] = record
         return newest
+
+    def _not_older(
+        self, newest: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Without those of which a newer version was sent: one that is redriven may be old."""
+        cursor, entities = self._target.cursor_field, self._table.entities
+        if cursor is None:
+            return newest
+        sent = self._ledger.versions(entities, list(newest))
+        kept = {
+            key: record
+            for key, record in newest.items()
+            if not is_older(cursor, record.get(cursor), sent.get(key))
+        }
+        told = {key: version(cursor, record.get(cursor)) for key, record in kept.items()}
+        self._ledger.send_as(entities, {key: one for key, one in told.items() if one is not None})
+        return kept
 
     def _send(self, things: Sequence[Thing], matcher: Matcher) -> frozenset[str]:
         """The keys of those that are in QuickBooks now."""

@@ -29,6 +29,7 @@ from sync_pipelines.gateway.api.times import Instant
 from sync_pipelines.gateway.api.versions import IfMatch, answered
 from sync_pipelines.gateway.doors import Doors, ItsDoors
 from sync_pipelines.gateway.identity import Admin, Viewer
+from sync_pipelines.gateway.problems import FieldError, ProblemError
 from sync_pipelines.model.execution import Request, Status, Trigger
 from sync_pipelines.model.kinds import ScheduleType
 from sync_pipelines.model.policy import Pause
@@ -235,6 +236,10 @@ def pause(
 ) -> ScheduleTold:
     """Let it start nothing until it is resumed, or until a time has come."""
     asked = wanted or PauseWanted()
+    if asked.until is not None and asked.until <= doors.clock():
+        message = f"until {asked.until:%Y-%m-%d %H:%M} UTC has passed already; name a time to come"
+        wrong = FieldError(field="body.until", message=message)
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=[wrong])
     reason = asked.reason or f"paused by {caller.actor}"
     found = changing.pause_schedule(
         caller, doors, schedule_id, Pause(reason=reason, until=asked.until)

@@ -1,0 +1,33 @@
+"""The loop that tells of what was left behind outlives whatever goes wrong with one look."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from sync_pipelines.model.notification import Topic
+from sync_pipelines.notify import following
+from sync_pipelines.runtime.waiting import wait_until
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug of ours"), ConnectionError("gone")])
+def test_an_error_of_one_look_is_said_once_and_the_next_looks_come(told, monkeypatch, error):
+    rule = told.rule(topics=(Topic.FAILURE,))
+    told.fail(followed=False)
+    told.clock.advance(seconds=6)
+    look, looks = following.follow_up_left_behind, []
+
+    def fail_at_first(*what):
+        looks.append(what)
+        if len(looks) <= 3:
+            raise error
+        return look(*what)
+
+    monkeypatch.setattr(following, "follow_up_left_behind", fail_at_first)
+
+    with capture_logs() as logs, following.following_up(told.catalog, told.clock, every_seconds=0):
+        is_told = wait_until(lambda: told.topics(rule) == [Topic.FAILURE], seconds=20)
+        is_over = wait_until(lambda: len(logs) > 1, seconds=20)
+
+    assert is_told
+    assert is_over
+    assert [log["event"] for log in logs] == ["following_up.interrupted", "following_up.resumed"]
+    assert logs[0]["error"] == repr(error)
