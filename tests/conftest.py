@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy import URL, make_url
 
 from sync_pipelines.runtime.postgres import discard, embedded
+from tests.orphans import cleared_if_killed
 from tests.world import make_catalog
 
 # The shipped suites explain their failures as any other test does.
@@ -44,8 +45,12 @@ def postgres_server(worker_home: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def worker_home() -> Iterator[Path]:
-    """A home of this test process's own; a short path, as people have."""
-    with tempfile.TemporaryDirectory(prefix="sync-tests-") as directory:
+    """A home of this test process's own; a short path, as people have.
+
+    What lies in it is gone after the tests, even if they are killed.
+    """
+    made = tempfile.TemporaryDirectory(prefix="sync-tests-")
+    with made as directory, cleared_if_killed(Path(directory)):
         yield Path(directory)
 
 

@@ -1,3 +1,5 @@
+"""A catalog that files are applied to, and who applies them."""
+
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -9,6 +11,7 @@ from sync_pipelines.apply import act
 from sync_pipelines.apply.changes import Plan
 from sync_pipelines.apply.parse import parse_manifest
 from sync_pipelines.catalog.store import Catalog
+from tests.apply.shop import SHOP
 from tests.world import START, make_catalog
 
 
@@ -56,3 +59,11 @@ class Applier:
 @pytest.fixture
 def apply(catalog: Catalog) -> Applier:
     return Applier(catalog)
+
+
+@pytest.fixture
+def shop(apply: Applier) -> Applier:
+    """The file above, applied."""
+    apply.environment["WAREHOUSE_URL"] = "sqlite:////tmp/house.db"
+    apply(SHOP)
+    return apply

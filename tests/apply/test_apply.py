@@ -1,78 +1,16 @@
 """What applying a file makes of the catalog."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
-from sync_pipelines.apply import act
-from sync_pipelines.apply.changes import Kind, Plan
+from sync_pipelines.apply.changes import Kind
 from sync_pipelines.apply.problems import ManifestError
-from sync_pipelines.catalog import audit
-from sync_pipelines.catalog.schedules import list_schedules
-from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import find_connection, find_sync
-from sync_pipelines.model.cadence import Cron, Daily
-from sync_pipelines.model.schedule import Schedule
 from tests.apply.conftest import Applier
-from tests.world import START
-
-SECRET = "hunter2-of-the-shop"
-
-SHOP = """\
-tenant: acme
-connections:
-  shop-db:   {connector: database, config: {url: "postgresql://u:hunter2-of-the-shop@h/db"}}
-  warehouse:
-    connector: database
-    config: {url: "${env:WAREHOUSE_URL}", connect_timeout_seconds: 3}
-syncs:
-  orders:
-    source: shop-db
-    destination: warehouse
-    dataset: shop                      # schema at the destination
-    description: All that was ordered
-    streams:
-      - {name: public.orders, sync_mode: incremental, cursor_field: updated_at,
-         primary_key: [id], write_mode: upsert, lag: 5m}
-      - {name: public.countries, sync_mode: full, write_mode: replace}
-      - currencies
-    retry: {max_attempts: 3, initial: 2s, factor: 2, ceiling: 15m, jitter: 0.25}
-    schedules:
-      nightly: {type: daily, at: "02:00", timezone: America/Edmonton}
-"""
-LATER = START + timedelta(days=3)
-
-
-@pytest.fixture
-def shop(apply: Applier) -> Applier:
-    """The file above, applied."""
-    apply.environment["WAREHOUSE_URL"] = "sqlite:////tmp/house.db"
-    apply(SHOP)
-    return apply
-
-
-def schedules(catalog: Catalog, key: str = "acme/orders") -> dict[str, Schedule]:
-    with catalog.begin() as db:
-        sync = find_sync(db, catalog.secrets, key)
-        found = list_schedules(db, sync.id, tenant_id=sync.tenant_id)
-    return {schedule.name: schedule for schedule in found}
-
-
-def told(plan: Plan) -> list[tuple[str, list[str]]]:
-    return [(f"{c.kind} {c.name}", [field.field for field in c.fields]) for c in plan.changes]
-
-
-def snapshot(catalog: Catalog) -> str:
-    """Every row that applying could touch."""
-    tables = ("tenants", "connections", "syncs", "sync_schedules", "audit_log")
-    with catalog.begin() as db:
-        return "\n".join(
-            str(db.execute(text(f"SELECT * FROM sync.{table} ORDER BY 1")).all())
-            for table in tables
-        )
+from tests.apply.shop import LATER, SECRET, SHOP, schedules, snapshot, told
 
 
 def test_a_file_makes_its_tenant_connections_syncs_and_schedules(shop: Applier) -> None:
@@ -243,156 +181,6 @@ def test_a_tenants_file_does_not_reach_another_tenant(shop: Applier) -> None:
 
     with shop.catalog.begin() as db:
         assert db.scalar(text("SELECT count(*) FROM sync.tenants")) == 1
-
-
-# --- schedules -----------------------------------------------------------------------
-
-
-def test_an_edit_that_leaves_the_timing_alone_leaves_the_next_slot_alone(shop: Applier) -> None:
-    before = schedules(shop.catalog)["nightly"].next_run_at
-
-    shop(SHOP.replace("lag: 5m", "lag: 6m"), now=LATER)
-
-    assert schedules(shop.catalog)["nightly"].next_run_at == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "next_run"),
-    [
-        ('at: "02:00"', 'at: "03:00"', datetime(2026, 3, 6, 10, tzinfo=UTC)),
-        ("America/Edmonton", "UTC", datetime(2026, 3, 6, 2, tzinfo=UTC)),
-        (
-            "America/Edmonton",
-            "America/Edmonton, clock_change: {missing: skip}",
-            datetime(2026, 3, 6, 9, tzinfo=UTC),
-        ),
-    ],
-)
-def test_a_new_cadence_zone_or_clock_rule_never_fires_an_old_slot(
-    shop: Applier, old: str, new: str, next_run: datetime
-) -> None:
-    """The slot of 3 March is due and undecided when the file is edited on the 5th."""
-    plan = shop(SHOP.replace(old, new), now=LATER)
-
-    nightly = schedules(shop.catalog)["nightly"]
-    assert nightly.next_run_at == next_run
-    assert "next_run_at" in told(plan)[0][1]
-
-
-def test_a_schedule_that_wakes_up_starts_with_its_next_slot(shop: Applier) -> None:
-    asleep = SHOP.replace("America/Edmonton", "America/Edmonton, is_active: false")
-    shop(asleep)
-    held = schedules(shop.catalog)["nightly"].next_run_at
-
-    shop(asleep.replace("is_active: false", "is_active: true"), now=LATER)
-
-    assert held is None
-    assert schedules(shop.catalog)["nightly"].next_run_at == datetime(2026, 3, 6, 9, tzinfo=UTC)
-
-
-def test_a_sync_that_wakes_up_wakes_all_its_schedules_without_their_old_slots(
-    shop: Applier,
-) -> None:
-    paused = SHOP.replace("    dataset: shop", "    is_active: false\n    dataset: shop")
-    shop(paused.replace("nightly:", "hourly: {type: hourly}\n      nightly:"))
-
-    plan = shop(paused.replace("is_active: false", "is_active: true"), now=LATER)
-
-    assert told(plan) == [
-        ("sync acme/orders", ["is_active"]),
-        ("schedule acme/orders/nightly", ["next_run_at"]),
-        ("schedule acme/orders/hourly", ["next_run_at"]),
-    ]
-    assert all(found.next_run_at > LATER for found in schedules(shop.catalog).values())  # type: ignore[operator]
-
-
-def test_an_interval_goes_on_from_where_it_was_anchored(shop: Applier) -> None:
-    every = SHOP.replace('{type: daily, at: "02:00", timezone: America/Edmonton}', "{every: 6h}")
-    shop(every)
-
-    shop(every.replace("6h", "1h"), now=START + timedelta(minutes=90))
-
-    nightly = schedules(shop.catalog)["nightly"]
-    assert nightly.created_at == START
-    assert nightly.next_run_at == START + timedelta(hours=2)
-
-
-def test_schedules_keep_what_the_tenant_wrote(shop: Applier) -> None:
-    """R4, R13."""
-    shop(
-        SHOP + "      cron: {type: cron, cron: '*/15 9-17 * * mon-fri'}\n"
-        "      live: {type: realtime}\n"
-    )
-
-    found = schedules(shop.catalog)
-    assert found["nightly"].cadence == Daily()
-    assert found["nightly"].timezone == "America/Edmonton"
-    assert found["cron"].cadence == Cron(expression="*/15 9-17 * * mon-fri")
-    assert found["live"].next_run_at is None
-
-
-# --- one transaction, audited ----------------------------------------------------------
-
-
-def test_a_change_that_fails_leaves_nothing_of_the_others(
-    apply: Applier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    apply.environment["WAREHOUSE_URL"] = "sqlite:////tmp/house.db"
-    before = snapshot(apply.catalog)
-
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("the disk is full")
-
-    monkeypatch.setattr(act, "put_schedule", fail)
-    with pytest.raises(RuntimeError, match="the disk is full"):
-        apply(SHOP)
-
-    assert snapshot(apply.catalog) == before
-
-
-def test_of_two_who_apply_at_once_the_second_finds_nothing_to_do(apply: Applier) -> None:
-    apply.environment["WAREHOUSE_URL"] = "sqlite:////tmp/house.db"
-
-    with ThreadPoolExecutor(4) as people:
-        plans = list(people.map(apply, [SHOP] * 4))
-
-    assert sorted(len(plan.changes) for plan in plans) == [0, 0, 0, 5]
-    with apply.catalog.begin() as db:
-        assert db.scalar(text("SELECT count(*) FROM sync.audit_log")) == 5
-
-
-def test_one_mistake_keeps_the_rest_of_the_file_from_being_applied(apply: Applier) -> None:
-    before = snapshot(apply.catalog)
-
-    with pytest.raises(ManifestError, match=r"acme\.yaml:6: environment variable 'WAREHOUSE_URL'"):
-        apply(SHOP)
-
-    assert snapshot(apply.catalog) == before
-
-
-def test_every_change_leaves_an_audit_row_in_an_unbroken_chain(shop: Applier) -> None:
-    """R133."""
-    shop(SHOP.replace("lag: 5m", "lag: 1h"), now=LATER)
-
-    with shop.catalog.begin() as db:
-        rows = db.execute(text("SELECT * FROM sync.audit_log ORDER BY id")).mappings().all()
-    assert [(row["actor"], row["action"], row["subject"]) for row in rows] == [
-        ("cli:tester", "tenant.created", "acme"),
-        ("cli:tester", "connection.created", "acme/shop-db"),
-        ("cli:tester", "connection.created", "acme/warehouse"),
-        ("cli:tester", "sync.created", "acme/orders"),
-        ("cli:tester", "schedule.created", "acme/orders/nightly"),
-        ("cli:tester", "sync.changed", "acme/orders"),
-    ]
-    assert rows[-1]["before"]["streams"]["public.orders"]["lag"] == 300
-    assert rows[-1]["after"]["streams"]["public.orders"]["lag"] == 3600
-    assert rows[1]["after"] == {"connector": "database", "config": {}, "secrets": ["url"]}
-    previous = rows[0]["previous_hash"]
-    for row in rows:
-        content = {key: row[key] for key in row if key not in ("id", "hash")}
-        assert row["previous_hash"] == previous
-        assert audit.digest({**content, "at": content["at"].astimezone(UTC)}) == row["hash"]
-        previous = row["hash"]
 
 
 def test_a_connection_cannot_become_one_of_another_system(shop: Applier, one_sided: None) -> None:

@@ -1,7 +1,11 @@
+"""Commands as people give them, a shop that is synced, and a tenant with a nightly sync."""
+
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,6 +17,7 @@ from typer.testing import CliRunner
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
 from sync_pipelines.catalog.store import Catalog, open_catalog
 from sync_pipelines.cli import app
+from tests.world import FakeClock, World
 
 
 class Cli:
@@ -94,3 +99,19 @@ def shop(cli: Cli, catalog: Catalog) -> Path:
         )
     cli.apply(SHOP)
     return path
+
+
+NIGHTLY = "acme/orders/nightly"
+EDMONTON = "America/Edmonton"
+
+
+@pytest.fixture
+def world(catalog: Catalog) -> World:
+    """A tenant whose sync runs nightly in Edmonton; its schedule is two days old."""
+    made = World(catalog, FakeClock(datetime.now(UTC) - timedelta(days=2)))
+    made.schedule(made.sync(), {"type": "daily"}, name="nightly", timezone=EDMONTON)
+    return made
+
+
+def only(cli: Cli, *arguments: str):
+    return json.loads(cli(*arguments, "--json").stdout)

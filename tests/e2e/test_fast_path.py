@@ -254,7 +254,7 @@ def test_a_webserver_killed_while_it_is_asked_leaves_one_run(items, lost, after_
     """Wherever in its work that hits it: before the run, between run and queue, after both."""
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask, items.dagster_url, lost)
-        time.sleep(after_seconds)
+        time.sleep(after_seconds)  # waits for nothing: when it is killed is what is tried
         kill_webserver(items)
         asking.result()
     assert wait_until(lambda: answers(items), seconds=60, every=0.5)

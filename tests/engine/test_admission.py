@@ -21,14 +21,7 @@ from sync_pipelines.model.policy import parse_policies
 from sync_pipelines.model.retry import RetryPolicy
 from tests.engine.ending import end, start
 from tests.engine.limits import bear, limit, until_somebody_waits
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
+from tests.world import World
 
 
 def flood(world: World, tenant: str, number: int) -> None:

@@ -41,13 +41,6 @@ def catalog(postgres_url):
     catalog.close()
 
 
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
-
-
 def uneventful(world, execution_id):
     """Whether the short way is enough; as before afterwards."""
     with world.catalog.engine.connect() as db:

@@ -3,8 +3,6 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-import pytest
-
 from sync_pipelines.catalog import breakers, decisions, executions, schedules, syncs, tenants
 from sync_pipelines.engine.aftermath import LEFT_BEHIND, follow_up, follow_up_left_behind
 from sync_pipelines.engine.dispatch import claim_due, ready, trigger
@@ -17,16 +15,9 @@ from sync_pipelines.model.policy import Overlap, Policies
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.settling import end, run
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 POLICY = BreakerPolicy(failures=2, probe_after=timedelta(minutes=30), ceiling=timedelta(hours=2))
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def breaking(world, key="acme/orders", policy=POLICY):

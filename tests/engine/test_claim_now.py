@@ -21,14 +21,6 @@ from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.model.limits import TenantLimits
 from tests.engine.ending import end, start
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def ask_for(world, sync):

@@ -22,16 +22,9 @@ from sync_pipelines.engine.dispatch import claim_due, ready, trigger
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.model.execution import Status
 from sync_pipelines.timing.clashes import Kind
-from tests.world import START, World, make_catalog
+from tests.world import START, make_catalog
 
 CLASHING = ({"type": "daily", "at": "02:00"}, {"type": "cron", "cron": "0 2 * * *"})
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def clash(world, key):

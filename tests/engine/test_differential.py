@@ -25,7 +25,7 @@ from sync_pipelines.timing.instants import instants
 from sync_pipelines.timing.simulate import Simulated
 from tests.engine.ending import end, start
 from tests.timing.test_differential import FIRST, LAST, Seen, schedules, shifts, simulated
-from tests.world import World, make_catalog
+from tests.world import World
 
 MINUTE = timedelta(minutes=1)
 ZONES = (
@@ -37,13 +37,6 @@ ZONES = (
     "Antarctica/Troll",
     "Europe/London",
 )
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 class Loop:

@@ -11,14 +11,7 @@ from sync_pipelines.engine.settle import cancel
 from sync_pipelines.model.execution import Status, Trigger
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Outcome
-from tests.world import START, World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
+from tests.world import START
 
 
 def statuses(world):

@@ -13,14 +13,6 @@ from sync_pipelines.model.execution import Status
 from sync_pipelines.model.policy import Overlap, Policies
 from tests.engine.ending import end, executions_of, finish, start
 from tests.engine.sending import ON_WEBHOOK, events_of, processed, send, statuses
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def letters(world, sync):

@@ -11,15 +11,6 @@ from sync_pipelines.model.kinds import EventTrigger
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.ending import decided_of, end, executions_of, start
 from tests.engine.sending import ON_WEBHOOK, REALTIME, events_of, processed, send, statuses
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
-
 
 # --- taken in once -------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy import delete
 
 from sync_pipelines.catalog import audit, breakers, decisions, executions
@@ -17,17 +16,10 @@ from sync_pipelines.engine.timetables import timetable_of
 from sync_pipelines.model.breaker import Breaker
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.policy import Pause, parse_policies
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 QUARTER = timedelta(minutes=15)
 EDMONTON = "America/Edmonton"
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def asked(world, at, *, key="acme/orders/main"):

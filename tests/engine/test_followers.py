@@ -12,16 +12,9 @@ from sync_pipelines.model.policy import Overlap, Pause, Policies
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.ending import decided_of, end, executions_of, finish, start
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 AFTER_ORDERS = {"type": "after", "sync": "orders"}
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def triggered(world, sync):

@@ -11,16 +11,9 @@ from sync_pipelines.model.execution import Request, Status, Trigger
 from sync_pipelines.model.policy import Pause
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.ending import decided_of, end, executions_of, finish, start
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 ADAPTIVE = {"type": "adaptive", "least": "15m", "most": "6h"}
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def scheduled(world):

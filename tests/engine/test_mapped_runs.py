@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from random import Random
 
 import pytest
 
@@ -12,27 +11,13 @@ from connectors.contract import SyncMode, WriteMode
 from sync_pipelines.catalog import history as histories
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.outcome import ErrorClass
-from sync_pipelines.engine.run import Engine
 from sync_pipelines.model.execution import Request, Status
 from sync_pipelines.model.mapping import parse_mapping
 from sync_pipelines.model.sync import SyncStream
 from tests.contract.systems import Duckdb, Postgres, Sqlite
-from tests.world import World, make_catalog
 
 CAST = {"rename": {"note": "pieces"}, "cast": {"pieces": "integer"}}
 AT = "2026-01-0{} 10:00:00+00"
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
-
-
-@pytest.fixture
-def engine(world):
-    return Engine(catalog=world.catalog, clock=world.clock, rng=Random(7))
 
 
 @pytest.fixture

@@ -13,14 +13,6 @@ from sync_pipelines.engine.rehearsing import rehearse
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.sync import SyncStream
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from sync_pipelines.engine.settle import settle_lost
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import PATIENCE, RetryPolicy
 from sync_pipelines.model.sync import SyncStream
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 SCHEMA = pa.schema([column("id", pa.int64()), column("seq", pa.int64())])
 ORDERS = SyncStream(
@@ -93,13 +93,6 @@ def flaky(monkeypatch):
     monkeypatch.setattr(registry, "get", made.connector)
     monkeypatch.setattr(move, "CHECKPOINT_ROWS", 1)
     return made
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 class Attempts:

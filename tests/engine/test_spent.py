@@ -15,14 +15,6 @@ from sync_pipelines.engine.surroundings import surroundings_of
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.sync import SyncStream
 from tests.connectors.rest_systems import config, orders
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
-    yield World(catalog)
-    catalog.close()
 
 
 @pytest.fixture

@@ -26,17 +26,10 @@ from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.ending import end
 from tests.engine.limits import executed, until_somebody_waits
-from tests.world import START, World, make_catalog
+from tests.world import START, World
 
 MINUTE = timedelta(minutes=1)
 HOURLY = {"type": "every", "minutes": 60}
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def stored(world: World, name: str = "main") -> Schedule:

@@ -1,8 +1,6 @@
 from datetime import timedelta
 from random import Random
 
-import pytest
-
 from connectors.contract import Counts
 from sync_pipelines.catalog import executions, incidents
 from sync_pipelines.catalog.incidents import Kind
@@ -10,14 +8,6 @@ from sync_pipelines.engine.dispatch import ready, trigger
 from sync_pipelines.engine.watch import CANCEL_GRACE, end_stuck
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.retry import RetryPolicy
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def running(world, sync, *, run_id="run-1"):

@@ -17,16 +17,8 @@ from sync_pipelines.model.execution import Status
 from sync_pipelines.timing.bars import Cause
 from sync_pipelines.timing.decisions import Outcome
 from tests.engine.ending import end, start
-from tests.world import World, make_catalog
 
 HOURLY = {"type": "every", "minutes": 60}
-
-
-@pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def turn(world, name, how="suspend", **more):

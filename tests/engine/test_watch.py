@@ -2,7 +2,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import insert, select, text, update
 
 from sync_pipelines.catalog import heartbeats, incidents
@@ -14,18 +13,11 @@ from sync_pipelines.engine.signs import DISPATCH_EVENTS, due_dispatcher, note_si
 from sync_pipelines.engine.steering import pause_sync
 from sync_pipelines.engine.watch import EVERY_SECONDS, LOOKS, watch
 from sync_pipelines.model.policy import Missed, MissedPolicy, Pause, Policies
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 MANY = 10_000
 DAILY = {"type": "daily", "at": "02:00"}
 AT_TWO = START.replace(hour=2) + timedelta(days=1)
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def corrupt(world, schedule_id, **columns):

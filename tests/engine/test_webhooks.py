@@ -19,14 +19,6 @@ from sync_pipelines.model.sync import SyncStream
 from tests.engine.ending import decided_of, end, executions_of, start
 from tests.engine.sending import ON_WEBHOOK, REALTIME, events_of, processed, send, statuses
 from tests.gateway.hooks import endpoint
-from tests.world import World, make_catalog
-
-
-@pytest.fixture
-def world(catalog_url):
-    catalog = make_catalog(catalog_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def alarms(world, kind):

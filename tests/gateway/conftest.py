@@ -13,7 +13,10 @@ from sync_pipelines.catalog import credentials
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
+from sync_pipelines.model.roles import Role
+from sync_pipelines.model.sync import Sync
 from sync_pipelines.settings import Settings
+from tests.gateway.people import token
 from tests.world import FakeClock, World, make_catalog
 
 
@@ -78,3 +81,15 @@ def doors(world: World, launched: list[UUID], settings: Settings) -> Doors:
 def client(doors: Doors) -> Iterator[TestClient]:
     with TestClient(create_app(doors), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def api(client: TestClient, world: World) -> TestClient:
+    """A client with a token of an administrator of acme."""
+    client.headers.update(token(world, "acme", Role.ADMIN))
+    return client
+
+
+@pytest.fixture
+def acme(world: World) -> Sync:
+    return world.sync("acme/orders")

@@ -1,15 +1,20 @@
-"""Endpoints for tests, and genuine requests to them."""
+"""Endpoints for tests, genuine requests to them, and what became of those."""
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from hmac import new
 from uuid import UUID
 
-from sync_pipelines.catalog import events
+from sqlalchemy import select
+
+from sync_pipelines.catalog import endpoints, events
+from sync_pipelines.catalog.tables import DeliveryRow
 from sync_pipelines.engine import webhooks
 from sync_pipelines.model.endpoint import Endpoint
 from sync_pipelines.model.event import Event
+from sync_pipelines.runtime.waiting import wait_until
 from tests.world import World
 
 SECRET = "a secret of sixteen or more bytes"
@@ -51,3 +56,19 @@ def events_of(world: World, tenant_id: UUID) -> list[Event]:
     with world.catalog.begin() as db:
         found = events.list_events(db, tenant_id=tenant_id, limit=20_000)
     return sorted(found, key=lambda event: (event.received_at, event.event_id))
+
+
+def soon(is_so: Callable[[], object]) -> None:
+    """Wait for what goes on in the background."""
+    assert wait_until(lambda: bool(is_so()), seconds=10, every=0.01), "it does not happen"
+
+
+def stored(world):
+    with world.catalog.begin() as db:
+        query = select(DeliveryRow.__table__).order_by(DeliveryRow.received_at)
+        return db.execute(query).all()
+
+
+def found(world, name="shop", tenant="acme"):
+    with world.catalog.begin() as db:
+        return endpoints.find(db, world.catalog.secrets, name, tenant=tenant)

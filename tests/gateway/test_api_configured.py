@@ -38,12 +38,6 @@ def names(monkeypatch):
 
 
 @pytest.fixture
-def api(client, world):
-    client.headers.update(token(world, "acme", Role.ADMIN))
-    return client
-
-
-@pytest.fixture
 def root(client, world):
     """The header of whoever runs the installation."""
     return {**token(world, None, Role.ADMIN), "X-Tenant": "acme"}

@@ -19,11 +19,6 @@ PATH = "/api/v2/executions"
 
 
 @pytest.fixture
-def acme(world):
-    return world.sync("acme/orders")
-
-
-@pytest.fixture
 def api(client, world, acme):
     client.headers.update(token(world, "acme", Role.OPERATOR))
     return client

@@ -1,18 +1,10 @@
 """`/api/v2/webhooks`: a tenant's endpoints, made and kept by its admins."""
 
-import pytest
-
 from sync_pipelines.model.roles import Role
 from tests.gateway.hooks import SECRET, order, signed
 from tests.gateway.people import token
 
 PATH = "/api/v2/webhooks"
-
-
-@pytest.fixture
-def api(client, world):
-    client.headers.update(token(world, "acme", Role.ADMIN))
-    return client
 
 
 def made(api, **fields):

@@ -9,9 +9,9 @@ from tests.runtime.installations import Start, starting
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(worker_home: Path) -> Iterator[Path]:
     """A home for one test, with a path as short as people's are."""
-    with tempfile.TemporaryDirectory(prefix="sync-home-") as directory:
+    with tempfile.TemporaryDirectory(prefix="home-", dir=worker_home) as directory:
         yield Path(directory)
         discard(Path(directory))
 
