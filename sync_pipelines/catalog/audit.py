@@ -11,7 +11,7 @@ Laws:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,6 +23,19 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, te
 from sync_pipelines.catalog.tables import AuditHeadRow, AuditRow
 
 GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What somebody did; ``tenant_id`` is None where it is the installation's."""
+
+    tenant_id: UUID | None
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
 
 
 def record(
@@ -37,18 +50,40 @@ def record(
     after: Mapping[str, Any] | None = None,
 ) -> None:
     """Append one row, in the caller's transaction. Never pass a secret."""
-    previous = connection.scalar(text("SELECT sync.audit_head()"))
-    row = {
-        "tenant_id": tenant_id,
-        "at": at,
-        "actor": actor,
-        "action": action,
-        "subject": subject,
-        "before": _as_kept(before),
-        "after": _as_kept(after),
-        "previous_hash": previous or GENESIS,
-    }
-    connection.execute(insert(AuditRow).values(**row, hash=digest(row)))
+    done = Done(
+        tenant_id=tenant_id,
+        at=at,
+        actor=actor,
+        action=action,
+        subject=subject,
+        before=before,
+        after=after,
+    )
+    append(connection, hold_chain(connection), [done])
+
+
+def hold_chain(connection: Connection) -> str:
+    """Let nobody else append until the transaction ends; the hash of the last row."""
+    return connection.scalar(text("SELECT sync.audit_head()")) or GENESIS
+
+
+def append(connection: Connection, previous: str, done: Sequence[Done]) -> None:
+    """Append rows to the chain, which is held and ends with the hash ``previous``."""
+    rows = []
+    for one in done:
+        row = {
+            "tenant_id": one.tenant_id,
+            "at": one.at,
+            "actor": one.actor,
+            "action": one.action,
+            "subject": one.subject,
+            "before": _as_kept(one.before),
+            "after": _as_kept(one.after),
+            "previous_hash": previous,
+        }
+        previous = digest(row)
+        rows.append({**row, "hash": previous})
+    connection.execute(insert(AuditRow), rows)
 
 
 def digest(row: Mapping[str, Any]) -> str:
@@ -105,17 +140,10 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One thing that was done."""
+class Entry(Done):
+    """One thing that was done, as row ``id`` of the chain."""
 
     id: int
-    at: datetime
-    tenant_id: UUID | None
-    actor: str
-    action: str
-    subject: str
-    before: Mapping[str, Any] | None
-    after: Mapping[str, Any] | None
 
 
 def head_of_chain(db: Connection) -> Head | None:

@@ -28,6 +28,7 @@ from sync_pipelines.cli.output import print_json, print_line, print_table, shown
 from sync_pipelines.cli.progress import REDRAW_SECONDS, View, throttled, watching
 from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import dispatch
+from sync_pipelines.engine.auditing import audit_ended
 from sync_pipelines.engine.plan import chosen_streams
 from sync_pipelines.engine.progress import Progress
 from sync_pipelines.engine.run import Engine, Report
@@ -87,6 +88,7 @@ def run_here(opened: Session, found: Sync, request: Request, *, as_json: bool) -
         _run(engine, found, claimed)
     except KeyboardInterrupt:
         interrupted = True
+    audit_ended(opened.catalog, system_clock())
     entry = _entry(opened, found, claimed.execution_id)
     tell_result(entry, seconds=monotonic() - started, as_json=as_json)
     if interrupted and not entry.execution.status.is_final:

@@ -27,6 +27,7 @@ from sync_pipelines.catalog.keeping import (
 )
 from sync_pipelines.catalog.keeping_told import forget_told
 from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.engine.auditing import audit_ended
 from sync_pipelines.model.retention import RetentionPolicy
 
 RUNS_A_BATCH = 200
@@ -141,6 +142,8 @@ def tidy(
     dry_run: bool = False,
 ) -> Tidied:
     """One turn of housekeeping, over the catalog and Dagster's tables beside it."""
+    if not dry_run:
+        audit_ended(catalog, now)
     executions = forget_executions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     decisions = forget_decisions(catalog, policy, now=now, stop=stop, dry_run=dry_run)
     notices = forget_told(catalog, policy, now=now, stop=stop, dry_run=dry_run)

@@ -12,6 +12,7 @@ from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import Claim, register_partitions, run_request
 from sync_pipelines.defs.watching import note_turn, settle_silent, without_run
 from sync_pipelines.engine.aftermath import follow_up_held, follow_up_left_behind
+from sync_pipelines.engine.auditing import audit_ended
 from sync_pipelines.engine.dispatch import forgotten, ready
 from sync_pipelines.engine.events import process
 from sync_pipelines.engine.run import Engine
@@ -48,6 +49,7 @@ def dispatch_sensor(
             register_partitions(context.instance, connector, keys)
         settle_silent(context.instance, opened)
         follow_up_left_behind(opened.catalog, opened.clock())
+        audit_ended(opened.catalog, opened.clock())
         with tracing.span("dispatch", dispatcher=DISPATCH_EVENTS) as span:
             process(opened.catalog, opened.clock())
             launches = ready(opened.catalog, opened.clock())

@@ -1,4 +1,7 @@
-"""Follows up what ended and whose process died before it had, while something else goes on.
+"""Looks after executions that have ended, while something else goes on.
+
+Their ends are written into the audit; one whose process died before it had been followed up is
+followed up.
 
 Law: what went wrong with one look is logged, and the next look comes all the same.
 """
@@ -6,6 +9,7 @@ Law: what went wrong with one look is logged, and the next look comes all the sa
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from threading import Event, Thread
 
 import structlog
@@ -13,9 +17,10 @@ import structlog
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.clock import Clock
 from sync_pipelines.engine.aftermath import follow_up_left_behind
+from sync_pipelines.engine.auditing import audit_ended
 
 LOOK_SECONDS = 1.0
-"""How often what was left behind is looked for."""
+"""How often what has ended is looked for."""
 
 log = structlog.get_logger()
 
@@ -24,7 +29,7 @@ log = structlog.get_logger()
 def following_up(
     catalog: Catalog, clock: Clock, *, every_seconds: float = LOOK_SECONDS
 ) -> Iterator[None]:
-    """Follow up what was left behind until the block ends.
+    """Follow up what was left behind, and write down what has ended, until the block ends.
 
     Dagster's daemon does so too; but what is to be done soon must not wait until that is up.
     """
@@ -34,7 +39,7 @@ def following_up(
         trouble: str | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
             while not stopping.wait(every_seconds):
-                error = pool.submit(follow_up_left_behind, catalog, clock()).exception()
+                error = pool.submit(_look, catalog, clock()).exception()
                 found = None if error is None else repr(error)
                 if found is not None and found != trouble:  # said once, not with each look
                     log.warning("following_up.interrupted", error=found)
@@ -49,3 +54,8 @@ def following_up(
     finally:
         stopping.set()
         thread.join()
+
+
+def _look(catalog: Catalog, now: datetime) -> None:
+    follow_up_left_behind(catalog, now)
+    audit_ended(catalog, now)

@@ -87,6 +87,8 @@ def check_apprise(url: str, *, allow_private: bool = False) -> str:
     """
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
+    if scheme == "msteams":
+        raise ConfigError("Teams no longer takes msteams://; make a workflow, and use workflows://")
     known = HOSTED | SELF_HOSTED if allow_private else HOSTED
     if scheme not in known:
         raise ConfigError(
@@ -107,7 +109,6 @@ HOSTED = frozenset(
     {
         "discord",
         "gchat",
-        "msteams",
         "opsgenie",
         "pagerduty",
         "pagertree",

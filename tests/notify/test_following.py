@@ -1,8 +1,9 @@
-"""The loop that tells of what was left behind outlives whatever goes wrong with one look."""
+"""The loop that looks after what has ended outlives whatever goes wrong with one look."""
 
 import pytest
 from structlog.testing import capture_logs
 
+from sync_pipelines.catalog import audit
 from sync_pipelines.engine.aftermath import follow_up_left_behind
 from sync_pipelines.model.notification import Topic
 from sync_pipelines.notify import following
@@ -32,3 +33,14 @@ def test_an_error_of_one_look_is_said_once_and_the_next_looks_come(told, monkeyp
     assert is_over
     assert [log["event"] for log in logs] == ["following_up.interrupted", "following_up.resumed"]
     assert logs[0]["error"] == repr(error)
+
+
+def test_what_has_ended_comes_into_the_audit_meanwhile(told):
+    told.fail()
+
+    def actions():
+        with told.catalog.begin() as db:
+            return [one.action for one in audit.entries_for_all_tenants(db)]
+
+    with following.following_up(told.catalog, told.clock, every_seconds=0):
+        assert wait_until(lambda: actions()[:1] == ["execution.ended"], seconds=20)

@@ -42,6 +42,7 @@ class ExecutionRow(Base):
     tenant; ``queued_by`` is the dispatcher's turn that handed it to Dagster, ``place``
     where it then stood in its tenant's line. ``told_at``: its outcome was told as it was
     settled. ``followed_up_at``: what its end brings about for others has been done.
+    ``audited_at``: its end is in the audit.
     """
 
     __tablename__ = "sync_executions"
@@ -63,6 +64,8 @@ class ExecutionRow(Base):
         Index("sync_executions_active_idx", "next_attempt_at", postgresql_where=text(ACTIVE)),
         Index("sync_executions_unfollowed_idx", "completed_at",
               postgresql_where=text("completed_at IS NOT NULL AND followed_up_at IS NULL")),
+        Index("sync_executions_unaudited_idx", "completed_at",
+              postgresql_where=text("completed_at IS NOT NULL AND audited_at IS NULL")),
         Index("sync_executions_completed_idx", "completed_at",
               postgresql_where=text("completed_at IS NOT NULL")),
         Index("sync_executions_failed_idx", "sync_id", "created_at",
@@ -96,6 +99,7 @@ class ExecutionRow(Base):
     completed_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
     followed_up_at: Mapped[datetime | None]
+    audited_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     progressed_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]

@@ -36,10 +36,10 @@ def start(
         sync = find_sync(db, view.secrets, sync_key)
     request = request or Request()
     chosen_streams(sync, request)
-    made = dispatch.trigger(
-        view, sync, now=now, reason=reason, request=request, schedule_id=schedule_id
-    )
-    with view.begin() as db:
+    with view.joined() as joined, joined.begin() as db:
+        made = dispatch.trigger(
+            joined, sync, now=now, reason=reason, request=request, schedule_id=schedule_id
+        )
         note(db, caller, doors, "execution.triggered", subject=f"{sync_key} {made}")
     return Triggered(execution_id=made, launched=caller.launch(made))
 
@@ -90,10 +90,13 @@ def cancel(caller: Caller, doors: Doors, execution_id: UUID) -> HistoryEntry:
     found_execution(caller, execution_id)
     now, view = doors.clock(), caller.catalog
     reason = f"cancelled by {caller.actor}"
-    done = settle.cancel(view, execution_id, now=now, tenant_id=caller.tenant.id, reason=reason)
-    if done is None:
-        raise ProblemError(HTTPStatus.CONFLICT, "the execution is over; there is nothing to cancel")
-    with view.begin() as db:
+    with view.joined() as joined, joined.begin() as db:
+        done = settle.cancel(
+            joined, execution_id, now=now, tenant_id=caller.tenant.id, reason=reason
+        )
+        if done is None:
+            detail = "the execution is over; there is nothing to cancel"
+            raise ProblemError(HTTPStatus.CONFLICT, detail)
         subject = f"{done.sync_key} {execution_id}"
         note(db, caller, doors, "execution.cancelled", subject=subject)
     return found_execution(caller, execution_id)
