@@ -62,7 +62,7 @@ def posted(told, receiver, monkeypatch):
 
 
 def test_slack_gets_an_attachment_in_the_colour_of_what_happened(posted):
-    """R99. https://api.slack.com/messaging/webhooks"""
+    """R99. Its address: https://api.slack.com/messaging/webhooks ."""
     to, (failed, over) = posted("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops")
 
     assert to == "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
@@ -76,7 +76,7 @@ def test_slack_gets_an_attachment_in_the_colour_of_what_happened(posted):
 
 
 def test_pagerduty_gets_an_event_of_its_severity(posted):
-    """https://developer.pagerduty.com/docs/send-alert-event"""
+    """Its fields: https://developer.pagerduty.com/docs/send-alert-event ."""
     to, (failed, over) = posted(f"pagerduty://{ROUTING_KEY}@A1BRTD4JDTIiajkdnlaz/")
 
     assert to == "https://events.pagerduty.com/v2/enqueue"
