@@ -1,8 +1,10 @@
 """Which columns of a stream may tell what has changed."""
 
-import pyarrow as pa
-
 from connectors.contract import Stream
+from connectors.late import pa
+
+NO_CURSOR = "no column is a cursor by its name: full reads only, unless you name one"
+"""What to know of a stream for which its source chose none; there may be candidates."""
 
 
 def cursor_candidates(stream: Stream) -> tuple[str, ...]:
@@ -18,12 +20,3 @@ def cursor_candidates(stream: Stream) -> tuple[str, ...]:
         if len(stream.primary_key) == 1 and pa.types.is_integer(stream.schema.field(name).type)
     ]
     return tuple(dict.fromkeys(found))
-
-
-def without_cursor(stream: Stream) -> str:
-    """What to know of a stream for which its source chose no cursor."""
-    if cursor_candidates(stream):
-        why = "no candidate is a cursor by its name"
-    else:
-        why = "no column looks like a cursor"
-    return f"{why}: full reads only, unless you name one as cursor_field"

@@ -11,7 +11,7 @@ Laws:
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ import structlog
 from bson import ObjectId, json_util
 
 from connectors.contract import Batch, Encoding, Rejection, Selection, State, Stream, SyncMode
-from connectors.cursors import without_cursor
+from connectors.cursors import NO_CURSOR
 from connectors.errors import ConfigError, ContractError
 from connectors.mongodb import values
 from connectors.mongodb.changes import Changes
@@ -104,15 +104,15 @@ class MongoSource:
         cursor = next((one for one in kinds if one.lower() in USUAL_CURSORS), None)
         if cursor is not None and kinds[cursor] is not Kind.INSTANT:
             cursor = None
-        stream = Stream(
+        return Stream(
             name=name,
             schema=pa.schema(fields),
             primary_key=("_id",),
             cursor_field=cursor,
             ordered=cursor is not None and cursor in _leading(indexes),
             modes=frozenset(SyncMode) if cursor else frozenset({SyncMode.FULL}),
+            note="" if cursor else NO_CURSOR,
         )
-        return stream if cursor else replace(stream, note=without_cursor(stream))
 
     def _is_view(self, name: str) -> bool:
         found = list(self.session.database.list_collections(filter={"name": name}))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from connectors.contract import Selection, Stream, SyncMode
-from connectors.cursors import without_cursor
+from connectors.cursors import NO_CURSOR
 from connectors.errors import ConfigError
 from connectors.sql import cursor as cursors
 from connectors.sql.cursor import Kind, Mark, kind_of
@@ -35,19 +35,19 @@ def stream_of(table: Table, default_schema: str) -> Stream:
     notes = []
     if not table.primary_key:
         notes.append("no primary key: upsert is not possible unless you name one")
-    stream = Stream(
+    if chosen is None:
+        notes.append(NO_CURSOR)
+    elif chosen.nullable:
+        notes.append(f"rows without {chosen.name} are read every time")
+    return Stream(
         name=table.name.spelled(default_schema),
         schema=table.schema,
         primary_key=table.primary_key,
         cursor_field=None if chosen is None else chosen.name,
         ordered=chosen is not None and chosen.name in table.leading,
         modes=frozenset(SyncMode) if chosen else frozenset({SyncMode.FULL}),
+        note="; ".join(notes),
     )
-    if chosen is None:
-        notes.append(without_cursor(stream))
-    elif chosen.nullable:
-        notes.append(f"rows without {chosen.name} are read every time")
-    return replace(stream, note="; ".join(notes))
 
 
 def _usual_cursor(table: Table) -> Column | None:

@@ -8,6 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
@@ -71,16 +72,30 @@ class Page:
         """Whether a script comes true in time."""
         return wait_until(lambda: bool(self.says(script)), seconds=seconds, every=0.2)
 
-    def click(self, text: str, *, seconds: float = 30.0) -> None:
-        """Move the mouse to what is written so, once it is there and may be clicked, and click."""
-        found: list[Any] = []
+    def click(self, text: str, *, opens: str | None = None, seconds: float = 30.0) -> None:
+        """Move the mouse to what is written so, once it is there and rests, and click.
 
-        def there() -> bool:
-            found[:] = self.says(f"({_PLACE})({json.dumps(text)})") or []
-            return bool(found)
+        Again, as people do, until what it ``opens`` is there to be clicked.
+        """
+        until = monotonic() + seconds
+        while monotonic() < until:
+            place = self._rests(text)
+            if place is not None:
+                self._press(*place)
+                if opens is None:
+                    return
+            if opens and wait_until(lambda: self._rests(opens) is not None, seconds=3, every=0.2):
+                return
+        raise AssertionError(f"there is no {text!r} to click, or it does not open {opens!r}")
 
-        assert wait_until(there, seconds=seconds, every=0.2), f"there is no {text!r} to click"
-        x, y = found
+    def _rests(self, text: str) -> Any:
+        """Where something is that may be clicked, unless it still moves."""
+        where = f"({_PLACE})({json.dumps(text)})"
+        before = self.says(where)
+        self.says("new Promise(done => setTimeout(done, 100))")
+        return before if self.says(where) == before else None
+
+    def _press(self, x: float, y: float) -> None:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             pressed = {"button": "left", "clickCount": 1} if kind != "mouseMoved" else {}
             self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)

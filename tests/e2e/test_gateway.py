@@ -167,8 +167,8 @@ def test_a_run_that_is_started_by_clicks_in_dagsters_pages_moves_data(units, tri
     units.sql("shop", "INSERT INTO units VALUES (4)")
 
     page.open(f"{units.gateway_url}/dagster/assets/database/tables")
-    page.click("Materialize…")
-    page.click("Select a partition or create one")
+    page.click("Materialize…", opens="Select a partition or create one")
+    page.click("Select a partition or create one", opens="gate/units")
     page.click("gate/units")
     page.click("Launch runs to materialize database / tables")  # which closes the list
     page.click("Launch 1 run")
