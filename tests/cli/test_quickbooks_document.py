@@ -59,7 +59,7 @@ def test_the_document_s_manifest_brings_orders_changes_and_refunds_to_the_books_
     flow.run()
 
     receipts = {one["DocNumber"]: one for one in flow.company.all("SalesReceipt")}
-    assert first == ["1", "3"]
+    assert sorted(first) == ["1", "3"]
     assert {number: one["TotalAmt"] for number, one in receipts.items()} == {
         "1": 17.33,
         "2": 17.33,
