@@ -62,10 +62,11 @@ def _batches(path: Path) -> Any:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """So small, and with so few before the process starts, that a small file needs it."""
+    """So small, with so few before the process starts and none while it does, that it is needed."""
     monkeypatch.setattr(jsonl, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(jsonl, "ALONE", 2)
     monkeypatch.setattr(jsonl, "MOST_LOAD", math.inf)
+    monkeypatch.setattr(Aside, "before", lambda aside, blocks: iter(()))
     return monkeypatch
 
 
