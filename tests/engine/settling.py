@@ -26,7 +26,7 @@ def end(world, execution_id, status=Status.FAILED, *, error=None, followed=True)
         settled = settle(db, running, outcome, results, now=now)
     if followed:
         follow_up(world.catalog, execution_id, now)
-    return settled
+    return settled.execution
 
 
 def run(world, sync, status=Status.FAILED, *, error=None, followed=True, **request):
