@@ -1,0 +1,1 @@
+"""What the catalog's tests stand on."""
