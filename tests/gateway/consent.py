@@ -1,6 +1,7 @@
 """Somebody who lets a connection in at its provider."""
 
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import UUID
 
 import httpx
 from fastapi.testclient import TestClient
@@ -50,7 +51,7 @@ def consented(link):
     return dict(parse_qsl(back.query))
 
 
-def put(world, tenant, config, **more):
+def put(world, tenant, config, **more) -> UUID:
     world.sync(f"{tenant}/any")
     with world.catalog.begin() as db:
         return put_connection(
