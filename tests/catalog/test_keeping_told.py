@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import func, insert, select
 
 from sync_pipelines.catalog import incidents
@@ -13,17 +12,10 @@ from sync_pipelines.catalog.keeping_told import forget_told
 from sync_pipelines.catalog.tables import InboxRow, IncidentRow, OutboxRow
 from sync_pipelines.catalog.users import make_user
 from sync_pipelines.model.retention import RetentionPolicy
-from tests.world import START, World, make_catalog
+from tests.world import START
 
 POLICY = RetentionPolicy(notices_for=timedelta(days=90))
 OLD, YOUNG = START - timedelta(days=91), START - timedelta(days=89)
-
-
-@pytest.fixture
-def world(empty_postgres_url):
-    catalog = make_catalog(empty_postgres_url)
-    yield World(catalog)
-    catalog.close()
 
 
 def posted(db, tenant_id, *, state, at):

@@ -3,9 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, timedelta
-from threading import Event, Thread
-from typing import Any
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,81 +12,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, text, update
 
 from sync_pipelines.catalog import reports, rollups
 from sync_pipelines.catalog.rollups import BOUNDS, PLACES, estimated
 from sync_pipelines.catalog.store import MIGRATIONS
-from sync_pipelines.catalog.tables import DayRow, ExecutionRow, SyncRow
-from sync_pipelines.model.execution import FINAL, Status
-from sync_pipelines.runtime.waiting import wait_until
+from sync_pipelines.catalog.tables import ExecutionRow, SyncRow
+from sync_pipelines.model.execution import Status
+from tests.catalog.days import SUMMED, add, counted, expected, row
 from tests.world import START, World, make_catalog
-
-SUMMED = (
-    *("records_processed", "records_created", "records_updated", "records_deleted"),
-    *("records_rejected", "bytes_moved"),
-)
-
-
-@pytest.fixture(scope="module")
-def world(postgres_url):
-    catalog = make_catalog(postgres_url)
-    yield World(catalog)
-    catalog.close()
-
-
-@pytest.fixture
-def sync(world):
-    return world.sync(f"t{uuid4().hex[:12]}/orders")
-
-
-def row(sync, *, status=Status.COMPLETED, ago=timedelta(), duration_ms=1500, **fields):
-    return {
-        "id": uuid4(),
-        "tenant_id": sync.tenant_id,
-        "sync_id": sync.id,
-        "trigger": "manual",
-        "status": status,
-        "created_at": START - ago,
-        "duration_ms": duration_ms,
-        "records_processed": 10,
-        "bytes_moved": 100,
-        **fields,
-    }
-
-
-def add(db, *rows):
-    db.execute(insert(ExecutionRow), list(rows))
-
-
-def counted(db, tenant_id):
-    """What the table says, by sync and day."""
-    query = select(DayRow.__table__).where(DayRow.tenant_id == tenant_id)
-    rows = [dict(found) for found in db.execute(query).mappings()]
-    return {(one.pop("sync_id"), one.pop("day")): one for one in rows}
-
-
-def expected(db, tenant_id):
-    """What the table must say, by the rows."""
-    query = select(ExecutionRow.__table__).where(ExecutionRow.tenant_id == tenant_id)
-    days: dict[Any, dict[str, Any]] = {}
-    for one in db.execute(query).mappings():
-        if one["status"] not in FINAL:
-            continue
-        key = (one["sync_id"], one["created_at"].astimezone(UTC).date())
-        nothing = dict.fromkeys(("attempts", "duration_ms", *SUMMED, *FINAL), 0)
-        start = {"tenant_id": tenant_id, **nothing, "longest_ms": None, "durations": [0] * PLACES}
-        day = days.setdefault(key, start)
-        day[one["status"]] += 1
-        day["attempts"] += one["attempt"]
-        for name in SUMMED:
-            day[name] += one[name]
-        if (took := one["duration_ms"]) is not None:
-            day["duration_ms"] += took
-            day["longest_ms"] = max(took, day["longest_ms"] or 0)
-            day["durations"][bisect_right(BOUNDS, took)] += 1
-    return days
-
 
 statuses = st.sampled_from(sorted(Status))
 durations = st.none() | st.integers(0, 200) | st.integers(0, 2 * BOUNDS[-1])
@@ -114,19 +46,18 @@ histories = st.tuples(
     st.lists(st.tuples(st.booleans(), executions), max_size=20),
     st.lists(st.tuples(st.integers(0, 19), changes), max_size=15),
 )
-
 many = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
-def happen(world, history):
+def happen(shared, history):
     """A tenant of its own with two syncs to which a history happened; the tenant's id."""
     tenant = f"t{uuid4().hex[:12]}"
-    syncs = {flag: world.sync(f"{tenant}/{name}") for flag, name in ((True, "a"), (False, "b"))}
+    syncs = {flag: shared.sync(f"{tenant}/{name}") for flag, name in ((True, "a"), (False, "b"))}
     made, changed = history
     rows = [row(syncs[flag], **execution) for flag, execution in made]
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         if rows:
             add(db, *rows)
         for place, values in changed:
@@ -150,23 +81,23 @@ def one_running(history):
 
 @given(history=histories.filter(one_running))
 @many
-def test_the_days_say_what_the_rows_say_whatever_happens_to_them(world, history):
+def test_the_days_say_what_the_rows_say_whatever_happens_to_them(shared, history):
     """R111."""
-    tenant_id = happen(world, history)
+    tenant_id = happen(shared, history)
 
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         assert counted(db, tenant_id) == expected(db, tenant_id)
 
 
 @given(history=histories.filter(one_running), since=whens, long=whens)
 @many
-def test_a_report_out_of_days_is_the_report_of_the_rows(world, history, since, long):
+def test_a_report_out_of_days_is_the_report_of_the_rows(shared, history, since, long):
     """R111: but for percentiles, which are within a fifth."""
-    tenant_id = happen(world, history)
+    tenant_id = happen(shared, history)
     start = START - since - timedelta(hours=1)
     span = {"tenant_id": tenant_id, "start": start, "end": start + long + timedelta(seconds=1)}
 
-    with world.catalog.begin() as db, pytest.MonkeyPatch.context() as patch:
+    with shared.catalog.begin() as db, pytest.MonkeyPatch.context() as patch:
         exact = reports.report(db, **span)
         patch.setattr(reports, "MOST_EXACT", -1)
         quick = reports.report(db, **span)
@@ -204,10 +135,10 @@ def test_percentiles_of_nothing_are_nothing_and_of_the_very_long_no_more_than_th
     assert BOUNDS[-1] < estimated(very_long, 99, longest=3 * BOUNDS[-1]) <= 3 * BOUNDS[-1]
 
 
-def test_the_database_gives_durations_the_places_that_are_read_here(world):
+def test_the_database_gives_durations_the_places_that_are_read_here(shared):
     near = sorted({bound + step for bound in BOUNDS for step in (-1, 0, 1)} | {0, 2**62})
 
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         found = db.execute(
             text("SELECT array_agg(sync.duration_place(ms) ORDER BY ms) FROM unnest(:near) ms"),
             {"near": near},
@@ -216,10 +147,10 @@ def test_the_database_gives_durations_the_places_that_are_read_here(world):
     assert found == [bisect_right(BOUNDS, ms) + 1 for ms in near]
 
 
-def test_what_ends_is_added_to_its_day_with_a_duration_or_without(world, sync):
+def test_what_ends_is_added_to_its_day_with_a_duration_or_without(shared, sync):
     timed, untimed = (row(sync, status=Status.PENDING, duration_ms=None) for _ in range(2))
     ends = {timed["id"]: ("completed", 20), untimed["id"]: ("failed", None)}
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         add(db, row(sync), timed, untimed)
 
         for which, (status, took) in ends.items():
@@ -231,121 +162,21 @@ def test_what_ends_is_added_to_its_day_with_a_duration_or_without(world, sync):
         assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
 
 
-def test_what_is_rolled_back_has_counted_nothing(world, sync):
+def test_what_is_rolled_back_has_counted_nothing(shared, sync):
     waiting = row(sync, status=Status.PENDING, duration_ms=None)
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         add(db, waiting)
 
-    with world.catalog.engine.connect() as db:
+    with shared.catalog.engine.connect() as db:
         db.execute(update(ExecutionRow).values(status="failed"))
         db.rollback()
 
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         assert counted(db, sync.tenant_id) == {}
 
 
-def test_one_who_ends_and_one_who_removes_at_the_same_time_are_both_counted(world, sync):
-    """Who counts anew waits for whoever adds to the day, and then sees it."""
-    old, gone, ending = row(sync), row(sync), row(sync, status=Status.QUEUED)
-    with world.catalog.begin() as db:
-        add(db, old, gone, ending)
-
-    def remove():
-        with world.catalog.begin() as db:
-            db.execute(text("SET LOCAL application_name = 'remover'"))
-            db.execute(delete(ExecutionRow).where(ExecutionRow.id == gone["id"]))
-
-    removing = Thread(target=remove)
-    with world.catalog.begin() as db:
-        of_it = update(ExecutionRow).where(ExecutionRow.id == ending["id"])
-        db.execute(of_it.values(status="completed"))
-        removing.start()
-        is_waiting = wait_until(lambda: bool(blocked(world)), seconds=10, every=0.02)
-    removing.join()
-
-    assert is_waiting
-    with world.catalog.begin() as db:
-        ((_, day),) = counted(db, sync.tenant_id).items()
-        assert day["completed"] == 2
-        assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
-
-
-def blocked(world, name="remover"):
-    """The kind of lock that somebody waits for; None if they wait for none."""
-    waiting = text("""
-        SELECT wait_event FROM pg_stat_activity
-        WHERE application_name = :name AND wait_event_type = 'Lock'
-    """)
-    with world.catalog.begin() as db:
-        return db.execute(waiting, {"name": name}).scalar_one_or_none()
-
-
-@pytest.fixture
-def pause(world):
-    """Stops a remover after it has taken its days and before it counts; what lets it go on."""
-    function = """
-        CREATE FUNCTION sync.stop_remover() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF current_setting('application_name') = 'remover' THEN
-                PERFORM pg_advisory_xact_lock(7);
-            END IF;
-            RETURN NULL;
-        END $$"""
-    trigger = """
-        CREATE TRIGGER stop_remover AFTER INSERT ON sync.execution_days
-        FOR EACH STATEMENT EXECUTE FUNCTION sync.stop_remover()"""
-    with world.catalog.begin() as db:
-        db.execute(text(function))
-        db.execute(text(trigger))
-    with world.catalog.engine.connect() as held:
-        held.execute(text("SELECT pg_advisory_xact_lock(7)"))
-        yield held.rollback
-    with world.catalog.begin() as db:
-        db.execute(text("DROP FUNCTION sync.stop_remover CASCADE"))
-
-
-def test_one_who_ends_while_another_is_about_to_count_is_counted_too(world, sync, pause):
-    """Who counts anew keeps the day from its first look until its end."""
-    old, gone, ending = row(sync), row(sync), row(sync, status=Status.QUEUED)
-    with world.catalog.begin() as db:
-        add(db, old, gone, ending)
-    ended, may_commit = Event(), Event()
-
-    def remove():
-        with world.catalog.begin() as db:
-            db.execute(text("SET LOCAL application_name = 'remover'"))
-            db.execute(delete(ExecutionRow).where(ExecutionRow.id == gone["id"]))
-
-    def end():
-        with world.catalog.begin() as db:
-            db.execute(text("SET LOCAL application_name = 'ender'"))
-            of_it = update(ExecutionRow).where(ExecutionRow.id == ending["id"])
-            db.execute(of_it.values(status="completed"))
-            ended.set()
-            may_commit.wait(20)
-
-    removing, finishing = Thread(target=remove), Thread(target=end)
-    removing.start()
-    stopped = wait_until(lambda: blocked(world) == "advisory", seconds=10, every=0.02)
-    finishing.start()
-    wait_until(lambda: ended.is_set() or bool(blocked(world, "ender")), seconds=10, every=0.02)
-    pause()
-    # Had it let the day go, it would count now, and wait for who ends only when it writes.
-    wait_until(
-        lambda: not removing.is_alive() or blocked(world) == "transactionid",
-        seconds=10,
-        every=0.02,
-    )
-    may_commit.set()
-    removing.join()
-    finishing.join()
-
-    assert stopped
-    with world.catalog.begin() as db:
-        assert counted(db, sync.tenant_id) == expected(db, sync.tenant_id)
-
-
-def test_a_sync_that_is_removed_takes_its_days_with_it(world, sync):
-    with world.catalog.begin() as db:
+def test_a_sync_that_is_removed_takes_its_days_with_it(shared, sync):
+    with shared.catalog.begin() as db:
         add(db, row(sync), row(sync, ago=timedelta(days=3)))
 
         db.execute(delete(SyncRow).where(SyncRow.id == sync.id))
@@ -353,13 +184,13 @@ def test_a_sync_that_is_removed_takes_its_days_with_it(world, sync):
         assert counted(db, sync.tenant_id) == {}
 
 
-def test_a_tenant_reads_its_days_and_cannot_write_them(world, sync):
+def test_a_tenant_reads_its_days_and_cannot_write_them(shared, sync):
     """R127: the gateway ends executions too, and only the database counts them."""
     waiting = row(sync, status=Status.PENDING)
-    with world.catalog.begin() as db:
+    with shared.catalog.begin() as db:
         add(db, waiting)
 
-    with world.catalog.as_tenant(sync.tenant_id).begin() as db:
+    with shared.catalog.as_tenant(sync.tenant_id).begin() as db:
         db.execute(update(ExecutionRow).values(status="cancelled"))
         ((_, day),) = counted(db, sync.tenant_id).items()
 
@@ -392,11 +223,11 @@ def test_what_there_was_before_is_counted_when_the_table_is_made(empty_postgres_
     assert len(found) == 3
 
 
-def test_a_dashboard_shows_a_week_day_by_day_and_what_goes_on(world, sync):
+def test_a_dashboard_shows_a_week_day_by_day_and_what_goes_on(shared, sync):
     """R113."""
-    world.schedule(sync, {"type": "daily", "at": "02:00"})
-    world.schedule(sync, {"type": "hourly"}, name="off", is_active=False)
-    with world.catalog.begin() as db:
+    shared.schedule(sync, {"type": "daily", "at": "02:00"})
+    shared.schedule(sync, {"type": "hourly"}, name="off", is_active=False)
+    with shared.catalog.begin() as db:
         add(db, row(sync), row(sync, status="partial"), row(sync, status="cancelled"))
         add(db, *(row(sync, ago=timedelta(days=days)) for days in (6, 7)))
         add(db, row(sync, status=Status.PENDING), row(sync, status=Status.RUNNING))

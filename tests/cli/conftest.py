@@ -14,9 +14,12 @@ import structlog
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from connectors.testing.fake_api import FakeApi
 from sync_pipelines.catalog.secrets import SecretBox, load_keys
 from sync_pipelines.catalog.store import Catalog, open_catalog
 from sync_pipelines.cli import app
+from tests.cli.bookkeeping import Flow
+from tests.providers.quickbooks import QuickBooks
 from tests.world import FakeClock, World
 
 
@@ -115,3 +118,16 @@ def world(catalog: Catalog) -> World:
 
 def only(cli: Cli, *arguments: str):
     return json.loads(cli(*arguments, "--json").stdout)
+
+
+@pytest.fixture
+def company() -> Iterator[QuickBooks]:
+    company = QuickBooks(lambda: datetime.now(UTC))
+    with company.api:
+        yield company
+
+
+@pytest.fixture
+def flow(cli: Cli, catalog: Catalog, company: QuickBooks) -> Iterator[Flow]:
+    with FakeApi() as api:
+        yield Flow(cli, api, company)

@@ -4,8 +4,7 @@ import json
 import re
 import socket
 import webbrowser
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from threading import Thread
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -18,13 +17,6 @@ from sync_pipelines.catalog.store import Catalog
 from tests.cli.conftest import Cli
 from tests.providers.intuit import REALM, SECRET
 from tests.providers.quickbooks import QuickBooks
-
-
-@pytest.fixture
-def company() -> Iterator[QuickBooks]:
-    company = QuickBooks(lambda: datetime.now(UTC))
-    with company.api:
-        yield company
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ import yaml
 
 from connectors.testing.fake_api import FakeApi
 from sync_pipelines.catalog.store import Catalog
+from tests.cli.bookkeeping import Flow
 from tests.cli.conftest import Cli
-from tests.cli.test_quickbooks_flow import Flow, company
 from tests.providers.quickbooks import QuickBooks
 from tests.providers.woocommerce import KEY, SECRET
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "quickbooks.md"
-
-__all__ = ["company"]
 
 
 class Shown(Flow):

@@ -1,6 +1,8 @@
 """A gateway on a real catalog, with a clock that stands still."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
@@ -10,13 +12,19 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from sync_pipelines.catalog import credentials
+from sync_pipelines.catalog.sessions import open_session
 from sync_pipelines.catalog.store import Catalog
+from sync_pipelines.catalog.users import make_user
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.model.roles import Role
 from sync_pipelines.model.sync import Sync
 from sync_pipelines.settings import Settings
-from tests.gateway.people import token
+from tests.gateway.consent import Browser, put
+from tests.gateway.dagster_double import dagster
+from tests.gateway.people import token, user
+from tests.gateway.served import served
+from tests.providers.quickbooks import QuickBooks
 from tests.world import FakeClock, World, make_catalog
 
 
@@ -93,3 +101,54 @@ def api(client: TestClient, world: World) -> TestClient:
 @pytest.fixture
 def acme(world: World) -> Sync:
     return world.sync("acme/orders")
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[str]:
+    """Where what stands in for Dagster's pages is served."""
+    with served(dagster()) as address:
+        yield f"{address}/dagster"
+
+
+@pytest.fixture
+def address(doors: Doors, upstream: str) -> Iterator[str]:
+    """Where a gateway is served that has Dagster's pages behind it."""
+    with served(create_app(replace(doors, dagster_url=lambda: upstream))) as address:
+        yield address
+
+
+@pytest.fixture
+def boss(world: World) -> dict[str, str]:
+    """The header of whoever runs the installation."""
+    return token(world, None)
+
+
+@pytest.fixture
+def cookie(world: World) -> dict[str, str]:
+    """The header of a browser in which whoever runs the installation is signed in."""
+    with world.catalog.begin() as db:
+        made = make_user(db, "boss@example.com", password_hash=None, now=world.clock())
+        db.execute(text("UPDATE sync.users SET is_instance_admin = true"))
+        opened = open_session(db, made.id, lasts=timedelta(hours=1), now=world.clock())
+    return {"Cookie": f"sync_session={opened.secret}; other=1"}
+
+
+@pytest.fixture
+def company() -> Iterator[QuickBooks]:
+    company = QuickBooks(lambda: datetime.now(UTC))
+    with company.api:
+        yield company
+
+
+@pytest.fixture
+def connection(world: World, company: QuickBooks) -> UUID:
+    """A connection that nobody has let in yet."""
+    config = company.config()
+    del config["realm_id"], config["refresh_token"]
+    return put(world, "acme", config)
+
+
+@pytest.fixture
+def ana(world: World, doors: Doors, connection: UUID) -> Browser:
+    """Somebody who may let the connection in."""
+    return Browser(doors, user(world, acme=Role.ADMIN))
