@@ -117,13 +117,16 @@ async def subscribe(socket: WebSocket) -> None:
         proxy=None,
         user_agent_header=None,
     )
-    log.info("dagster.socket_opened", actor=identity.actor)
     try:
-        async with opening as upstream:
-            await socket.accept(upstream.subprotocol)
-            await _both_ways(socket, upstream)
+        upstream = await opening
     except (WebSocketException, OSError, TimeoutError) as error:
-        log.warning("dagster.socket_lost", error=type(error).__name__)
+        log.warning("dagster.away", error=type(error).__name__)
+        await socket.close(1013)  # before it was accepted: 403
+        return
+    async with upstream:
+        log.info("dagster.socket_opened", actor=identity.actor)
+        await socket.accept(upstream.subprotocol)
+        await _both_ways(socket, upstream)
 
 
 def _admin(connection: HTTPConnection, doors: Doors, is_change: bool) -> Identity:
@@ -193,8 +196,11 @@ async def _both_ways(socket: WebSocket, upstream: ClientConnection) -> None:
                     tasks.cancel_scope.cancel()
 
             async def back() -> None:
-                async for message in upstream:
-                    await socket.send_text(message if isinstance(message, str) else "")
+                try:
+                    async for message in upstream:
+                        await socket.send_text(message if isinstance(message, str) else "")
+                except (WebSocketDisconnect, ConnectionClosed) as error:
+                    log.warning("dagster.socket_lost", error=type(error).__name__)
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(there)

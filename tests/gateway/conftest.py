@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
@@ -23,6 +24,7 @@ from sync_pipelines.settings import Settings
 from tests.gateway.consent import Browser, put
 from tests.gateway.dagster_double import dagster
 from tests.gateway.people import token, user
+from tests.gateway.scraping import LOCAL
 from tests.gateway.served import served
 from tests.providers.quickbooks import QuickBooks
 from tests.world import FakeClock, World, make_catalog
@@ -118,6 +120,15 @@ def address(doors: Doors, upstream: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def astray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says to ask a proxy, which is away."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+
+@pytest.fixture
 def boss(world: World) -> dict[str, str]:
     """The header of whoever runs the installation."""
     return token(world, None)
@@ -152,3 +163,15 @@ def connection(world: World, company: QuickBooks) -> UUID:
 def ana(world: World, doors: Doors, connection: UUID) -> Browser:
     """Somebody who may let the connection in."""
     return Browser(doors, user(world, acme=Role.ADMIN))
+
+
+@pytest.fixture
+def app(doors: Doors) -> FastAPI:
+    return create_app(doors)
+
+
+@pytest.fixture
+def here(app: FastAPI) -> Iterator[TestClient]:
+    """A program on this machine."""
+    with TestClient(app, base_url=LOCAL, client=("127.0.0.1", 5000)) as client:
+        yield client

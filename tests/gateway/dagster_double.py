@@ -1,5 +1,6 @@
 """What stands in for Dagster's webserver, and requests as nobody's client would send them."""
 
+import asyncio
 import http.client
 import json
 import socket as sockets
@@ -11,7 +12,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 
 def dagster():
-    """An application that tells what it was asked."""
+    """An application that tells what it was asked.
+
+    Its answer at `/halves` is whole only after somebody asks for `/more`.
+    """
+    wanted = asyncio.Event()
 
     async def echo(request):
         return JSONResponse(
@@ -32,6 +37,19 @@ def dagster():
 
         return StreamingResponse(chunks())
 
+    async def halves(request):
+        async def chunks():
+            yield b"one"
+            await wanted.wait()
+            wanted.clear()
+            yield b"two"
+
+        return StreamingResponse(chunks())
+
+    async def more(request):
+        wanted.set()
+        return Response()
+
     async def moved(request):
         return RedirectResponse(request.query_params["to"])
 
@@ -40,13 +58,15 @@ def dagster():
         headers = dict(websocket.headers)
         while True:
             said = await websocket.receive_text()
-            if said == "end":
-                await websocket.close()
+            if said in ("end", "fail"):
+                await websocket.close(1000 if said == "end" else 1011)
                 return
             await websocket.send_text(json.dumps({"said": said, "headers": headers}))
 
     routes = [
         Route("/large", large),
+        Route("/halves", halves),
+        Route("/more", more),
         Route("/moved", moved),
         Route("/broken", lambda _: Response(status_code=500)),
         WebSocketRoute("/graphql", talk),

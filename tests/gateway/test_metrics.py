@@ -1,16 +1,12 @@
-"""What Prometheus is told, and who may ask: R120, R121, R122."""
+"""What Prometheus is told of the installation: R120, R121, R122."""
 
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-from fastapi.testclient import TestClient
-from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import create_engine, event, insert, text
+from sqlalchemy import insert, text
 
 from connectors.surroundings import Heard
 from sync_pipelines.catalog import heartbeats
@@ -19,39 +15,15 @@ from sync_pipelines.catalog.tables import OutboxRow
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.signs import note_signs
 from sync_pipelines.engine.surroundings import surroundings_of
-from sync_pipelines.gateway.app import create_app
 from sync_pipelines.model.execution import Status
-from sync_pipelines.model.roles import Role
+from tests.engine.ending import start
+from tests.engine.sending import send
 from tests.engine.settling import end, run
 from tests.gateway.hooks import endpoint
-from tests.gateway.people import token
+from tests.gateway.scraping import scraped
 
 DASHBOARD = Path("deploy/grafana/sync-pipelines.json")
-LOCAL = "http://127.0.0.1:8000"
 HOURLY = {"type": "every", "minutes": 60}
-
-
-@pytest.fixture
-def app(doors):
-    return create_app(doors)
-
-
-@pytest.fixture
-def here(app):
-    """A program on this machine."""
-    with TestClient(app, base_url=LOCAL, client=("127.0.0.1", 5000)) as client:
-        yield client
-
-
-def scraped(client, **headers):
-    """Every sample, by its name and labels."""
-    answer = client.get("/metrics", headers=headers)
-    assert answer.status_code == 200
-    return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
 
 
 def test_what_ended_is_counted_once_with_duration_and_records(here, world):
@@ -61,8 +33,8 @@ def test_what_ended_is_counted_once_with_duration_and_records(here, world):
     with world.catalog.begin() as db:
         db.execute(
             text(
-                "UPDATE sync.sync_executions SET records_processed = 30, duration_ms = 2000 "
-                "WHERE status = 'completed'"
+                "UPDATE sync.sync_executions SET records_processed = 30, records_rejected = 4, "
+                "bytes_moved = 500, attempt = 3, duration_ms = 2000 WHERE status = 'completed'"
             )
         )
     world.clock.advance(seconds=10)
@@ -75,6 +47,10 @@ def test_what_ended_is_counted_once_with_duration_and_records(here, world):
         assert found["sync_executions_ended_total", "completed", "database"] == 1
         assert found["sync_executions_ended_total", "database", "failed"] == 1
         assert found["sync_records_total", "database", "processed"] == 30
+        assert found["sync_records_total", "database", "rejected"] == 4
+        assert found["sync_bytes_moved_total", "database"] == 500
+        assert found["sync_attempts_total", "database"] == 4
+        assert found["sync_execution_duration_seconds_sum", "database"] == 2
         assert found["sync_execution_duration_seconds_count", "database"] == 2
         assert found["sync_execution_duration_seconds_bucket", "1.0", "database"] == 1
         assert found["sync_execution_duration_seconds_bucket", "2.5", "database"] == 2
@@ -110,22 +86,72 @@ def test_an_execution_that_ends_between_two_scrapes_is_counted_by_the_second(her
     assert found["sync_executions_ended_total", "completed", "database"] == 1
 
 
+def test_an_end_that_shows_only_after_a_look_is_counted_by_the_next(here, world):
+    """Its transaction was open still: it ended before the look, and nobody could see that."""
+    sync = world.sync()
+    scraped(here)
+    world.clock.advance(seconds=10)
+    scraped(here)
+    run(world, sync, Status.COMPLETED)
+    with world.catalog.begin() as db:
+        ended = {"at": world.clock() - timedelta(seconds=3)}
+        db.execute(text("UPDATE sync.sync_executions SET completed_at = :at"), ended)
+    world.clock.advance(seconds=10)
+
+    found = scraped(here)
+
+    assert found["sync_executions_ended_total", "completed", "database"] == 1
+
+
 def test_the_queue_is_told_by_what_is_due_and_how_long_the_first_has_waited(here, world):
     sync = world.sync()
     trigger(world.catalog, sync, now=world.clock())
     trigger(world.catalog, world.sync("acme/more"), now=world.clock(), queued=True)
-    world.clock.advance(seconds=40)
+    for number in range(2):
+        running = trigger(world.catalog, world.sync(f"acme/{number}"), now=world.clock())
+        start(world, running)
+    run(world, world.sync("acme/again"), Status.PENDING)
+    with world.catalog.begin() as db:
+        later = "UPDATE sync.sync_executions SET next_attempt_at = :at WHERE attempt = 2"
+        db.execute(text(later), {"at": world.clock() + timedelta(hours=1)})
+    world.clock.advance(seconds=39)
 
     found = scraped(here)
 
-    assert found["sync_executions", "pending"] == 1
-    assert found["sync_executions", "queued"] == 1
+    states = {key[1]: value for key, value in found.items() if key[0] == "sync_executions"}
+    assert states == {"pending": 1, "later": 1, "queued": 1, "running": 2}
+    assert found["sync_tenant_in_flight", "acme"] == 3
+    assert found["sync_tenant_waiting", "acme"] == 2
     assert found["sync_queue_depth",] == 2
     assert found["sync_queue_oldest_seconds",] == 40
 
 
+def test_what_somebody_has_to_look_at_is_told_until_they_did(here, world):
+    sync = world.sync()
+    run(world, sync)
+    for number in range(2):
+        send(world, sync.tenant_id, f"event {number}")
+    before = scraped(here)
+    with world.catalog.begin() as db:
+        db.execute(text("UPDATE sync.incidents SET resolved_at = now()"))
+        db.execute(text("UPDATE sync.dead_letters SET status = 'discarded'"))
+        db.execute(text("UPDATE sync.webhook_events SET status = 'ignored'"))
+    world.clock.advance(seconds=10)
+
+    after = scraped(here)
+
+    assert before["sync_dead_letters_open",] == 1
+    assert before["sync_webhook_events_pending",] == 2
+    assert [key for key in before if key[0] == "sync_incidents_open"]
+    assert after["sync_dead_letters_open",] == after["sync_webhook_events_pending",] == 0
+    assert not [key for key in after if key[0] == "sync_incidents_open"]
+
+
 def test_signs_of_life_lag_and_webhooks_are_told(here, world):
-    world.schedule(world.sync(), HOURLY)
+    sync = world.sync()
+    world.schedule(sync, HOURLY)
+    for name in ("off", "off too"):
+        world.schedule(sync, HOURLY, name=name, is_active=False)
     hook = endpoint(world)
     with world.catalog.begin() as db:
         heartbeats.beat(db, "watch", every_seconds=30, now=world.clock())
@@ -136,7 +162,7 @@ def test_signs_of_life_lag_and_webhooks_are_told(here, world):
 
     assert found["sync_heartbeat_age_seconds", "watch"] == 60
     assert found["sync_dispatch_lag_seconds",] == 60
-    assert found["sync_schedules", "active"] == 1
+    assert (found["sync_schedules", "active"], found["sync_schedules", "paused"]) == (1, 2)
     assert found["sync_webhooks_received_total", hook.scheme] == 5
     assert found["sync_webhooks_refused_total", hook.scheme] == 2
 
@@ -173,88 +199,6 @@ def test_calls_to_providers_are_told_by_connection(here, world):
     assert found["sync_api_throttles_total", *of] == 2
     assert found["sync_api_waited_seconds_total", *of] == 3
     assert found["sync_api_remaining", *of] == 40
-
-
-def test_requests_are_counted_by_template_and_made_up_paths_are_one(here, world):
-    for path in ("/webhooks/one", "/webhooks/two", "/no/such", "/nor/this"):
-        here.get(path)
-    here.request("INVENTED", "/health/live")
-
-    found = scraped(here)
-
-    assert found["sync_http_requests_total", "/webhooks/{key}", "4xx", "GET"] == 2
-    routes = {key for key in found if key[0] == "sync_http_requests_total"}
-    assert not [key for key in routes if "/no/such" in key or "INVENTED" in key]
-
-
-def test_scrapes_in_a_row_ask_the_catalog_once(here, world):
-    statements = []
-
-    def note(*arguments):
-        statements.append(arguments[2])
-
-    event.listen(world.catalog.engine, "before_cursor_execute", note)
-    try:
-        scraped(here)
-        first = len(statements)
-        scraped(here)
-        scraped(here)
-    finally:
-        event.remove(world.catalog.engine, "before_cursor_execute", note)
-
-    assert 0 < first < 15
-    assert len(statements) == first
-
-
-def test_a_catalog_that_is_gone_is_told_and_the_process_tells_the_rest(doors):
-    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-    lost = create_app(replace(doors, catalog=replace(doors.catalog, engine=engine)))
-    with TestClient(lost, base_url=LOCAL, client=("::1", 5000)) as client:
-        found = scraped(client)
-
-    assert found["sync_catalog_up",] == 0
-    assert found["process_resident_memory_bytes",] > 0
-    assert not [key for key in found if key[0] == "sync_queue_depth"]
-
-
-@pytest.mark.parametrize(
-    "headers", [{"X-Forwarded-For": "127.0.0.1"}, {"Via": "1.1 proxy"}, {"Host": "evil.example"}]
-)
-def test_what_a_proxy_or_another_sites_page_brings_is_not_from_here(here, headers):
-    assert here.get("/metrics", headers=headers).status_code == 401
-
-
-def test_from_elsewhere_it_takes_whoever_runs_the_installation(client, world):
-    codes = {
-        "nobody": client.get("/metrics").status_code,
-        "a tenant's admin": client.get("/metrics", headers=token(world)).status_code,
-        "instance admin": client.get("/metrics", headers=token(world, None)).status_code,
-    }
-
-    assert codes == {"nobody": 401, "a tenant's admin": 403, "instance admin": 200}
-
-
-@pytest.mark.parametrize(
-    ("tenant", "scopes", "code"),
-    [
-        (None, ("metrics:read",), 200),
-        (None, ("syncs",), 403),
-        (None, (), 403),
-        ("acme", ("metrics",), 403),
-    ],
-)
-def test_a_token_for_just_that_may_look_and_no_other(client, world, tenant, scopes, code):
-    headers = token(world, tenant, Role.VIEWER, scopes=scopes)
-
-    assert client.get("/metrics", headers=headers).status_code == code
-
-
-def test_a_token_that_has_run_out_may_not(client, world):
-    until = world.clock() + timedelta(hours=1)
-    headers = token(world, None, scopes=("metrics:read",), expires_at=until)
-    world.clock.advance(hours=2)
-
-    assert client.get("/metrics", headers=headers).status_code == 401
 
 
 def test_the_dashboard_asks_for_nothing_that_is_not_told(here, world):

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.model.roles import Role
@@ -72,6 +73,38 @@ def test_a_large_answer_streams_through(address, boss):
     answer = httpx.get(f"{address}/dagster/large", headers=boss)
 
     assert len(answer.content) == 64 * 65536
+
+
+def test_an_answer_comes_as_it_is_made(address, boss):
+    with httpx.stream("GET", f"{address}/dagster/halves", headers=boss) as answer:
+        chunks = answer.iter_raw()
+        first = next(chunks)
+        httpx.get(f"{address}/dagster/more", headers=boss)
+        rest = b"".join(chunks)
+
+    assert (first, rest) == (b"one", b"two")
+
+
+def test_only_the_head_is_asked_for_and_told(address, boss):
+    answer = httpx.head(f"{address}/dagster/runs", headers=boss)
+
+    assert (answer.status_code, answer.headers["etag"], answer.content) == (200, "abc", b"")
+
+
+def test_no_proxy_of_the_environment_hears_of_it(astray, address, boss):
+    answer = httpx.get(f"{address}/dagster/runs", headers=boss, trust_env=False)
+
+    assert answer.status_code == 200
+
+
+def test_who_changes_something_is_in_the_log(address, boss):
+    with capture_logs() as lines:
+        httpx.get(f"{address}/dagster/runs", headers=boss)
+        httpx.post(f"{address}/dagster/graphql2", headers=boss, json={})
+
+    (posted,) = (line for line in lines if line["event"] == "dagster.posted")
+    assert posted["actor"].startswith("token:")
+    assert posted["path"] == "/dagster/graphql2"
 
 
 def test_a_body_of_unknown_length_streams_through(address, boss):
