@@ -15,11 +15,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection as Db
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.errors import ConfigError
+from connectors.errors import ConfigError, ConnectorError
 from sync_pipelines.catalog import conflicts
-from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.catalog.durations import recent_for_all_tenants
 from sync_pipelines.catalog.schedules import count_active
@@ -44,6 +44,9 @@ log = structlog.get_logger()
 
 SCHEDULES, PER_HOUR = "schedules", "executions per hour"
 """What conflicts with a tenant's limits are known by."""
+
+SPOILT = (ConnectorError, SQLAlchemyError, ValueError, LookupError, TypeError)
+"""What comes of a tenant's rows that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
