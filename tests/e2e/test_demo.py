@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,12 @@ def demo(home):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout), done.stderr
 
 
 def test_the_demo_moves_real_data_through_dagster_and_a_second_one_only_what_is_new(home):
-    first = demo(home)
-    second = demo(home)
+    first, said = demo(home)
+    second, _ = demo(home)
 
     moved = {stream["stream"]: stream for stream in first["streams"]}
     again = {stream["stream"]: stream for stream in second["streams"]}
@@ -47,3 +48,6 @@ def test_the_demo_moves_real_data_through_dagster_and_a_second_one_only_what_is_
     assert moved["public.flights"]["encoding"] == "pgcopy"
     assert again["public.flights"]["records_created"] == 0
     assert moved["public.flights"]["watermark"] == again["public.flights"]["watermark"]
+    told = [line for line in said.splitlines() if line.startswith("runs ")]
+    assert sum("public.flights: " in line for line in told) == 1
+    assert all(re.fullmatch(r"runs +│ \d\d:\d\d:\d\d run \w{8}: .*", line) for line in told)
