@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from sync_pipelines.runtime.postgres import discard
+from tests.mortal import mortal
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def home():
-    with tempfile.TemporaryDirectory(prefix="sync-demo-") as directory:
+def home(worker_home):
+    with tempfile.TemporaryDirectory(prefix="demo-", dir=worker_home) as directory:
         yield Path(directory)
         discard(Path(directory))
 
@@ -25,7 +26,7 @@ def home():
 def demo(home):
     environment = {name: value for name, value in os.environ.items() if "SYNC_" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "sync_pipelines.cli", "demo", "--json"],
+        mortal(sys.executable, "-m", "sync_pipelines.cli", "demo", "--json"),
         env=environment
         | {"SYNC_HOME": str(home), "SYNC_DAGSTER_PORT": "3900", "SYNC_GATEWAY_PORT": "3950"},
         capture_output=True,
