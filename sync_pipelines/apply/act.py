@@ -35,13 +35,12 @@ from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import put_connection, put_sync, put_tenant
-from sync_pipelines.catalog.tenants import find_tenant, put_thresholds
-from sync_pipelines.engine.conflicts import Examined, brought_about, examine, review
+from sync_pipelines.catalog.tenants import put_thresholds
+from sync_pipelines.engine.conflicts import review_change
 from sync_pipelines.engine.deciding import decide_before_change
 from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
 from sync_pipelines.notify.thresholds import thresholds_to_json
-from sync_pipelines.timing.clashes import Severity
 
 Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
 """What is wanted of a tenant; or what says so, of what there is."""
@@ -114,22 +113,12 @@ def _carried_out(
             doer.carry_out(change)
             if actor is not None:
                 _record(db, change, doer.tenant_id, at=now, actor=actor)
-    examined = review(db, catalog.secrets, find_tenant(db, plan.tenant), now=now)
-    if any(one.severity is Severity.CERTAIN for one in examined.conflicts):
-        brought = brought_about(examined, _before(catalog, plan, now))
-        if brought:
-            problems = conflict_problems(parsed.manifest, plan, brought)
-            raise ClashError(parsed.manifest.file, problems)
+    is_new = any(change.kind is Kind.TENANT for change in plan.changes)
+    examined, brought = review_change(catalog, db, plan.tenant, now=now, is_new=is_new)
+    if brought:
+        problems = conflict_problems(parsed.manifest, plan, brought)
+        raise ClashError(parsed.manifest.file, problems)
     return replace(plan, conflicts=examined.conflicts)
-
-
-def _before(catalog: Catalog, plan: Plan, now: datetime) -> Examined:
-    """The conflicts without the plan, as others still see the catalog."""
-    if any(change.kind is Kind.TENANT for change in plan.changes):
-        return Examined()
-    with catalog.apart().begin() as unchanged:
-        tenant = find_tenant(unchanged, plan.tenant)
-        return examine(unchanged, catalog.secrets, tenant, now=now)
 
 
 def _schedules_changed(plan: Plan) -> Iterator[UUID]:

@@ -33,6 +33,7 @@ from sync_pipelines.catalog import audit, listing
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.listing import ScheduleListed
 from sync_pipelines.engine import steering
+from sync_pipelines.engine.conflicts import review_resumed
 from sync_pipelines.gateway.api.cadences import OLDER, with_cadence
 from sync_pipelines.gateway.api.shapes import schedule_etag, sync_name
 from sync_pipelines.gateway.api.versions import check_match
@@ -172,12 +173,16 @@ def pause_schedule(caller: Caller, doors: Doors, schedule_id: UUID, pause: Pause
 
 
 def resume_schedule(caller: Caller, doors: Doors, schedule_id: UUID) -> ScheduleListed:
-    """Let a schedule start its sync again. Once is as often."""
+    """Let a schedule start its sync again; 409 if it would clash. Once is as often."""
+    now = doors.clock()
 
     def go(db: Db, schedule: Schedule) -> None:
-        steering.resume_schedule(db, schedule, now=doors.clock())
+        steering.resume_schedule(db, schedule, now=now)
 
-    return _steer(caller, doors, schedule_id, go, action="resumed")[1]
+    def check(db: Db) -> None:
+        review_resumed(caller.catalog, db, caller.tenant.name, now=now)
+
+    return _steer(caller, doors, schedule_id, go, action="resumed", check=check)[1]
 
 
 def found_schedule(db: Db, schedule_id: UUID, caller: Caller) -> ScheduleListed:
@@ -196,8 +201,12 @@ def _steer(
     *,
     action: str,
     if_match: str | None = None,
+    check: Callable[[Db], object] = lambda _: None,
 ) -> tuple[ScheduleListed, ScheduleListed]:
-    """Do something to a schedule that nobody else changes meanwhile; as it was and is."""
+    """Do something to a schedule that nobody else changes meanwhile; as it was and is.
+
+    ``check`` may refuse what has been done, by any error.
+    """
     with caller.catalog.begin() as db:
         found_schedule(db, schedule_id, caller)
         lock_armed_for_all_tenants(db, [schedule_id])
@@ -215,6 +224,7 @@ def _steer(
             before=described_schedule(before.scheduled.schedule),
             after=None if after is None else described_schedule(after.scheduled.schedule),
         )
+        check(db)
     return before, after or before
 
 
