@@ -82,9 +82,9 @@ def plan_and_act(
             reach=Reach(allow_private=doors.settings.may_reach_private, rng=doors.rng),
         )
     except ClashError as error:
-        raise bodies[0].error(error, is_clash=True) from error
+        raise bodies[-1].error(error, is_clash=True) from error
     except ManifestError as error:
-        raise bodies[0].error(error) from error
+        raise bodies[-1].error(error) from error
 
 
 # --- schedules ---------------------------------------------------------------------
