@@ -29,19 +29,18 @@ from sync_pipelines.apply.manifest import WantedConnection
 from sync_pipelines.apply.parse import Parsed
 from sync_pipelines.apply.plan import make_plan
 from sync_pipelines.apply.problems import ClashError
-from sync_pipelines.apply.rule_store import Reach, RuleStore
+from sync_pipelines.apply.rule_store import Hosts, NotLookedUpError, Reach, RuleStore
 from sync_pipelines.catalog import audit
 from sync_pipelines.catalog.schedules import put_schedule
 from sync_pipelines.catalog.secrets import SecretBox
 from sync_pipelines.catalog.store import Catalog
 from sync_pipelines.catalog.syncs import put_connection, put_sync, put_tenant
-from sync_pipelines.catalog.tenants import find_tenant, put_thresholds
-from sync_pipelines.engine.conflicts import Examined, brought_about, examine, review
+from sync_pipelines.catalog.tenants import put_thresholds
+from sync_pipelines.engine.conflicts import review_change
 from sync_pipelines.engine.deciding import decide_before_change
 from sync_pipelines.engine.timetables import rearmed
 from sync_pipelines.model.sync import Connection, Sync
 from sync_pipelines.notify.thresholds import thresholds_to_json
-from sync_pipelines.timing.clashes import Severity
 
 Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
 """What is wanted of a tenant; or what says so, of what there is."""
@@ -49,13 +48,17 @@ Wanted: TypeAlias = Parsed | Callable[[Db, Current], Parsed]
 
 def preview(catalog: Catalog, parsed: Parsed, *, now: datetime, reach: Reach | None = None) -> Plan:
     """What `apply` would do, done and taken back; changes nothing. Raises as `apply` does."""
-    with catalog.begin() as db:
-        trial = db.begin_nested()
-        plan = _carried_out(
-            catalog, db, parsed.manifest.tenant, parsed, now=now, actor=None, reach=reach
-        )
-        trial.rollback()
-    return plan
+
+    def once(hosts: Hosts) -> Plan:
+        with catalog.begin() as db:
+            trial = db.begin_nested()
+            plan = _carried_out(
+                catalog, db, parsed.manifest.tenant, parsed, now=now, actor=None, hosts=hosts
+            )
+            trial.rollback()
+        return plan
+
+    return _with_hosts(reach, once)
 
 
 def apply(
@@ -80,10 +83,25 @@ def change(
 ) -> Plan:
     """As `apply`; a function is asked what is wanted of what there is, held meanwhile.
 
-    It may refuse, by any error: then nothing has happened.
+    It may refuse, by any error: then nothing has happened. Where it sends to a host that was not
+    looked up yet, it is asked once more, and nothing has happened before.
     """
-    with catalog.begin() as db:
-        return _carried_out(catalog, db, tenant, wanted, now=now, actor=actor, reach=reach)
+
+    def once(hosts: Hosts) -> Plan:
+        with catalog.begin() as db:
+            return _carried_out(catalog, db, tenant, wanted, now=now, actor=actor, hosts=hosts)
+
+    return _with_hosts(reach, once)
+
+
+def _with_hosts(reach: Reach | None, once: Callable[[Hosts], Plan]) -> Plan:
+    """Do it with the hosts of webhooks that it needs, looked up while no tenant is held."""
+    hosts = Hosts(reach or Reach())
+    while True:
+        try:
+            return once(hosts)
+        except NotLookedUpError as error:
+            hosts.look_up(error.urls)
 
 
 def _carried_out(
@@ -94,18 +112,19 @@ def _carried_out(
     *,
     now: datetime,
     actor: str | None,
-    reach: Reach | None,
+    hosts: Hosts,
 ) -> Plan:
     """The plan once it is done; without an actor, nothing is audited."""
     current = read_current(db, catalog.secrets, tenant, lock=True)
     parsed = wanted if isinstance(wanted, Parsed) else wanted(db, current)
     plan = make_plan(parsed, current, now=now)
+    hosts.check_known(plan)
     if plan.changes:
         decide_before_change(db, list(_schedules_changed(plan)), now)
         rules = RuleStore(
             secrets=catalog.secrets,
             file=parsed.manifest.file,
-            reach=reach or Reach(),
+            hosts=hosts,
             current=current,
             now=now,
         )
@@ -114,22 +133,12 @@ def _carried_out(
             doer.carry_out(change)
             if actor is not None:
                 _record(db, change, doer.tenant_id, at=now, actor=actor)
-    examined = review(db, catalog.secrets, find_tenant(db, plan.tenant), now=now)
-    if any(one.severity is Severity.CERTAIN for one in examined.conflicts):
-        brought = brought_about(examined, _before(catalog, plan, now))
-        if brought:
-            problems = conflict_problems(parsed.manifest, plan, brought)
-            raise ClashError(parsed.manifest.file, problems)
+    is_new = any(change.kind is Kind.TENANT for change in plan.changes)
+    examined, brought = review_change(catalog, db, plan.tenant, now=now, is_new=is_new)
+    if brought:
+        problems = conflict_problems(parsed.manifest, plan, brought)
+        raise ClashError(parsed.manifest.file, problems)
     return replace(plan, conflicts=examined.conflicts)
-
-
-def _before(catalog: Catalog, plan: Plan, now: datetime) -> Examined:
-    """The conflicts without the plan, as others still see the catalog."""
-    if any(change.kind is Kind.TENANT for change in plan.changes):
-        return Examined()
-    with catalog.apart().begin() as unchanged:
-        tenant = find_tenant(unchanged, plan.tenant)
-        return examine(unchanged, catalog.secrets, tenant, now=now)
 
 
 def _schedules_changed(plan: Plan) -> Iterator[UUID]:

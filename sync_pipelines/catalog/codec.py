@@ -5,19 +5,13 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from connectors.contract import Deletes, SyncMode, WriteMode
-from connectors.errors import ConnectorError
 from connectors.schema_policy import OnConflict, SchemaPolicy
 from sync_pipelines.model.breaker import BreakerPolicy
 from sync_pipelines.model.execution import Request
 from sync_pipelines.model.mapping import parse_mapping
 from sync_pipelines.model.retry import RetryPolicy
 from sync_pipelines.model.sync import SyncStream
-
-SPOILT = (ConnectorError, SQLAlchemyError, ValueError, LookupError, TypeError)
-"""What comes of a tenant's rows that cannot be read."""
 
 DURATIONS = ("initial", "ceiling", "stalled_after")
 PATIENCE = ("probe_after", "ceiling")

@@ -15,12 +15,14 @@ from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.scheduled import Scheduled, find_scheduled, scheduled_of_tenant
 from sync_pipelines.catalog.schedules import split_schedule_key
 from sync_pipelines.cli import explaining, previewing, simulating
+from sync_pipelines.cli.conflicts import tell_conflicts
 from sync_pipelines.cli.doors import AsJson, actor, session
 from sync_pipelines.cli.output import json_time, print_json, print_line, print_table, tell
 from sync_pipelines.cli.times import Until, instant, shown_soon
 from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import steering
 from sync_pipelines.engine.answers import moment
+from sync_pipelines.engine.conflicts import review_resumed
 from sync_pipelines.engine.standing import State, standing_of
 from sync_pipelines.model.policy import Pause, Priority
 from sync_pipelines.timing.words import sentence
@@ -104,6 +106,8 @@ def resume(schedule: ScheduleKey, as_json: AsJson = False) -> None:
         steering.resume_schedule(db, held.schedule, now=now)
         after = find_scheduled(db, schedule)
         _audit(db, "schedule.resumed", held, after)
+        examined = review_resumed(opened.catalog, db, schedule.partition("/")[0], now=now)
+    tell_conflicts(examined, schedule)
     _tell(after, f"is resumed{_elsewhere(after)}{_next(after)}", as_json, True)
 
 

@@ -15,12 +15,12 @@ from sync_pipelines.catalog.isolation import check_role
 from sync_pipelines.cli.doors import read_settings
 from sync_pipelines.cli.output import tell
 from sync_pipelines.clock import system_clock
+from sync_pipelines.engine.following import following_up
 from sync_pipelines.gateway.app import create_app
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.server import Server
 from sync_pipelines.logs import configure_library_logs, configure_logging
 from sync_pipelines.notify.delivery import Deliverer
-from sync_pipelines.notify.following import following_up
 from sync_pipelines.notify.senders import senders_of
 from sync_pipelines.runtime.errors import StartError
 from sync_pipelines.runtime.launching import HandedOver, hand_over

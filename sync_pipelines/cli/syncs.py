@@ -17,10 +17,12 @@ from sync_pipelines.catalog.scheduled import (
     seen_syncs,
 )
 from sync_pipelines.catalog.schedules import ids_of_sync
+from sync_pipelines.cli.conflicts import tell_conflicts
 from sync_pipelines.cli.doors import AsJson, SyncKey, actor, session
 from sync_pipelines.cli.output import json_time, print_json, print_line, print_table, shown_time
 from sync_pipelines.clock import system_clock
 from sync_pipelines.engine import steering
+from sync_pipelines.engine.conflicts import review_resumed
 from sync_pipelines.model.policy import Pause
 
 app = typer.Typer(
@@ -80,14 +82,17 @@ def pause(
 @app.command()
 def resume(sync: SyncKey, as_json: AsJson = False) -> None:
     """Let a sync's schedules start it again, from their next instants on."""
+    now = system_clock()
     with session() as opened, opened.catalog.begin() as db:
         held = _held(db, sync)
         if held.pause is None:
             _tell(held, "is not paused; nothing was changed", as_json, False)
             return
-        steering.resume_sync(db, held.id, tenant_id=held.tenant_id, now=system_clock())
+        steering.resume_sync(db, held.id, tenant_id=held.tenant_id, now=now)
         after = seen_sync(db, sync)
         _audit(db, "sync.resumed", held, after)
+        examined = review_resumed(opened.catalog, db, sync.partition("/")[0], now=now)
+    tell_conflicts(examined, sync)
     _tell(after, "is resumed", as_json, True)
 
 

@@ -11,10 +11,10 @@ from sync_pipelines.catalog.syncs import sync_keys_for_all_tenants
 from sync_pipelines.defs.resources import EngineResource
 from sync_pipelines.defs.tags import Claim, register_partitions, run_request
 from sync_pipelines.defs.watching import note_turn, settle_silent, without_run
-from sync_pipelines.engine.aftermath import follow_up_held, follow_up_left_behind
-from sync_pipelines.engine.auditing import audit_ended
+from sync_pipelines.engine.aftermath import follow_up_held
 from sync_pipelines.engine.dispatch import forgotten, ready
 from sync_pipelines.engine.events import process
+from sync_pipelines.engine.following import look_after_ended
 from sync_pipelines.engine.run import Engine
 from sync_pipelines.engine.settle import settle_lost
 from sync_pipelines.engine.signs import DISPATCH_EVENTS
@@ -48,8 +48,7 @@ def dispatch_sensor(
                 keys = sync_keys_for_all_tenants(db, connector)
             register_partitions(context.instance, connector, keys)
         settle_silent(context.instance, opened)
-        follow_up_left_behind(opened.catalog, opened.clock())
-        audit_ended(opened.catalog, opened.clock())
+        look_after_ended(opened.catalog, opened.clock())
         with tracing.span("dispatch", dispatcher=DISPATCH_EVENTS) as span:
             process(opened.catalog, opened.clock())
             launches = ready(opened.catalog, opened.clock())

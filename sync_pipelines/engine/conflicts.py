@@ -1,10 +1,12 @@
-"""Examines a tenant's schedules for clashes: whenever a file is applied, and every night.
+"""Examines a tenant's schedules for clashes: with whatever is changed, and every night.
 
 Laws:
 
 * What is examined is what the catalog holds, so that a plan, its execution and the
   night find the same.
 * Two connections that lead to the same system are the same place, whoever logs in.
+* A change is examined last in its transaction, after it has been written into the audit: whoever
+  holds a tenant's conflicts waits for nothing that others hold who wait for them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +17,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection as Db
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors import registry
-from connectors.errors import ConfigError
+from connectors.errors import ConfigError, ConnectorError
 from sync_pipelines.catalog import conflicts
-from sync_pipelines.catalog.codec import SPOILT
 from sync_pipelines.catalog.conflicts import Conflict
 from sync_pipelines.catalog.durations import recent_for_all_tenants
 from sync_pipelines.catalog.schedules import count_active
@@ -44,6 +46,13 @@ log = structlog.get_logger()
 
 SCHEDULES, PER_HOUR = "schedules", "executions per hour"
 """What conflicts with a tenant's limits are known by."""
+
+SPOILT = (ConnectorError, SQLAlchemyError, ValueError, LookupError, TypeError)
+"""What comes of a tenant's rows that cannot be read."""
+
+
+class ConflictError(ConfigError):
+    """What was asked for would bring about a certain conflict; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +130,32 @@ def review(db: Db, secrets: SecretBox, tenant: Tenant, *, now: datetime) -> Exam
     found = examine(db, secrets, tenant, now=now)
     conflicts.record(db, found.conflicts, tenant_id=tenant.id, now=now)
     return found
+
+
+def review_change(
+    catalog: Catalog, db: Db, tenant: str, *, now: datetime, is_new: bool = False
+) -> tuple[Examined, tuple[Conflict, ...]]:
+    """Review a tenant as a transaction leaves it; and the certain conflicts that this brings about.
+
+    What was there without it is seen as others still see it: nothing, if the tenant is new.
+    """
+    after = review(db, catalog.secrets, find_tenant(db, tenant), now=now)
+    if not any(one.severity is Severity.CERTAIN for one in after.conflicts):
+        return after, ()
+    before = Examined()
+    if not is_new:
+        with catalog.apart().begin() as unchanged:
+            held = find_tenant(unchanged, tenant)
+            before = examine(unchanged, catalog.secrets, held, now=now)
+    return after, brought_about(after, before)
+
+
+def review_resumed(catalog: Catalog, db: Db, tenant: str, *, now: datetime) -> Examined:
+    """Review a tenant of which something was resumed; `ConflictError` if that must not be."""
+    examined, brought = review_change(catalog, db, tenant, now=now)
+    if brought:
+        raise ConflictError("; ".join(one.sentence for one in brought))
+    return examined
 
 
 def review_for_all_tenants(catalog: Catalog, *, now: datetime) -> Reviewed:

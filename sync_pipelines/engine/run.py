@@ -43,9 +43,6 @@ from sync_pipelines.model.sync import Connection, Sync, SyncStream
 
 log = structlog.get_logger()
 
-SETTLED = "attempt.settled"
-"""The one line that every attempt leaves in the log."""
-
 POSTPONEMENT = timedelta(seconds=5)
 """How soon an execution whose sync was busy asks again."""
 
@@ -224,16 +221,6 @@ class Engine:
             settled = settle(db, execution, outcome, results, now=now, spent=progress.spent)
         if settled.is_to_follow_up:
             follow_up(self.catalog, execution.id, now)
-        log.info(
-            SETTLED,
-            execution=str(execution.id),
-            tenant=execution.sync_key.partition("/")[0],
-            sync=execution.sync_key,
-            attempt=execution.attempt,
-            status=str(settled.execution.status),
-            records=sum(result.counts.processed for result in results),
-            error_class=None if outcome.failure is None else str(outcome.failure.error_class),
-        )
         return Report(execution=settled.execution, results=tuple(results), outcome=outcome)
 
 

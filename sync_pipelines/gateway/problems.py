@@ -28,6 +28,7 @@ from connectors.errors import ConfigError, TransientError
 from sync_pipelines.apply.body import BodyError
 from sync_pipelines.apply.problems import ManifestError
 from sync_pipelines.catalog.syncs import NotFoundError
+from sync_pipelines.engine.conflicts import ConflictError
 from sync_pipelines.engine.dispatch import LimitReachedError
 from sync_pipelines.model.cadence import CadenceError
 
@@ -169,6 +170,8 @@ def _translated(error: Exception) -> ProblemError:
                 for one in error.wrong
             ]
             return ProblemError(status, text, errors=errors)
+        case ConflictError():
+            return ProblemError(HTTPStatus.CONFLICT, text)
         case CadenceError():
             errors = [FieldError(field=f"body.{error.field}", message=text)]
             return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, text, errors=errors)

@@ -1,4 +1,4 @@
-"""What of Dagster's output a person at the console sees; the logs keep all of it."""
+"""What of the processes' output a person at the console sees, in one form; the logs keep all."""
 
 import re
 
@@ -6,6 +6,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 DAGSTER_LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d) [+-]\d{4}) - (?P<logger>[\w.-]+) - "
     r"(?P<level>[A-Z]+) - (?P<message>.*)"
+)
+OUR_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT(?P<time>\d\d:\d\d:\d\d)\S* \[(?P<level>\w+) *\] (?P<event>\S+) *(?P<data>.*)"
 )
 RUN_MESSAGE = re.compile(
     r".+? - (?P<run>[0-9a-f]{8})-[0-9a-f-]{27} - "
@@ -20,8 +23,8 @@ QUIET_LOGGERS = ("dagster.daemon", "dagster.code_server")
 FIRST_START = "No cursor for event type"
 """Warned of whenever there is no history yet."""
 RUN_EVENTS = frozenset({"RUN_START", "RUN_SUCCESS", "RUN_CANCELED"})
-SETTLED = "attempt.settled"
-"""Of every attempt there is such a line; at the console, Dagster's tell the same."""
+UNSAID = re.compile(r"\b(execution\.settled|http\.request)\b")
+"""Of every attempt and request there is such a line. Of attempts, Dagster's tell the same."""
 RESULTS = ("Completed scheduled launch of run", "Launched run")
 
 
@@ -35,14 +38,24 @@ class Console:
         """The line as it is shown, or None. Of a message with many lines, the first is."""
         plain = ESCAPES.sub("", line)
         found = DAGSTER_LINE.fullmatch(plain)
-        if found is None and SETTLED in plain:
+        if found is None and UNSAID.search(plain):
             return None
         if found is None:
             self._inside_a_message = self._inside_a_message and not BEGINNING.match(plain)
-            return plain if plain and not self._inside_a_message else None
+            return _ours(plain) if plain and not self._inside_a_message else None
         self._inside_a_message = True
         message = _said(found["logger"], found["level"], found["message"])
         return None if message is None else f"{found['time']} {message}"
+
+
+def _ours(line: str) -> str:
+    """A line of our own log as Dagster's are shown; any other as it is."""
+    found = OUR_LINE.fullmatch(line)
+    if found is None:
+        return line
+    level = found["level"].upper()
+    words = f"{found['event']} {found['data']}".rstrip()
+    return f"{found['time']} {f'{level}: ' if level in PROBLEMS else ''}{words}"
 
 
 def _said(logger: str, level: str, message: str) -> str | None:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -117,8 +117,7 @@ class Services:
         at = self.gateway_at
         command = ["sync_pipelines.cli", "serve", "--host", at.host, "--port", str(at.port)]
         live = f"{at.url}/health/live"
-        service = self._service("gateway", *command, is_ready=lambda: _answers(live))
-        return replace(service, shown=_shown_of_the_gateway)
+        return self._service("gateway", *command, is_ready=lambda: _answers(live))
 
     def _service(self, name: str, *command: str, is_ready: Callable[[], bool]) -> Service:
         environment = {
@@ -164,11 +163,6 @@ def listens(path: Path) -> bool:
     """Whether somebody answers on a socket."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0
-
-
-def _shown_of_the_gateway(line: str) -> str | None:
-    """What a person at the console sees: not each request, which the log has."""
-    return None if "http.request" in line else line
 
 
 def _serves(url: str) -> bool:

@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import httpcore
 import pytest
+from sqlalchemy import text
 
 from sync_pipelines.apply import act
-from sync_pipelines.apply.current import Current
+from sync_pipelines.apply.current import Current, read_current
 from sync_pipelines.apply.parse import parse_manifest
 from sync_pipelines.apply.plan import make_plan
 from sync_pipelines.apply.problems import ManifestError
@@ -167,6 +169,68 @@ def test_a_webhook_into_this_network_is_refused_with_its_line(apply):
     assert problem.line == line
     assert "inside this network" in problem.message
     assert "PRIVATE" not in problem.message
+
+
+def hook(url):
+    return f'{FRAME}notifications:\n  hook: {{channel: webhook, url: "{url}"}}\n'
+
+
+@pytest.fixture
+def reach(catalog):
+    """Where two names lead to, told to whoever does not hold the tenant; and what was asked."""
+    asked = []
+
+    def resolve(host, port):
+        with catalog.begin() as db:
+            db.execute(text("SET LOCAL lock_timeout = '1s'"))
+            read_current(db, catalog.secrets, "acme", lock=True)
+        asked.append((host, port))
+        if not host.endswith("example.com"):
+            raise httpcore.ConnectError("no such host")
+        return ["93.184.216.34"]
+
+    return Reach(resolve=resolve), asked
+
+
+@pytest.mark.parametrize("how", ["applied", "planned", "by the API"])
+def test_a_host_is_looked_up_once_and_nobody_waits_for_it_who_wants_the_tenant(
+    apply, catalog, reach, how
+):
+    apply(FRAME)
+    there, asked = reach
+    parsed = apply.parsed(hook("https://hooks.example.com/a"))
+
+    match how:
+        case "applied":
+            plan = act.apply(catalog, parsed, now=START, actor="cli:t", reach=there)
+        case "planned":
+            plan = act.preview(catalog, parsed, now=START, reach=there)
+        case _:
+            plan = act.change(
+                catalog, "acme", lambda *_: parsed, now=START, actor="api:t", reach=there
+            )
+
+    assert [str(change.kind) for change in plan.changes] == ["rule"]
+    assert asked == [("hooks.example.com", 443)]
+
+
+def test_only_what_is_new_or_other_is_looked_up_and_what_is_not_there_refused(
+    apply, catalog, reach
+):
+    there, asked = reach
+
+    def applied(url):
+        return act.apply(catalog, apply.parsed(hook(url)), now=START, actor="cli:t", reach=there)
+
+    applied("https://hooks.example.com/a")
+    applied("https://hooks.example.com/a")
+    with pytest.raises(ManifestError) as refused:
+        applied("https://nowhere.invalid:8443/SECRET")
+
+    assert asked == [("hooks.example.com", 443), ("nowhere.invalid", 8443)]
+    (problem,) = refused.value.problems
+    assert problem.line == hook("").splitlines().index("notifications:") + 2
+    assert problem.message == "the webhook's host 'nowhere.invalid' cannot be resolved"
 
 
 def one(keys):

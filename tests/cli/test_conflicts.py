@@ -40,6 +40,29 @@ def test_apply_refuses_what_is_certain_to_clash_with_its_line(cli: Cli) -> None:
     assert "two schedules of acme/orders fire alike; delete the first of them" in failed.stderr
 
 
+@pytest.mark.parametrize("what", ["schedules", "syncs"])
+def test_resuming_warns_of_what_is_likely_and_refuses_what_is_certain(cli: Cli, what: str) -> None:
+    """R33, R36."""
+    key = "acme/orders/nightly" if what == "schedules" else "acme/orders"
+    stocktaking = (what, "pause", key, "--reason", "stocktaking")
+    cli.apply(SHOP)
+    cli(*stocktaking)
+    cli.apply(OFTEN)
+
+    warned = cli(what, "resume", key)
+    cli(*stocktaking)
+    cli.apply(SHOP + "      again: {type: daily}\n      often: {type: hourly, is_active: false}\n")
+    refused = cli(what, "resume", key, fails=1)
+
+    assert warned.stderr.startswith(
+        f"! likely conflict: acme/orders/nightly, acme/orders/often: {SENTENCE}"
+    )
+    assert warned.stdout.startswith(f"{key} is resumed")
+    assert refused.stderr.startswith("error: acme/orders/")
+    assert "two schedules of acme/orders fire alike; delete the first of them" in refused.stderr
+    assert cli(what, "list", "acme").stdout.count("stocktaking") == 1
+
+
 def test_conflicts_are_listed_while_open_and_with_all_when_resolved(
     cli: Cli, shop: Path, catalog: Catalog
 ) -> None:

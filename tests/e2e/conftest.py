@@ -21,6 +21,7 @@ import pytest
 from sync_pipelines.runtime.postgres import Server, discard, embedded
 from sync_pipelines.runtime.waiting import wait_until
 from tests.gateway.collector import Collector, collecting
+from tests.mortal import mortal
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -118,8 +119,8 @@ class Installation:
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
-    with tempfile.TemporaryDirectory(prefix="sync-e2e-") as directory:
+def installation(worker_home: Path) -> Iterator[Installation]:
+    with tempfile.TemporaryDirectory(prefix="e2e-", dir=worker_home) as directory:
         home = Path(directory)
         try:
             with embedded(home) as server, collecting() as collector:
@@ -137,7 +138,7 @@ def _running(installation: Installation) -> Iterator[Installation]:
         other.bind(("127.0.0.1", 0))
         port, gateway_port = free.getsockname()[1], other.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "sync_pipelines.cli", "up", "--port", str(port)],
+        mortal(sys.executable, "-m", "sync_pipelines.cli", "up", "--port", str(port)),
         env={
             **installation.environment,
             "SYNC_GATEWAY_PORT": str(gateway_port),

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from sync_pipelines.runtime.waiting import wait_until
+from tests.mortal import mortal
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -51,7 +52,7 @@ def test_dagster_dev_gets_the_same_definitions_and_a_healthy_daemon(tmp_path, po
         "SYNC_DATABASE_URL": postgres_url,
         "SYNC_HOME": str(tmp_path),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml"]
+    command = mortal(sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml")
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -1,8 +1,13 @@
 """Conflicts over the API: refused where certain, told and listed where likely, of one's own."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from sync_pipelines.catalog import audit, conflicts
+from sync_pipelines.catalog.tenants import find_tenant
 from sync_pipelines.model.roles import Role
+from tests.engine.limits import until_somebody_waits
 from tests.gateway.people import token
 
 SCHEDULES, CONFLICTS = "/api/v2/sync-schedules", "/api/v2/conflicts"
@@ -58,6 +63,58 @@ def test_a_likely_clash_is_made_listed_and_over_when_it_is_mended(api, world):
     assert (told["found_at"], told["resolved_at"]) == (f"{began:%Y-%m-%dT%H:%M:%SZ}", None)
     assert over == []
     assert resolved["resolved_at"] == f"{world.clock():%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize("paused", ["schedule", "switched off", "sync"])
+def test_what_would_clash_for_certain_is_not_resumed(api, world, paused):
+    """R33, R36: a twin was made while it was paused, and nothing else is held against it."""
+    (sync,) = api.get("/api/v2/syncs").json()["items"]
+    url = made(api, "nightly", NIGHTLY)
+    stopped = f"/api/v2/syncs/{sync['id']}" if paused == "sync" else url
+    if paused == "switched off":
+        api.patch(url, json={"is_active": False})
+    else:
+        api.post(f"{stopped}/pause", json={"reason": "stocktaking"})
+    made(api, "again", {"type": "cron", "cron": "0 2 * * *"})
+    before = api.get(stopped).json()
+
+    refused = api.post(f"{stopped}/resume")
+
+    assert refused.status_code == 409
+    assert "fire alike; delete the first of them" in refused.json()["detail"]
+    assert api.get(stopped).json() == before
+    assert api.get(CONFLICTS).json() == {"items": []}
+
+
+@pytest.mark.parametrize("what", ["schedule", "sync"])
+def test_who_resumes_and_who_changes_something_else_never_wait_for_each_other(api, world, what):
+    """Who changes something holds the audit first, and then the tenant's conflicts."""
+    (sync,) = api.get("/api/v2/syncs").json()["items"]
+    url = made(api, "nightly", NIGHTLY)
+    stopped = f"/api/v2/syncs/{sync['id']}" if what == "sync" else url
+    api.post(f"{stopped}/pause", json={"reason": "stocktaking"})
+
+    with ThreadPoolExecutor(1) as pool:
+        with world.catalog.begin() as db:
+            audit.hold_chain(db)
+            resumed = pool.submit(api.post, f"{stopped}/resume")
+            until_somebody_waits(world)
+            conflicts.hold(db, find_tenant(db, "acme").id)
+
+        assert resumed.result(timeout=20).status_code == 200
+
+
+def test_a_likely_clash_of_what_is_resumed_is_listed_at_once(api):
+    """R36."""
+    url = made(api, "nightly", NIGHTLY)
+    api.post(f"{url}/pause", json={"reason": "stocktaking"})
+    made(api, "often", HOURLY)
+    before = api.get(CONFLICTS).json()["items"]
+
+    resumed = api.post(f"{url}/resume")
+
+    assert (before, resumed.status_code) == ([], 200)
+    assert [one["severity"] for one in api.get(CONFLICTS).json()["items"]] == ["likely"]
 
 
 def test_conflicts_are_their_tenants_and_counted_in_its_report(api, world):

@@ -53,7 +53,9 @@ def test_what_a_library_logs_is_one_line_of_json_too():
 def test_the_console_keeps_quiet_of_every_attempt_and_tells_of_failures():
     shown = Console()
 
-    assert shown("2026-11-21T10:00:00Z [info ] attempt.settled sync=acme/orders") is None
+    assert shown("2026-11-21T10:00:00Z [info ] execution.settled sync=acme/orders") is None
+    assert shown('{"event": "execution.settled", "sync": "acme/orders"}') is None
+    assert shown("2026-11-21T10:00:00Z [warning ] execution.settled_by_another execution=7")
     assert shown("2026-11-21T10:00:00Z [warning ] stream.failed sync=acme/orders")
 
 

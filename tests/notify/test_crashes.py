@@ -16,10 +16,10 @@ from sync_pipelines.catalog import delivering as taking
 from sync_pipelines.catalog.deliverers import LIVING, LOCKS, Presence
 from sync_pipelines.catalog.delivering import LEASE
 from sync_pipelines.catalog.outbox import DeliveryState
+from sync_pipelines.engine.following import following_up
 from sync_pipelines.model.notification import Channel, Topic
 from sync_pipelines.notify import delivery
 from sync_pipelines.notify.delivery import deliver_due
-from sync_pipelines.notify.following import following_up
 from sync_pipelines.notify.sending import Outgoing, Senders
 from sync_pipelines.notify.turns import MOST_LOST
 from sync_pipelines.runtime.waiting import wait_until

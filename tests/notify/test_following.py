@@ -4,9 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from sync_pipelines.catalog import audit
-from sync_pipelines.engine.aftermath import follow_up_left_behind
+from sync_pipelines.engine import following
 from sync_pipelines.model.notification import Topic
-from sync_pipelines.notify import following
 from sync_pipelines.runtime.waiting import wait_until
 
 
@@ -16,14 +15,15 @@ def test_an_error_of_one_look_is_said_once_and_the_next_looks_come(told, monkeyp
     told.fail(followed=False)
     told.clock.advance(seconds=6)
     looks = []
+    look_after_ended = following.look_after_ended
 
     def fail_at_first(*what):
         looks.append(what)
         if len(looks) <= 3:
             raise error
-        return follow_up_left_behind(*what)
+        return look_after_ended(*what)
 
-    monkeypatch.setattr(following, "follow_up_left_behind", fail_at_first)
+    monkeypatch.setattr(following, "look_after_ended", fail_at_first)
 
     with capture_logs() as logs, following.following_up(told.catalog, told.clock, every_seconds=0):
         is_told = wait_until(lambda: told.topics(rule) == [Topic.FAILURE], seconds=20)

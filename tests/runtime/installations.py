@@ -15,6 +15,7 @@ import httpx
 import psutil
 
 from sync_pipelines.runtime.waiting import wait_until
+from tests.mortal import mortal
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -59,7 +60,7 @@ def starting(home: Path) -> Iterator[Start]:
         environment |= {"SYNC_DAGSTER_PORT": str(free_port()), **settings}
         how = [str(home), definitions, *(["once"] if once else [])]
         process = subprocess.Popen(
-            [sys.executable, str(PROGRAMS / "up.py"), *how],
+            mortal(sys.executable, str(PROGRAMS / "up.py"), *how),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -41,6 +41,12 @@ RUN = "5c0d2f7e-05b1-4938-8528-ea7d87540752"
             None,
         ),
         ("execution.finished rows=12", "execution.finished rows=12"),
+        (
+            "2013-07-01T04:05:01.918043Z [warning  ] stream.failed            sync=acme/orders",
+            "04:05:01 WARNING: stream.failed sync=acme/orders",
+        ),
+        ("2013-07-01T04:05:01.918043Z [info     ] webhooks.came", "04:05:01 webhooks.came"),
+        ("2013-07-01T04:05:01.918043Z [info     ] http.request  status=200", None),
     ],
 )
 def test_a_person_sees_what_came_of_it_and_what_went_wrong(line: str, shown: str | None):

@@ -13,7 +13,7 @@ FAILED = (
 
 
 def test_lines_of_every_kind_become_an_object_each():
-    ours = '{"event": "attempt.settled", "status": "completed"}'
+    ours = '{"event": "execution.settled", "status": "completed"}'
     written = written_as("json", "daemon", FakeClock())
 
     told = [json.loads(written(line)) for line in (FAILED, ours, "a print", "{not so", "", "[1]")]

@@ -33,6 +33,7 @@ from sync_pipelines.catalog import audit, listing
 from sync_pipelines.catalog.due import lock_armed_for_all_tenants
 from sync_pipelines.catalog.listing import ScheduleListed
 from sync_pipelines.engine import steering
+from sync_pipelines.engine.conflicts import review_resumed
 from sync_pipelines.gateway.api.cadences import OLDER, with_cadence
 from sync_pipelines.gateway.api.shapes import schedule_etag, sync_name
 from sync_pipelines.gateway.api.versions import check_match
@@ -81,9 +82,9 @@ def plan_and_act(
             reach=Reach(allow_private=doors.settings.may_reach_private, rng=doors.rng),
         )
     except ClashError as error:
-        raise bodies[0].error(error, is_clash=True) from error
+        raise bodies[-1].error(error, is_clash=True) from error
     except ManifestError as error:
-        raise bodies[0].error(error) from error
+        raise bodies[-1].error(error) from error
 
 
 # --- schedules ---------------------------------------------------------------------
@@ -172,12 +173,16 @@ def pause_schedule(caller: Caller, doors: Doors, schedule_id: UUID, pause: Pause
 
 
 def resume_schedule(caller: Caller, doors: Doors, schedule_id: UUID) -> ScheduleListed:
-    """Let a schedule start its sync again. Once is as often."""
+    """Let a schedule start its sync again; 409 if it would clash. Once is as often."""
+    now = doors.clock()
 
     def go(db: Db, schedule: Schedule) -> None:
-        steering.resume_schedule(db, schedule, now=doors.clock())
+        steering.resume_schedule(db, schedule, now=now)
 
-    return _steer(caller, doors, schedule_id, go, action="resumed")[1]
+    def check(db: Db) -> None:
+        review_resumed(caller.catalog, db, caller.tenant.name, now=now)
+
+    return _steer(caller, doors, schedule_id, go, action="resumed", check=check)[1]
 
 
 def found_schedule(db: Db, schedule_id: UUID, caller: Caller) -> ScheduleListed:
@@ -196,8 +201,12 @@ def _steer(
     *,
     action: str,
     if_match: str | None = None,
+    check: Callable[[Db], object] = lambda _: None,
 ) -> tuple[ScheduleListed, ScheduleListed]:
-    """Do something to a schedule that nobody else changes meanwhile; as it was and is."""
+    """Do something to a schedule that nobody else changes meanwhile; as it was and is.
+
+    ``check`` may refuse what has been done, by any error.
+    """
     with caller.catalog.begin() as db:
         found_schedule(db, schedule_id, caller)
         lock_armed_for_all_tenants(db, [schedule_id])
@@ -215,6 +224,7 @@ def _steer(
             before=described_schedule(before.scheduled.schedule),
             after=None if after is None else described_schedule(after.scheduled.schedule),
         )
+        check(db)
     return before, after or before
 
 

@@ -15,6 +15,7 @@ from sync_pipelines.apply.spelled import spelled_breaker, spelled_retry, spelled
 from sync_pipelines.catalog import audit, listing
 from sync_pipelines.catalog.listing import NameSort, SyncListed
 from sync_pipelines.engine import steering
+from sync_pipelines.engine.conflicts import review_resumed
 from sync_pipelines.gateway.api import changing_syncs, starting
 from sync_pipelines.gateway.api.once import OnceAdmin, OnceOperator, OnceRoute
 from sync_pipelines.gateway.api.paging import Cursor, Limit, cursor_of, key_of
@@ -221,11 +222,13 @@ def pause(
 
 @router.post("/{sync_id}/resume")
 def resume(sync_id: UUID, caller: OnceOperator, doors: ItsDoors) -> SyncTold:
-    """Let its schedules start it again."""
+    """Let its schedules start it again; 409 if one would clash."""
+    now = doors.clock()
     with caller.catalog.begin() as db:
         _must_be(db, caller, sync_id)
-        steering.resume_sync(db, sync_id, tenant_id=caller.tenant.id, now=doors.clock())
+        steering.resume_sync(db, sync_id, tenant_id=caller.tenant.id, now=now)
         _note(db, caller, doors, sync_id, "sync.resumed")
+        review_resumed(caller.catalog, db, caller.tenant.name, now=now)
     return _told(_found(caller, sync_id))
 
 

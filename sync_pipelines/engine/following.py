@@ -1,7 +1,4 @@
-"""Looks after executions that have ended, while something else goes on.
-
-Their ends are written into the audit; one whose process died before it had been followed up is
-followed up.
+"""Looks after executions that have ended: at once, or while something else goes on.
 
 Law: what went wrong with one look is logged, and the next look comes all the same.
 """
@@ -25,11 +22,17 @@ LOOK_SECONDS = 1.0
 log = structlog.get_logger()
 
 
+def look_after_ended(catalog: Catalog, now: datetime) -> None:
+    """Follow up those whose process died before it could; write all ends into the audit."""
+    follow_up_left_behind(catalog, now)
+    audit_ended(catalog, now)
+
+
 @contextmanager
 def following_up(
     catalog: Catalog, clock: Clock, *, every_seconds: float = LOOK_SECONDS
 ) -> Iterator[None]:
-    """Follow up what was left behind, and write down what has ended, until the block ends.
+    """Look after what has ended until the block ends.
 
     Dagster's daemon does so too; but what is to be done soon must not wait until that is up.
     """
@@ -39,7 +42,7 @@ def following_up(
         trouble: str | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="look") as pool:
             while not stopping.wait(every_seconds):
-                error = pool.submit(_look, catalog, clock()).exception()
+                error = pool.submit(look_after_ended, catalog, clock()).exception()
                 found = None if error is None else repr(error)
                 if found is not None and found != trouble:  # said once, not with each look
                     log.warning("following_up.interrupted", error=found)
@@ -54,8 +57,3 @@ def following_up(
     finally:
         stopping.set()
         thread.join()
-
-
-def _look(catalog: Catalog, now: datetime) -> None:
-    follow_up_left_behind(catalog, now)
-    audit_ended(catalog, now)
