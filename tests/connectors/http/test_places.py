@@ -1,0 +1,86 @@
+"""Where a client goes: one origin, and no address inside unless it may."""
+
+import pytest
+
+from connectors.addresses import is_refused
+from connectors.errors import ConfigError
+from connectors.http.addresses import GuardedBackend
+from connectors.http.call import Call
+from connectors.testing.fake_api import Reply
+from tests.connectors.http.calling import SECRET, opened
+
+
+def test_a_link_to_another_origin_is_not_followed(client):
+    for url in ("http://evil.example/x", "https://127.0.0.1/x", "//evil.example/x?a=://"):
+        with pytest.raises(ConfigError, match="one origin"):
+            client.send(Call(path=url if "://" in url.partition("?")[0] else f"http:{url}"))
+
+
+def test_a_redirect_is_not_followed_and_its_target_is_named(api, client):
+    to = f"http://elsewhere.example/v2?token={SECRET}"
+    api.route("GET", "/old", lambda request: Reply(status=302, headers={"Location": to}))
+
+    with pytest.raises(ConfigError, match=r"http://elsewhere.example/v2 ") as told:
+        client.get("old")
+
+    assert SECRET not in str(told.value)
+    assert len(api.requests) == 1
+
+
+def test_a_private_address_is_refused_before_anything_is_sent(api, time):
+    client = opened(api, time, allow_private=False)
+
+    with pytest.raises(ConfigError, match="allow_private_addresses"):
+        client.get("things")
+
+    assert api.requests == []
+    client.close()
+
+
+def test_a_second_answer_of_the_name_server_helps_nobody():
+    """DNS rebinding: each connection is made to the very address that was checked for it."""
+    asked, reached = [], []
+
+    def rebinding(host, port):
+        asked.append(host)
+        return ["8.8.8.8"] if len(asked) == 1 else ["127.0.0.1"]
+
+    class Inner:
+        def connect_tcp(self, host, *how):
+            reached.append(host)
+
+    backend = GuardedBackend(allow_private=False, resolve=rebinding)
+    backend._inner = Inner()  # type: ignore[assignment]
+
+    backend.connect_tcp("shop.example", 443)
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1"):
+        backend.connect_tcp("shop.example", 443)
+
+    assert reached == ["8.8.8.8"]
+    assert len(asked) == 2
+
+
+def test_one_private_address_among_others_is_enough_to_refuse(api, time):
+    client = opened(
+        api, time, allow_private=False, resolve=lambda host, port: ["198.51.100.1", "10.0.0.1"]
+    )
+
+    with pytest.raises(ConfigError, match=r"198\.51|10\.0\.0\.1"):
+        client.get("things")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "100.64.0.1", "0.0.0.0", "::1",
+     "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "fe80::1%eth0", "224.0.0.1"],
+)  # fmt: skip
+def test_addresses_inside_are_known_however_they_are_spelled(address):
+    assert is_refused(address, allow_private=False)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254"])
+def test_link_local_addresses_are_refused_even_where_private_ones_are_allowed(address):
+    assert is_refused(address, allow_private=True)
+    assert not is_refused("10.0.0.1", allow_private=True)
+    assert not is_refused("8.8.8.8", allow_private=False)
