@@ -15,8 +15,6 @@ from tests.providers.woocommerce import KEY, ROOT, SECRET, WooShop
 from tests.world import START
 
 BASIC = {"Authorization": "Basic " + b64encode(f"{KEY}:{SECRET}".encode()).decode()}
-
-
 OVER_TLS = {**BASIC, "X-Forwarded-Proto": "https"}
 
 

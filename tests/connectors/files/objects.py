@@ -12,8 +12,6 @@ from connectors.files.config import FilesConfig
 from connectors.files.source import open_source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
 NAMES = st.text(
     st.characters(exclude_characters="/\x00", exclude_categories=["Cs"]), min_size=1, max_size=60
 ).filter(lambda name: name not in (".", ".."))

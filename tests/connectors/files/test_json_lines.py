@@ -41,7 +41,7 @@ def test_documents_in_json_lines_stay_as_they_are_spelled(
         st.none()
         | st.booleans()
         | st.integers(-(2**70), 2**70)
-        | TEXT
+        | TEXT.filter(lambda text: text[4:5] != "-")  # no moments: they may become such
         | st.decimals(
             allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=4
         )
@@ -56,16 +56,12 @@ def test_whatever_values_a_json_field_has_none_is_altered(
 
     found = column_of(directory, "a.jsonl", "v") if values else []
 
-    expected = [
-        v if v is None or isinstance(v, str) else json.dumps(v) if isinstance(v, bool) else str(v)
-        for v in values
-    ]
-    shown = [json.dumps(v) if isinstance(v, bool) else v if v is None else str(v) for v in found]
-    assert shown == expected or all(_is_moment(v) for v in values if v is not None)
+    assert [_told(value) for value in found] == [_told(value) for value in values]
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, str) and len(value) >= 10 and value[4:5] == "-"
+def _told(value: Any) -> str | None:
+    """The same for a value and for the text that its column may have fallen back to."""
+    return value if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def test_json_fields_of_several_kinds_fall_back_to_text_without_loss(tmp_path: Path) -> None:

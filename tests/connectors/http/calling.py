@@ -6,8 +6,6 @@ from connectors.http.client import HttpClient, Limits
 from connectors.http.outside import Outside
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-
-
 SECRET = "s3cr3t+/key"
 
 

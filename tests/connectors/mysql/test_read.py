@@ -16,7 +16,6 @@ from tests.contract.mysql_system import Mariadb
 
 pytest_plugins = ["tests.servers.stores"]
 
-
 HARD = """
     id BIGINT UNSIGNED PRIMARY KEY, price DECIMAL(30,10), at DATETIME(6), seen TIMESTAMP(6) NULL,
     doc JSON, flag BIT(1), bits BIT(40), colour ENUM('red','blue'), sizes SET('s','m'),

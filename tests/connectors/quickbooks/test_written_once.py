@@ -157,6 +157,7 @@ def test_nothing_is_sent_before_a_commit(company: QuickBooks, books: Books) -> N
 def test_calls_stay_within_what_quickbooks_allows(company: QuickBooks, books: Books) -> None:
     books.send("customers", *[customer(number, f"C{number}") for number in range(60)])
 
+    posted = company.posted("Customer")
     assert company.most_in_flight <= 4
-    assert all(request.params.get("requestid") for request in company.posted("Customer"))
-    assert all(request.params["minorversion"] == "75" for request in company.posted("Customer"))
+    assert len({request.params["requestid"] for request in posted}) == len(posted) == 60
+    assert {request.params["minorversion"] for request in posted} == {"75"}

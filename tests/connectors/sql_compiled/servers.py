@@ -20,8 +20,6 @@ SERVERS: dict[str, tuple[Speech, sa.Dialect]] = {
     "mssql": (SqlServer(), MSDialect_pymssql()),
     "oracle": (Oracle(), OracleDialect_oracledb()),
 }
-
-
 URLS = {
     "mssql": "mssql://sync:s3cret@db.example/shop?tls=require",
     "oracle": "oracle://sync:s3cret@db.example/SHOP?tls=verify",

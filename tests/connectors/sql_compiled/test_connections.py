@@ -26,7 +26,7 @@ def test_a_server_is_known_by_its_url_without_its_password(server):
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_they_are_not_written_to(server):
+def test_a_server_of_this_kind_is_not_written_to(server):
     destination = registry.get("database").open_destination({"url": URLS[server]})
 
     with pytest.raises(ConfigError, match="read from and not written to"):
