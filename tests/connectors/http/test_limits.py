@@ -83,7 +83,7 @@ def test_a_rate_is_kept(api, time):
     client.close()
 
 
-def test_no_more_calls_are_under_way_than_may_be(api, time):
+def test_no_more_calls_are_under_way_than_may_be(api):
     client = HttpClient(base_url=api.url, limits=Limits(concurrency=2), allow_private=True)
     under_way, most = [], []
 

@@ -122,10 +122,9 @@ def test_deletes_that_cannot_be_known_are_named(
 
     _, after, rejected = read(source, "deleted_bills", state)
 
-    assert [reason.reason.split(": ")[1][:20] for reason in rejected] == [
-        "it looks back 30 day",
-        "more than 1,000 obje",
-    ]
+    too_long_ago, too_many = (one.reason for one in rejected)
+    assert "it looks back 30 days" in too_long_ago
+    assert "more than 1,000 objects" in too_many
     assert read(source, "deleted_bills", after)[1].watermark == clock.now.isoformat()
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from connectors.contract import SyncMode
+from connectors.contract import Encoding, Selection, SyncMode
 from connectors.errors import ConfigError, TransientError
 from connectors.testing.fake_api import first
 from connectors.testing.rows import row
@@ -47,8 +47,15 @@ def test_a_list_that_never_comes_to_rest_moves_no_state(api):
     api.at(1, *[first(partial(system.orders.remove, number)) for number in range(39)])
     source = system.open()
 
+    selection = Selection(stream=source.stream("orders"), mode=SyncMode.INCREMENTAL, batch_rows=2)
+    states = []
+
     with pytest.raises(TransientError, match="changed while its pages were read"):
-        read(source)
+        for batch in source.read(selection, None, Encoding.ARROW):
+            states.append(batch.state)
+
+    assert len(states) > 1
+    assert not any(states)
     source.close()
 
 

@@ -1,5 +1,6 @@
 """Tables and columns that who owns the project makes: what is missing or does not fit is told."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -8,48 +9,54 @@ import pytest
 
 from connectors import registry
 from connectors.arrow import Logical, field
-from connectors.contract import Batch, Deletes, Rejection
+from connectors.contract import Batch, Deletes, Destination, Rejection
 from connectors.errors import ConfigError
 from connectors.rejected import read_rejected
 from connectors.schema_policy import SchemaPolicy
+from connectors.testing.fake_api import FakeApi
 from connectors.testing.rows import row, table
 from connectors.testing.writing import UPSERT, put, seen, state, stored, writing
-from tests.providers.postgrest import KEY
+from tests.providers.postgrest import KEY, Project
 from tests.providers.supabase import ORDERS
 
 
-def test_a_table_that_is_missing_is_told_with_its_columns(api, project):
-    destination = registry.get("supabase").open_destination(
-        {"url": api.url, "key": KEY, "allow_private_addresses": True}
-    )
+@pytest.fixture
+def destination(api: FakeApi) -> Iterator[Destination]:
+    """For which nobody makes tables."""
+    config = {"url": api.url, "key": KEY, "allow_private_addresses": True}
+    with closing(registry.get("supabase").open_destination(config)) as destination:
+        yield destination
 
+
+def obey(project: Project, refusal: BaseException, begins: str) -> None:
+    """Run the statement that a refusal tells."""
+    told = str(refusal)
+    start = told.index(begins)
+    project.run(told[start : told.index(";", start)])
+
+
+def test_a_table_that_is_missing_is_told_with_its_columns(project, destination):
     with pytest.raises(ConfigError, match=r"shop\.orders .* id, changed_at, note"):
         put(destination, UPSERT, row(1))
-    destination.close()
 
 
-def test_a_missing_state_table_is_told_with_the_statement_that_makes_it(api, project):
+def test_a_missing_state_table_is_told_with_the_statement_that_makes_it(project, destination):
     project.run(ORDERS.format("shop.") + "; DROP TABLE shop._sync_state")
-    destination = registry.get("supabase").open_destination(
-        {"url": api.url, "key": KEY, "allow_private_addresses": True}
-    )
 
     with pytest.raises(ConfigError, match=r"create table shop\._sync_state") as told:
         put(destination, UPSERT, row(1))
-
-    said = str(told.value)
-    project.run(said[said.index("create table") : said.index(");") + 2])
+    obey(project, told.value, "create table")
     put(destination, UPSERT, row(1))
-    destination.close()
 
-
-BAD = Rejection(key="7", reason="no 'number'", payload="{}")
+    with project.connect() as connection:
+        assert connection.execute("SELECT id FROM shop.orders").fetchall() == [(1,)]
 
 
 def test_a_missing_table_of_rejected_records_is_told_with_the_statement_that_makes_it(system):
     """R65: nothing was sent, and the state has not moved past the record."""
     system.project.run("DROP TABLE shop._rejected")
-    batch = Batch(data=table(row(1)), rejected=(BAD,))
+    bad = Rejection(key="7", reason="no 'number'", payload="{}")
+    batch = Batch(data=table(row(1)), rejected=(bad,))
     with closing(system.open()) as destination:
         with writing(destination, UPSERT) as writer:
             writer.write(batch)
@@ -57,8 +64,7 @@ def test_a_missing_table_of_rejected_records_is_told_with_the_statement_that_mak
                 writer.commit(state("one"), finished=True)
         nothing = list(system.project.writes)
 
-        said = str(told.value)
-        system.project.run(said[said.index("create table") : said.index(");") + 2])
+        obey(system.project, told.value, "create table")
         with writing(destination, UPSERT) as writer:
             writer.write(batch)
             writer.commit(state("one"), finished=True)
@@ -69,7 +75,7 @@ def test_a_missing_table_of_rejected_records_is_told_with_the_statement_that_mak
     assert (kept.key, kept.reason, stored(system)) == ("7", "no 'number'", [row(1)])
 
 
-def test_a_project_without_that_table_is_written_as_long_as_nothing_is_rejected(system):
+def test_a_project_without_a_table_of_rejected_records_is_written_while_none_is_rejected(system):
     system.project.run("DROP TABLE shop._rejected")
     whole = replace(UPSERT, complete=True, deletes=Deletes.HARD)
     with closing(system.open()) as destination:
@@ -112,8 +118,7 @@ def test_a_column_that_rounds_what_arrives_is_told_before_the_state_moves(system
                 writer.commit(state("two"), finished=True)
         half = seen(destination, target).state
 
-        said = str(told.value)
-        system.project.run(said[said.index("alter table") :])
+        obey(system.project, told.value, "alter table")
         with writing(destination, target) as writer:
             writer.write(Batch(data=finer))
             writer.commit(state("two"), finished=True)
