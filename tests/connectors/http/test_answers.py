@@ -7,7 +7,6 @@ import pytest
 from connectors.errors import AuthError, ConfigError
 from connectors.http.client import Limits
 from connectors.testing.fake_api import Reply
-from tests.connectors.http.calling import opened
 
 
 def test_a_number_keeps_its_digits(client):
@@ -41,11 +40,10 @@ def test_a_refusal_without_words_names_the_remedy(api, client):
         client.get("no")
 
 
-def test_an_answer_beyond_the_cap_is_refused_also_when_it_is_compressed(api, time):
+def test_an_answer_beyond_the_cap_is_refused_also_when_it_is_compressed(api, opened):
     bomb = compress(b" " * 5_000_000)
     api.route("GET", "/big", lambda request: Reply(body=bomb, headers={"Content-Encoding": "gzip"}))
-    client = opened(api, time, limits=Limits(answer_bytes=100_000))
+    client = opened(limits=Limits(answer_bytes=100_000))
 
     with pytest.raises(ConfigError, match="100,000 bytes"):
         client.get("big")
-    client.close()

@@ -7,8 +7,8 @@ from connectors.http.client import Limits
 from connectors.http.oauth import basic
 from connectors.rest.auth import BasicAuth, BearerAuth, HeaderKeyAuth, QueryKeyAuth
 from connectors.testing.fake_api import failing, unauthorized
-from tests.connectors.http.calling import SECRET, opened
 
+SECRET = "s3cr3t+/key"
 AUTHS = [
     BasicAuth(user="me", password=SECRET),
     BearerAuth(token=SECRET),
@@ -18,10 +18,10 @@ AUTHS = [
 
 
 @pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: type(auth).__name__)
-def test_no_error_contains_a_secret_however_it_is_spelled(api, time, auth, caplog):
+def test_no_error_contains_a_secret_however_it_is_spelled(api, auth, caplog, opened):
     """R106: secrets are in no log and no error."""
     caplog.set_level(0)
-    client = opened(api, time, auth=auth, limits=Limits(tries=2))
+    client = opened(auth=auth, limits=Limits(tries=2))
     spoken = f"key {SECRET} is bad, s3cr3t%2B%2Fkey, {basic('me', SECRET)}"
     answers = [failing(400, spoken), unauthorized, failing(500, spoken), failing(500, spoken)]
     api.at(1, *answers)
@@ -35,7 +35,6 @@ def test_no_error_contains_a_secret_however_it_is_spelled(api, time, auth, caplo
     assert SECRET not in everything
     assert "s3cr3t" not in everything
     assert basic("me", SECRET).split()[1] not in everything
-    client.close()
 
 
 @pytest.mark.parametrize(
@@ -47,10 +46,9 @@ def test_no_error_contains_a_secret_however_it_is_spelled(api, time, auth, caplo
         (AUTHS[3], lambda r: r.params == {"api_key": SECRET, "a": "1"}),
     ],
 )
-def test_credentials_are_sent_where_the_provider_wants_them(api, time, auth, sent):
-    client = opened(api, time, auth=auth)
+def test_credentials_are_sent_where_the_provider_wants_them(api, auth, sent, opened):
+    client = opened(auth=auth)
 
     client.get("things", a=1)
 
     assert sent(api.requests[0])
-    client.close()

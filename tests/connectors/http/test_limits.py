@@ -8,10 +8,11 @@ from time import sleep
 import pytest
 
 from connectors.errors import RateLimitedError
-from connectors.http.client import HttpClient, Limits
+from connectors.http.client import Limits
+from connectors.http.outside import Outside
 from connectors.surroundings import Rate
 from connectors.testing.fake_api import Reply, throttled
-from tests.connectors.http.calling import NOW, opened
+from tests.connectors.http.times import NOW
 
 
 def test_retry_after_in_seconds_is_obeyed(api, client, time):
@@ -69,9 +70,9 @@ def test_the_next_call_waits_when_nothing_remains(api, client, time, headers):
     assert sum(time.slept) == pytest.approx(5)
 
 
-def test_a_rate_is_kept(api, time):
+def test_a_rate_is_kept(time, opened):
     limits = Limits(rate=Rate(calls=10, per=timedelta(seconds=1)))
-    client = opened(api, time, limits=limits)
+    client = opened(limits=limits)
     made = []
     for _ in range(40):
         client.get("things")
@@ -80,11 +81,10 @@ def test_a_rate_is_kept(api, time):
     spans = [sum(1 for at in made if start <= at < start + timedelta(seconds=1)) for start in made]
     assert max(spans) <= 10
     assert made[-1] - made[0] < timedelta(seconds=6)
-    client.close()
 
 
-def test_no_more_calls_are_under_way_than_may_be(api):
-    client = HttpClient(base_url=api.url, limits=Limits(concurrency=2), allow_private=True)
+def test_no_more_calls_are_under_way_than_may_be(api, opened):
+    client = opened(limits=Limits(concurrency=2), outside=Outside())
     under_way, most = [], []
 
     def count(request):
@@ -102,4 +102,3 @@ def test_no_more_calls_are_under_way_than_may_be(api):
         thread.join()
 
     assert max(most) == 2
-    client.close()

@@ -6,9 +6,9 @@ import pytest
 
 from connectors.errors import TransientError
 from connectors.http.call import Call
-from connectors.http.client import HttpClient, Limits
+from connectors.http.client import Limits
+from connectors.http.outside import Outside
 from connectors.testing.fake_api import cut_off, damaged, failing, html_page, slow, throttled
-from tests.connectors.http.calling import opened
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,17 @@ def test_what_may_have_been_done_is_not_done_twice(api, client):
     assert len(api.requests) == 1
 
 
-def test_a_provider_that_is_too_slow_is_given_up(api, time):
+def test_a_provider_that_is_too_slow_is_given_up(api, opened):
     limits = Limits(read_seconds=0.1, tries=1)
-    client = opened(api, time, limits=limits)
+    client = opened(limits=limits)
     api.at(1, slow(0.5))
 
     with pytest.raises(TransientError, match=r"in time \(0.1 s\)"):
         client.get("things")
-    client.close()
 
 
-def test_an_interruption_ends_a_wait(api):
-    client = HttpClient(base_url=api.url, allow_private=True)
+def test_an_interruption_ends_a_wait(api, opened):
+    client = opened(outside=Outside())
     api.at(1, throttled("30"))
 
     def call():
@@ -76,4 +75,4 @@ def test_an_interruption_ends_a_wait(api):
     thread.join(5)
 
     assert not thread.is_alive()
-    client.close()
+    client.close()  # and the fixture once more: it is safe to call twice

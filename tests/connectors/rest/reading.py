@@ -1,12 +1,6 @@
-"""Opens a source by its configuration, and reads a stream of it."""
+"""Reads a stream of a source, and tells the records by their ids."""
 
-from connectors import registry
 from connectors.contract import Encoding, Selection, SyncMode
-from tests.connectors.rest_systems import config
-
-
-def opened(api, *streams, **more):
-    return registry.get("rest_api").open_source(config(api.url, *streams, **more))
 
 
 def read(source, name="orders", *, mode=SyncMode.INCREMENTAL, state=None, **how):

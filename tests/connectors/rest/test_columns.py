@@ -9,7 +9,7 @@ from connectors.errors import ConfigError
 from connectors.http.call import Answer
 from connectors.rest.columns import Column, Kind, build
 from connectors.testing.fake_api import FakeList, Reply
-from tests.connectors.rest.reading import opened, read
+from tests.connectors.rest.reading import read
 from tests.connectors.rest_systems import changed, orders
 
 
@@ -70,7 +70,7 @@ def test_a_value_that_does_not_fit_rejects_its_record_and_no_other(kind, bad):
     assert str(bad) not in rejection.reason
 
 
-def test_columns_are_inferred_from_the_first_page(api):
+def test_columns_are_inferred_from_the_first_page(api, opened):
     api.route(
         "GET",
         "/orders",
@@ -79,7 +79,7 @@ def test_columns_are_inferred_from_the_first_page(api):
              {"id": 2, "price": 2.5, "gift": True}]
         ),
     )  # fmt: skip
-    source = opened(api, orders(columns=None, records="", incremental=changed()))
+    source = opened(orders(columns=None, records="", incremental=changed()))
 
     stream = source.stream("orders")
 
@@ -93,22 +93,20 @@ def test_columns_are_inferred_from_the_first_page(api):
     }
     [batch] = read(source)
     assert batch.data.column("x.y").to_pylist() == ["a", None]
-    source.close()
 
 
-def test_a_stream_without_records_says_why_it_has_no_columns(api):
+def test_a_stream_without_records_says_why_it_has_no_columns(api, opened):
     api.serve("/orders", FakeList())
-    source = opened(api, orders(columns=None))
+    source = opened(orders(columns=None))
 
     with pytest.raises(ConfigError, match="declare its columns"):
         source.stream("orders")
     assert "declare its columns" in source.discover()[0].note
-    source.close()
 
 
-def test_records_that_are_not_where_they_should_be_are_missed_by_name(api):
+def test_records_that_are_not_where_they_should_be_are_missed_by_name(api, opened):
     api.route("GET", "/orders", lambda request: Reply.json({"items": {"a": 1}, "data": "x"}))
-    source = opened(api, orders(records="data"))
+    source = opened(orders(records="data"))
 
     with pytest.raises(
         ConfigError, match=r"'data' is no list of objects; the answer has: items, data"
@@ -116,4 +114,3 @@ def test_records_that_are_not_where_they_should_be_are_missed_by_name(api):
         read(source, mode=SyncMode.FULL)
 
     assert "set records" in str(told.value)
-    source.close()

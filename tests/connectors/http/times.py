@@ -1,12 +1,10 @@
-"""A client that calls a provider, in a time that passes by sleeping alone."""
+"""A time that passes by sleeping alone."""
 
 from datetime import UTC, datetime, timedelta
 
-from connectors.http.client import HttpClient, Limits
 from connectors.http.outside import Outside
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-SECRET = "s3cr3t+/key"
 
 
 class Time:
@@ -23,9 +21,3 @@ class Time:
     @property
     def outside(self):
         return Outside(now=lambda: self.now, chance=lambda: 0.5, sleep=self.sleep)
-
-
-def opened(api, time, *, auth=None, limits=Limits(), **how):  # noqa: B008
-    signer = {} if auth is None else {"signer": auth.signer(None, time.outside)}
-    how = {"allow_private": True, "outside": time.outside, **signer, **how}
-    return HttpClient(base_url=api.url, limits=limits, **how)
