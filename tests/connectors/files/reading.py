@@ -1,4 +1,4 @@
-"""Reads the files of a directory whole, as a stream of records."""
+"""Reads the files of a directory as a stream of records, from the beginning."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +19,22 @@ def source_of(directory: Path, path: str, config: Mapping[str, Any] | None = Non
     )
 
 
+def reading(
+    directory: Path,
+    path: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    mode: SyncMode = SyncMode.FULL,
+    **stream: Any,
+) -> Any:
+    """The batches as they come."""
+    source = source_of(directory, path, config, **stream)
+    selection = Selection(stream=source.stream("records"), mode=mode)
+    return source.read(selection, None, Encoding.ARROW)
+
+
 def batches_of(directory: Path, path: str, **stream: Any) -> Any:
-    source = source_of(directory, path, **stream)
-    selection = Selection(stream=source.stream("records"), mode=SyncMode.FULL)
-    return list(source.read(selection, None, Encoding.ARROW))
+    return list(reading(directory, path, **stream))
 
 
 def records_of(directory: Path, path: str, **stream: Any) -> list[dict[str, Any]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connectors import registry
-from connectors.contract import Encoding, Selection, SyncMode
+from connectors.contract import SyncMode
 from connectors.errors import TransientError
 from tests.connectors.files.objects import batches, ids, write
+from tests.connectors.files.reading import reading
 
 
 def test_an_object_that_was_just_changed_waits_for_the_next_run(tmp_path: Path) -> None:
@@ -43,12 +43,7 @@ def test_nothing_of_a_half_written_object_is_followed_by_a_checkpoint(tmp_path: 
     seen = []
 
     with pytest.raises(TransientError, match=r"b.jsonl.gz"):
-        config = {"url": tmp_path.as_uri(), "settle_seconds": 0}
-        source = registry.get("files").open_source(
-            {**config, "streams": {"orders": {"path": "**/*.jsonl*"}}}
-        )
-        selection = Selection(stream=source.stream("orders"), mode=SyncMode.INCREMENTAL)
-        for batch in source.read(selection, None, Encoding.ARROW):
+        for batch in reading(tmp_path, "*.jsonl*", mode=SyncMode.INCREMENTAL):
             seen.append(batch.state)
 
     assert all(state is None or "b.jsonl.gz" not in str(state) for state in seen)
@@ -57,10 +52,7 @@ def test_nothing_of_a_half_written_object_is_followed_by_a_checkpoint(tmp_path: 
 
 def test_an_object_that_changes_while_it_is_read_ends_the_attempt(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "id\n" + "1234567\n" * 1_000_000)
-    config = {"url": tmp_path.as_uri(), "settle_seconds": 0}
-    source = registry.get("files").open_source({**config, "streams": {"orders": {"path": "*.csv"}}})
-    selection = Selection(stream=source.stream("orders"), mode=SyncMode.INCREMENTAL)
-    found = source.read(selection, None, Encoding.ARROW)
+    found = reading(tmp_path, "*.csv", mode=SyncMode.INCREMENTAL)
     next(found)
 
     with path.open("a") as file:

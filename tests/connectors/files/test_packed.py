@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from connectors.contract import Encoding, Selection, SyncMode
 from connectors.errors import ConfigError, TransientError
-from tests.connectors.files.reading import column_of, records_of, source_of
+from tests.connectors.files.reading import column_of, reading, records_of
 
 
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.zst", "a.parquet", "a.xlsx"])
@@ -44,8 +43,6 @@ def test_several_gzip_members_are_one_file(tmp_path: Path) -> None:
 
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"id\n" + b"1\n" * 4_000_000))
-    source = source_of(tmp_path, "*.gz", {"most_unpacked_mb": 3})
-    selection = Selection(stream=source.stream("records"), mode=SyncMode.FULL)
 
     with pytest.raises(ConfigError, match=r"more than 3 MB.*most_unpacked_mb"):
-        list(source.read(selection, None, Encoding.ARROW))
+        list(reading(tmp_path, "*.gz", {"most_unpacked_mb": 3}))
