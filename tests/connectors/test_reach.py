@@ -63,7 +63,7 @@ def test_a_public_host_is_let_through_however_it_is_spelled(host):
         *("fe80::1", "fe80::1%eth0"),
     ],
 )
-def test_where_clouds_keep_credentials_or_a_link_ends_nobody_may_go(address):
+def test_link_local_addresses_and_those_of_clouds_credentials_are_reached_by_nobody(address):
     assert is_refused(address, allow_private=True)
 
 
