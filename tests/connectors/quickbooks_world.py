@@ -1,5 +1,6 @@
 """A company, and a stream that is written to it."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -93,3 +94,21 @@ def sold(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for one in lines
         if one["DetailType"] == "SalesItemLineDetail"
     ]
+
+
+def customer(identity: int, name: str, **more):
+    return {"id": identity, "display_name": name, "email": f"{name.lower()}@x.ca", **more}
+
+
+def invoice(identity: int, **more):
+    lines = [{"sku": "N1", "name": "Nut", "quantity": 3, "amount": "9.99"}]
+    return {
+        "id": identity,
+        "number": f"W{identity}",
+        "customer_name": "Ann",
+        "customer_email": "ann@x.ca",
+        "date": "2026-03-01",
+        "lines": json.dumps(lines),
+        "total": "9.99",
+        **more,
+    }

@@ -16,7 +16,8 @@ NAMES = {"public.example.com": [PUBLIC], "inside.example.com": [PUBLIC, "10.0.0.
 
 def lookup(host):
     """A network of names; numbers are what the system takes them for."""
-    return NAMES.get(host.rstrip(".")) or (addresses_of(host) if host[:1] in "0123456789[:" else [])
+    name = host.rstrip(".")
+    return NAMES.get(name, []) if name.endswith(".example.com") else addresses_of(host)
 
 
 def is_let_in(connector, config):
@@ -33,7 +34,8 @@ def is_let_in(connector, config):
         *("2852039166", "0xa9fea9fe", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
         *("224.0.0.1", "255.255.255.255", "240.0.0.1", "198.18.0.1", "192.0.2.1"),
         *("::1", "::", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "fe80::1"),
-        *("fd00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b:1::a00:1"),
+        *("fc00::1", "fd00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "::ffff:10.0.0.1"),
+        *("64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::a00:1"),
         *("2002:7f00:1::", "2001:0:7f00:1::", "2001:db8::1", "4000::1", "100::1"),
         *("inside.example.com", "inside.example.com.", "nowhere.example.com", ""),
     ],
@@ -58,9 +60,10 @@ def test_a_public_host_is_let_through_however_it_is_spelled(host):
     [
         *("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
         *("::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"),
+        *("fe80::1", "fe80::1%eth0"),
     ],
 )
-def test_where_clouds_keep_credentials_nobody_may_go(address):
+def test_link_local_addresses_and_those_of_clouds_credentials_are_reached_by_nobody(address):
     assert is_refused(address, allow_private=True)
 
 

@@ -1,7 +1,7 @@
 """Stripe: the contract, whatever happens meanwhile, and what is particular to its events."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -73,12 +73,6 @@ class StripeProvider:
     def drop(self, identity: int, moment: datetime) -> None:
         due = int(moment.timestamp())
         self.account.delete("invoices", str(identity), moment, due_date=due, description=GONE)
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with FakeApi() as api:
-        yield api
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """WooCommerce: the contract, whatever happens meanwhile, and what is particular to shops."""
 
-from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
@@ -10,68 +8,17 @@ from typing import ClassVar
 import pytest
 
 from connectors import registry
-from connectors.contract import Encoding, Selection, Source, SyncMode
+from connectors.contract import Encoding, Selection, SyncMode
 from connectors.errors import AuthError, ConfigError, TransientError
 from connectors.http.outside import Outside
-from connectors.providers.woocommerce import WooCommerceConfig, api_of, streams
-from connectors.rest.source import RestSource
+from connectors.providers.woocommerce import WooCommerceConfig, api_of
 from connectors.testing.fake_api import FakeApi, html_page, throttled
 from connectors.testing.features import Feature
-from connectors.testing.rows import Row, at
+from connectors.testing.rows import at
 from connectors.testing.source_suite import SourceContract
+from tests.connectors.woocommerce_shop import WooProvider, config, opened
 from tests.providers.laws import prove
-from tests.providers.renamed import FRACTION, Renamed
-from tests.providers.woocommerce import KEY, SECRET, WooShop
-
-ORDERS = {"id": "id", "changed_at": "date_modified_gmt", "note": "customer_note"}
-CUSTOMERS = {"id": "id", "changed_at": "date_modified_gmt", "note": "first_name"}
-
-
-def config(api: FakeApi, **more: object) -> dict[str, object]:
-    usual = {"store_url": api.url, "consumer_key": KEY, "consumer_secret": SECRET}
-    return {**usual, "allow_private_addresses": True, **more}
-
-
-def opened(api: FakeApi, *, size: int = 2, outside: Outside | None = None) -> RestSource:
-    """Two records a page, so that there are pages."""
-    spec = api_of(WooCommerceConfig.model_validate(config(api)))
-    limits = replace(spec.limits, tries=2)
-    return RestSource(
-        api=replace(spec, streams=streams(size), limits=limits), outside=outside or Outside()
-    )
-
-
-class WooProvider:
-    def __init__(self, api: FakeApi, stream: str) -> None:
-        self.shop = WooShop(api)
-        self.stream = stream
-        self.names = ORDERS if stream == "orders" else CUSTOMERS
-
-    def open(self, outside: Outside | None = None) -> Source:
-        source = opened(self.shop.api, outside=outside)
-        return Renamed(source=source, name=self.stream, names=self.names, fraction=FRACTION)
-
-    def store(self, row: Row) -> None:
-        fields = {self.names["note"]: row.note}
-        if self.stream == "orders":
-            fields["status"] = "processing"  # also one that was in the trash
-        self.shop.put(self.stream, row.id, row.changed_at, **fields)
-
-    def put(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self.store(row)
-
-    def drop(self, identity: int, moment: datetime) -> None:
-        if self.stream == "orders":
-            self.shop.trash(self.stream, identity, moment)
-        else:
-            self.shop.remove(self.stream, identity)
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with FakeApi() as api:
-        yield api
+from tests.providers.woocommerce import SECRET, WooShop
 
 
 @pytest.fixture

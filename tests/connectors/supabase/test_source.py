@@ -1,6 +1,6 @@
-"""Supabase through its API as a source: the contract, and what is its own."""
+"""Supabase read through its API: columns, keys, and what is refused."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any
@@ -9,54 +9,12 @@ import pyarrow as pa
 import pytest
 
 from connectors import registry
-from connectors.contract import (
-    Batch,
-    Encoding,
-    Selection,
-    Source,
-    SyncMode,
-)
+from connectors.contract import Batch, Encoding, Selection, Source, SyncMode
 from connectors.errors import AuthError, ConfigError
 from connectors.http.outside import Outside
 from connectors.providers.supabase import SupabaseConfig, api_of
-from connectors.testing.fake_api import FakeApi
 from connectors.testing.rows import at, rows_of
-from connectors.testing.source_suite import SourceContract
-from tests.providers.laws import prove
-from tests.providers.postgrest import Project
 from tests.providers.supabase import Base, config
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with FakeApi() as api:
-        yield api
-
-
-@pytest.fixture
-def project(api: FakeApi, postgres_url: str) -> Project:
-    return Base(api, postgres_url).project
-
-
-class TestASource(SourceContract):
-    def only_id(self, identity: int) -> str:
-        return f"id=eq.{identity}"
-
-    @pytest.fixture
-    def system(self, api: FakeApi, postgres_url: str) -> Base:
-        return Base(api, postgres_url, max_rows=2)
-
-
-@pytest.mark.parametrize("mode", list(SyncMode))
-def test_changes_faults_and_crashes_lose_nothing_of_a_table(api, postgres_url, mode):
-    """R70, R152."""
-    prove(
-        api,
-        lambda: Base(api, postgres_url, max_rows=2),
-        mode=mode,
-        examples=12,
-        deletes=mode is SyncMode.FULL,
-    )
 
 
 def read(source: Source, name: str, **how: Any) -> list[Batch]:
