@@ -14,7 +14,9 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from select import select
 from struct import Struct
+from types import ModuleType
 from typing import Any, BinaryIO, cast
 
 from connectors.ahead import ahead
@@ -30,25 +32,78 @@ PIPE_BYTES = 1024 * 1024
 _SIZE = Struct("!Q")
 _ROWS = b"rows"
 """Said of each block that has columns."""
+_READY = b"."
 
 
-def decoded_aside(
-    blocks: Iterator[bytes], shape: Shape, *, name: str
-) -> Generator[tuple[bytes, Columns | None], None, None]:
-    """Each block with what `Decoder.decoded` makes of it; closed, the process has ended."""
-    process = _started(name)
-    sent = ahead(_sent(blocks, process, shape, name), AHEAD, name="send")
-    answers = _answers(process, name)
-    try:
-        for block in sent:
-            yield block, next(answers)
-    finally:
-        process.kill()  # who sends to it waits for it
-        sent.close()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
+class Aside:
+    """A process that decodes; what is sent to it before it `is_ready` waits."""
+
+    def __init__(self, shape: Shape, *, name: str) -> None:
+        self._name = name
+        self._process = _started(name)
+        self._there = cast("BinaryIO", self._process.stdin)
+        self._back = cast("BinaryIO", self._process.stdout)
+        with suppress(BrokenPipeError):  # it has ended, as its answers will say
+            self._there.write(pickle.dumps(shape))
+            self._there.flush()
+
+    def is_ready(self) -> bool:
+        """Whether it has imported what it needs, or has ended."""
+        return bool(select([self._back], [], [], 0)[0])
+
+    def before(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Those that are taken before it is ready."""
+        while not self.is_ready() and (block := next(blocks, None)) is not None:
+            yield block
+
+    def decoded(
+        self, blocks: Iterator[bytes]
+    ) -> Generator[tuple[bytes, Columns | None], None, None]:
+        """Each block with what `Decoder.decoded` makes of it; it is asked for once."""
+        sent = ahead(self._sent(blocks), AHEAD, name="send")
+        answers = self._answers()
+        try:
+            for block in sent:
+                yield block, next(answers)
+        finally:
+            self._process.kill()  # who sends to it waits for it
+            sent.close()
+
+    def close(self) -> None:
+        """Returns when it has ended."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._there, self._back):
             with suppress(BrokenPipeError):
-                cast("BinaryIO", pipe).close()
+                pipe.close()
+
+    def _sent(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks, once they are on their way."""
+        for block in blocks:
+            try:
+                self._there.write(_SIZE.pack(len(block)))
+                self._there.write(block)
+                self._there.flush()
+            except BrokenPipeError as error:
+                raise self._ended() from error
+            yield block
+
+    def _answers(self) -> Iterator[Columns | None]:
+        """One for each block."""
+        try:
+            self._back.read(len(_READY))
+            with ipc.open_stream(self._back) as answers:
+                while True:
+                    found = answers.read_next_batch_with_custom_metadata()
+                    rows = (found.custom_metadata or {}).get(_ROWS)
+                    yield Columns(rows=int(rows), values=found.batch) if rows else None
+        except (StopIteration, OSError, pa.ArrowInvalid) as error:
+            raise self._ended() from error
+
+    def _ended(self) -> TransientError:
+        return TransientError(
+            f"the process that decodes {self._name!r} has ended, perhaps because memory ran out"
+        )
 
 
 def _started(name: str) -> subprocess.Popen[bytes]:
@@ -67,48 +122,16 @@ def _started(name: str) -> subprocess.Popen[bytes]:
         raise TransientError(f"no process could be started to decode {name!r}: {error}") from error
 
 
-def _sent(
-    blocks: Iterator[bytes], process: subprocess.Popen[bytes], shape: Shape, name: str
-) -> Iterator[bytes]:
-    """The blocks, once they are on their way."""
-    pipe = cast("BinaryIO", process.stdin)
-    said = pickle.dumps(shape)
-    for block in blocks:
-        try:
-            pipe.write(said + _SIZE.pack(len(block)))
-            pipe.write(block)
-            pipe.flush()
-        except BrokenPipeError as error:
-            raise _ended(name) from error
-        said = b""
-        yield block
-
-
-def _answers(process: subprocess.Popen[bytes], name: str) -> Iterator[Columns | None]:
-    """One for each block."""
-    try:
-        with ipc.open_stream(process.stdout) as answers:
-            while True:
-                found = answers.read_next_batch_with_custom_metadata()
-                rows = (found.custom_metadata or {}).get(_ROWS)
-                yield Columns(rows=int(rows), values=found.batch) if rows else None
-    except (StopIteration, OSError, pa.ArrowInvalid) as error:
-        raise _ended(name) from error
-
-
-def _ended(name: str) -> TransientError:
-    return TransientError(
-        f"the process that decodes {name!r} has ended, perhaps because memory ran out"
-    )
-
-
 def main() -> None:
     """Decode what comes in until nothing more does."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody wants the answers any more
+    sys.modules["numpy"] = cast("ModuleType", None)  # Arrow, which asks for it, does without
     coming, going = sys.stdin.buffer, sys.stdout.buffer
     shape: Shape = pickle.load(coming)  # our own words, from who has started us
     decoder, schema = Decoder(shape), shape.schema
     nothing = pa.RecordBatch.from_arrays([pa.nulls(0, one.type) for one in schema], schema=schema)
+    going.write(_READY)
+    going.flush()
     with ipc.new_stream(going, schema) as answers:
         while size := coming.read(_SIZE.size):
             columns = decoder.decoded(coming.read(*_SIZE.unpack(size)))

@@ -44,7 +44,15 @@ from sync_pipelines.model.execution import Execution, Status
 from sync_pipelines.model.notification import Topic
 
 _UNFOLLOWED = (ExecutionRow.completed_at.is_not(None), ExecutionRow.followed_up_at.is_(None))
-_UNTOLD = (*_UNFOLLOWED, ExecutionRow.told_at.is_(None), ExecutionRow.status != Status.CANCELLED)
+
+
+def _untold(ended: type[ExecutionRow]) -> Sequence[ColumnElement[bool]]:
+    return (
+        ended.completed_at.is_not(None),
+        ended.followed_up_at.is_(None),
+        ended.told_at.is_(None),
+        ended.status != Status.CANCELLED,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,20 +110,45 @@ def mark_uneventful_for_all_tenants(db: Db, execution_id: UUID, *, now: datetime
     waits for its answer, or an end before it that was not followed up; and where the outcome
     was not told.
     """
-    statement = _marking_uneventful()
+    statement = _marking_uneventful(unnoticed=False)
     return db.execute(statement, {"ended": execution_id, "now": now}).rowcount == 1
 
 
+def mark_unnoticed(db: Db, settled: Execution, *, now: datetime) -> bool:
+    """The same of a success that is settled in this transaction, if it concerns nobody either.
+
+    See `concerns_somebody`. Where it is False, nothing was noted.
+    """
+    statement = _marking_uneventful(unnoticed=True)
+    return db.execute(statement, {"ended": settled.id, "now": now}).rowcount == 1
+
+
 @cache
-def _marking_uneventful() -> Update:
+def _marking_uneventful(*, unnoticed: bool) -> Update:
     # One statement, so that all is seen at one instant. One condition, so that the planner
     # asks each question by its index for the one row, instead of joining whole tables.
+    is_of_interest = or_(_is_eventful(), _is_of_concern()) if unnoticed else _is_eventful()
+    return (
+        update(ExecutionRow)
+        .where(
+            ExecutionRow.id == bindparam("ended"),
+            ExecutionRow.status == Status.COMPLETED,
+            ExecutionRow.told_at.is_not(None),
+            *_UNFOLLOWED,
+            not_(is_of_interest),
+        )
+        .values(followed_up_at=bindparam("now"))
+    )
+
+
+def _is_eventful() -> ColumnElement[bool]:
+    """Whether the row of an execution that has ended may bring something about."""
     ended, earlier = ExecutionRow, aliased(ExecutionRow)
     waits_for = ScheduleRow.config["cadence"]["sync"].astext
     # Spelled out: the index of open letters serves no parameter.
     is_open: ColumnElement[str] = literal_column(f"'{LetterStatus.OPEN}'")
     names = (SyncRow.name, func.concat(TenantRow.name, "/", SyncRow.name))
-    is_eventful = or_(
+    return or_(
         exists().where(
             earlier.sync_id == ended.sync_id,
             earlier.id != ended.id,
@@ -136,17 +169,6 @@ def _marking_uneventful() -> Update:
             waits_for.in_(names),
         ),
     )
-    return (
-        update(ended)
-        .where(
-            ended.id == bindparam("ended"),
-            ended.status == Status.COMPLETED,
-            ended.told_at.is_not(None),
-            *_UNFOLLOWED,
-            not_(is_eventful),
-        )
-        .values(followed_up_at=bindparam("now"))
-    )
 
 
 # --- telling of it ---------------------------------------------------------------
@@ -162,7 +184,12 @@ def concerns_somebody(db: Db, success: Execution) -> bool:
 
 @cache
 def _of_concern() -> Select[bool]:
-    ended = aliased(ExecutionRow)
+    return select(_is_of_concern()).where(ExecutionRow.id == bindparam("ended"))
+
+
+def _is_of_concern() -> ColumnElement[bool]:
+    """The same of the row of a success."""
+    ended, other = ExecutionRow, aliased(ExecutionRow)
     wants_to_know = or_(
         RuleRow.events.contains([Topic.SUCCESS]),
         and_(ended.records_rejected > 0, RuleRow.events.contains([Topic.WARNING])),
@@ -171,12 +198,11 @@ def _of_concern() -> Select[bool]:
             RuleRow.events.contains([Topic.SCHEMA_CHANGE]),
         ),
     )
-    is_of_concern = or_(
-        exists().where(ExecutionRow.sync_id == ended.sync_id, *_UNTOLD),
+    return or_(
+        exists().where(other.sync_id == ended.sync_id, *_untold(other)),
         exists().where(AffectedRow.sync_id == ended.sync_id),
         exists().where(RuleRow.tenant_id == ended.tenant_id, RuleRow.is_active, wants_to_know),
     )
-    return select(is_of_concern).where(ended.id == bindparam("ended"))
 
 
 _TAKE_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('ends of ' || :sync, 0))")
@@ -190,7 +216,7 @@ def take_turn(db: Db, settled: Execution) -> None:
 def untold_of_sync(db: Db, ended: Execution) -> Set[UUID]:
     """The ends of a sync, as of one of them, that are to be told by their follow-up."""
     mine = (ExecutionRow.tenant_id == ended.tenant_id, ExecutionRow.sync_id == ended.sync_id)
-    return set(db.scalars(select(ExecutionRow.id).where(*mine, *_UNTOLD)))
+    return set(db.scalars(select(ExecutionRow.id).where(*mine, *_untold(ExecutionRow))))
 
 
 def mark_untold(db: Db, settled: Execution) -> None:

@@ -12,10 +12,11 @@ Laws:
 * In the order in which a sync's executions ended: a failure that was left behind never
   counts against a success that came after it.
 * Most successes bring nothing about. These are marked by one statement that holds nothing
-  and looks at everything, after the end was settled. It misses nothing: what an end may
-  concern (a letter, a breaker's memory, an event to answer) was durable before it was
-  settled, or comes from an earlier end. That is followed up, which is seen whole, or is
-  not yet, which is seen too, and sends this one the long way, to wait for it.
+  else and looks at everything: in the transaction that settles, if nobody is to be told
+  either, and after it otherwise. It misses nothing: what an end may concern (a letter, a
+  breaker's memory, an event to answer) was durable before, or comes from an earlier end.
+  That is followed up, which is seen whole, or is not yet, which is seen too, and sends this
+  one the long way, to wait for it.
 """
 
 from datetime import datetime, timedelta

@@ -42,8 +42,7 @@ def _attempt(db: sqlalchemy.Connection, secrets: SecretBox) -> None:
     outcome = Outcome(status=Status.COMPLETED)
     ended = started.ended(outcome.status, _THEN)
     put(db, started, ended, outcome, [result], now=_THEN)
-    endings.concerns_somebody(db, ended)
-    endings.mark_uneventful_for_all_tenants(db, execution_id, now=_THEN)
+    endings.mark_unnoticed(db, ended, now=_THEN)
 
 
 def _made(db: sqlalchemy.Connection, secrets: SecretBox) -> Sync:

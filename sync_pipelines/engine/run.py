@@ -222,19 +222,19 @@ class Engine:
         )
         with self.catalog.begin() as db:
             settled = settle(db, execution, outcome, results, now=now, spent=progress.spent)
-        if settled.status.is_final:
-            follow_up(self.catalog, settled.id, now)
+        if settled.is_to_follow_up:
+            follow_up(self.catalog, execution.id, now)
         log.info(
             SETTLED,
             execution=str(execution.id),
             tenant=execution.sync_key.partition("/")[0],
             sync=execution.sync_key,
             attempt=execution.attempt,
-            status=str(settled.status),
+            status=str(settled.execution.status),
             records=sum(result.counts.processed for result in results),
             error_class=None if outcome.failure is None else str(outcome.failure.error_class),
         )
-        return Report(execution=settled, results=tuple(results), outcome=outcome)
+        return Report(execution=settled.execution, results=tuple(results), outcome=outcome)
 
 
 def _waiting(db: Db, execution_id: UUID, attempt: int) -> Execution:

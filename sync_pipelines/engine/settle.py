@@ -5,6 +5,7 @@ attempt, and changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from types import MappingProxyType
@@ -35,6 +36,17 @@ SILENT_AFTER = timedelta(minutes=2)
 """A running execution with no sign of life for so long, and no Dagster run, is dead."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """An execution as it is once an attempt was settled.
+
+    It need not be followed up if it has not ended, or if nothing comes of its end.
+    """
+
+    execution: Execution
+    is_to_follow_up: bool
+
+
 def settle(
     db: Db,
     execution: Execution,
@@ -43,8 +55,8 @@ def settle(
     *,
     now: datetime,
     spent: Mapping[str, Spent] = NOTHING_SPENT,
-) -> Execution:
-    """Store an attempt's outcome, and tell of it; the execution as it is afterwards.
+) -> Settled:
+    """Store an attempt's outcome, and tell of it; what has become of the execution.
 
     To be called last in its transaction: it may hold the incident of the cause.
     ``spent`` is what the calls of the attempt came to, by connection.
@@ -52,8 +64,11 @@ def settle(
     after = _after(execution, outcome, now)
     if not put(db, execution, after, outcome, results, now=now, spent=spent):
         log.warning("execution.settled_by_another", execution=str(execution.id))
-        return executions.lock_for_all_tenants(db, execution.id) or after
-    tell(db, after, now)
+        found = executions.lock_for_all_tenants(db, execution.id) or after
+        return Settled(execution=found, is_to_follow_up=found.status.is_final)
+    unnoticed = after.status is Status.COMPLETED and endings.mark_unnoticed(db, after, now=now)
+    if not unnoticed:
+        tell(db, after, now)
     failure = outcome.failure
     log.info(
         "execution.settled",
@@ -68,7 +83,7 @@ def settle(
         error_class=str(failure.error_class) if failure else None,
         warning=outcome.warning,
     )
-    return after
+    return Settled(execution=after, is_to_follow_up=after.status.is_final and not unnoticed)
 
 
 def put(
@@ -150,9 +165,9 @@ def settle_lost(
             rng=rng,
         )
         settled = settle(db, execution, outcome, (), now=now)
-    if settled.status.is_final:
-        follow_up(catalog, settled.id, now)
-    return settled
+    if settled.is_to_follow_up:
+        follow_up(catalog, execution_id, now)
+    return settled.execution
 
 
 def cancel(

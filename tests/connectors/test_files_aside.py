@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from connectors import registry
 from connectors.contract import Encoding, Selection, SyncMode
 from connectors.errors import TransientError
-from connectors.files.aside import decoded_aside
+from connectors.files.aside import Aside
 from connectors.files.formats import jsonl
 from connectors.files.kinds import Kind, Word
 from connectors.files.shape import Shape
@@ -27,11 +28,11 @@ SHAPE = Shape(kinds={"id": Kind(Word.INTEGER)}, chosen=frozenset({"id"}), null_d
 
 FOREVER = """
 from itertools import repeat
-from connectors.files.aside import decoded_aside
+from connectors.files.aside import Aside
 from connectors.files.kinds import Kind, Word
 from connectors.files.shape import Shape
 shape = Shape(kinds={"id": Kind(Word.INTEGER)}, chosen=frozenset({"id"}), null_documents=False)
-found = decoded_aside(repeat(b'{"id": 1}\\n' * 1000), shape, name="a")
+found = Aside(shape, name="a").decoded(repeat(b'{"id": 1}\\n' * 1000))
 print(next(found)[1].rows, flush=True)
 input()
 """
@@ -61,10 +62,11 @@ def _batches(path: Path) -> Any:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """So small, and with so few before the process starts, that a small file needs it."""
+    """So small, with so few before the process starts and none while it does, that it is needed."""
     monkeypatch.setattr(jsonl, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(jsonl, "ALONE", 2)
     monkeypatch.setattr(jsonl, "MOST_LOAD", math.inf)
+    monkeypatch.setattr(Aside, "before", lambda aside, blocks: iter(()))
     return monkeypatch
 
 
@@ -80,7 +82,7 @@ def test_records_and_rejections_are_the_same_wherever_lines_are_decoded(
 
     aside = list(_batches(path))
     small_blocks.setattr(jsonl, "MOST_LOAD", -1)
-    small_blocks.setattr(jsonl, "decoded_aside", None)
+    small_blocks.setattr(jsonl, "Aside", None)
     here = list(_batches(path))
 
     assert [one.data.to_pylist() for one in aside] == [one.data.to_pylist() for one in here]
@@ -105,15 +107,34 @@ def test_a_file_that_was_cut_off_is_told_the_same_wherever_lines_are_decoded(
 def test_records_of_which_no_field_is_wanted_are_counted() -> None:
     shape = Shape(kinds=SHAPE.kinds, chosen=frozenset(), null_documents=False)
 
-    found = list(decoded_aside(iter([b'{"id": 1}\n{"id": 2}\n', b"{}\n"]), shape, name="a"))
+    with closing(Aside(shape, name="a")) as aside:
+        found = list(aside.decoded(iter([b'{"id": 1}\n{"id": 2}\n', b"{}\n"])))
 
     assert [columns and columns.rows for _, columns in found] == [2, 1]
+
+
+def test_until_it_is_ready_blocks_are_left_to_who_has_started_it() -> None:
+    blocks = (b'{"id": %d}\n' % number for number in count())
+
+    with closing(Aside(SHAPE, name="a")) as aside:
+        os.kill(_children()[0].pid, signal.SIGSTOP)
+        before = aside.before(blocks)
+        first = next(before)
+        assert not aside.is_ready()
+        os.kill(_children()[0].pid, signal.SIGCONT)
+        taken = [first, *before]
+        then, columns = next(aside.decoded(blocks))
+
+    assert then == b'{"id": %d}\n' % len(taken)
+    assert columns is not None
+    assert columns.values.column("id").to_pylist() == [len(taken)]
 
 
 def test_a_process_that_is_killed_is_an_error_that_passes() -> None:
     blocks = iter([b'{"id": 1}\n' * 200_000] * 20)
 
-    with closing(decoded_aside(blocks, SHAPE, name="orders.jsonl")) as found:
+    with closing(Aside(SHAPE, name="orders.jsonl")) as aside:
+        found = aside.decoded(blocks)
         next(found)
         os.kill(_children()[0].pid, signal.SIGKILL)
 
@@ -126,17 +147,22 @@ def test_a_process_that_cannot_begin_is_an_error_that_passes(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
-    with pytest.raises(TransientError, match="has ended"):
-        list(decoded_aside(iter([b'{"id": 1}\n']), SHAPE, name="a"))
+    with (
+        closing(Aside(SHAPE, name="a")) as aside,
+        pytest.raises(TransientError, match="has ended"),
+    ):
+        list(aside.decoded(iter([b'{"id": 1}\n'])))
 
 
 def test_when_it_is_closed_early_its_process_has_ended() -> None:
     blocks = iter([b'{"id": 1}\n' * 200_000] * 20)
-    found = decoded_aside(blocks, SHAPE, name="a")
+    aside = Aside(SHAPE, name="a")
+    found = aside.decoded(blocks)
     next(found)
     (child,) = _children()
 
     found.close()
+    aside.close()
 
     assert not child.is_running()
 

@@ -25,7 +25,7 @@ def start(world: World, execution_id: UUID) -> None:
 def finish(
     world: World, execution_id: UUID, status: Status = Status.COMPLETED, *, changes: int = 0
 ) -> None:
-    """Settle it, as the process does that then dies before it follows up."""
+    """Settle it as told, as the process does that then dies before it follows up."""
     with world.catalog.begin() as db:
         found = executions.lock_for_all_tenants(db, execution_id)
         if found.is_waiting and status is not Status.CANCELLED:
@@ -35,7 +35,8 @@ def finish(
         counts: Mapping[str, Any] = executions.count_columns(
             Counts(processed=changes, updated=changes)
         )
-        assert executions.save(db, found, found.ended(status, world.clock()), **counts)
+        ended = found.ended(status, world.clock())
+        assert executions.save(db, found, ended, told_at=ended.completed_at, **counts)
 
 
 def end(

@@ -4,7 +4,8 @@ from sync_pipelines.catalog import executions
 from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome, StreamResult
-from sync_pipelines.engine.settle import settle
+from sync_pipelines.engine.settle import put, settle
+from sync_pipelines.engine.telling import tell
 from sync_pipelines.model.execution import Request, Status, Trigger
 
 
@@ -23,10 +24,20 @@ def end(world, execution_id, status=Status.FAILED, *, error=None, followed=True)
         found = executions.lock_for_all_tenants(db, execution_id)
         running = found.started(now, None)
         executions.save(db, found, running)
+        if status.is_final and not followed:
+            return left_behind(db, running, outcome, results, now=now)
         settled = settle(db, running, outcome, results, now=now)
-    if followed:
+    if settled.is_to_follow_up:
         follow_up(world.catalog, execution_id, now)
-    return settled
+    return settled.execution
+
+
+def left_behind(db, running, outcome, results=(), *, now):
+    """Settle an end that is told of, but not what comes of it; the execution as it is then."""
+    ended = running.ended(outcome.status, now)
+    assert put(db, running, ended, outcome, results, now=now)
+    tell(db, ended, now)
+    return ended
 
 
 def run(world, sync, status=Status.FAILED, *, error=None, followed=True, **request):

@@ -1,4 +1,4 @@
-"""The short way and the long way of following up an end come to the same."""
+"""The short ways and the long way of following up an end come to the same."""
 
 from itertools import count
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync_pipelines.engine.aftermath import follow_up, follow_up_held
+from sync_pipelines.engine.aftermath import follow_up
 from sync_pipelines.engine.dispatch import trigger
 from sync_pipelines.model.execution import Status
 from tests.engine.ending import executions_of, finish, start
 from tests.engine.settling import run
-from tests.engine.twins import MOVES, Twin, everything, uneventful
+from tests.engine.twins import MOVES, WAYS, Twin, everything, uneventful
 from tests.world import FakeClock, World, make_catalog
 
 
@@ -35,11 +35,11 @@ _pairs = count()
     status=st.sampled_from([Status.COMPLETED] * 5 + [Status.FAILED, Status.PARTIAL]),
     waiting=st.booleans(),
 )
-def test_whatever_has_happened_the_short_way_ends_as_the_long_way(catalog, moves, status, waiting):
+def test_whatever_has_happened_the_short_ways_end_as_the_long_way(catalog, moves, status, waiting):
     number = next(_pairs)
     outcomes = []
-    for way, name in ((follow_up, f"short{number}"), (follow_up_held, f"long{number}")):
-        twin = Twin(World(catalog, FakeClock()), name)
+    for way in WAYS:
+        twin = Twin(World(catalog, FakeClock()), f"{way.__name__.replace('_', '-')}-{number}")
         for move in moves:
             twin.world.clock.advance(seconds=1)
             getattr(twin, move)()
@@ -48,7 +48,7 @@ def test_whatever_has_happened_the_short_way_ends_as_the_long_way(catalog, moves
 
         outcomes.append(everything(twin))
 
-    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_success_that_concerns_nobody_is_marked_by_one_statement(world, moves)
 
     ended = run(world, twin.orders, Status.COMPLETED, followed=False)
 
-    assert uneventful(world, ended.id)
+    assert uneventful(world, ended)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_success_that_may_concern_somebody_goes_the_long_way(world, moves):
 
     ended = run(world, twin.orders, Status.COMPLETED, followed=False)
 
-    assert not uneventful(world, ended.id)
+    assert not uneventful(world, ended)
 
 
 def test_a_success_that_answers_an_event_goes_the_long_way(world):
@@ -104,20 +104,24 @@ def test_a_success_that_answers_an_event_goes_the_long_way(world):
     twin.send()
     (answer,) = executions_of(world, twin.orders)
 
+    start(world, answer.id)
     finish(world, answer.id)
 
-    assert not uneventful(world, answer.id)
+    (ended,) = executions_of(world, twin.orders)
+    assert ended.status is Status.COMPLETED
+    assert not uneventful(world, ended)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.PARTIAL, Status.CANCELLED])
 def test_what_did_not_succeed_goes_the_long_way(world, status):
     ended = run(world, world.sync(), status, followed=False)
 
-    assert not uneventful(world, ended.id)
+    assert not uneventful(world, ended)
 
 
 def test_what_has_not_ended_is_not_marked(world):
-    running = trigger(world.catalog, world.sync(), now=world.clock())
-    start(world, running)
+    sync = world.sync()
+    start(world, trigger(world.catalog, sync, now=world.clock()))
 
+    (running,) = executions_of(world, sync)
     assert not uneventful(world, running)

@@ -4,36 +4,74 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeAlias
 from uuid import UUID
 
 from sqlalchemy import text
 
-from sync_pipelines.catalog import dead_letters, endings
+from sync_pipelines.catalog import dead_letters, endings, executions
 from sync_pipelines.catalog.dead_letters import Which
+from sync_pipelines.engine.aftermath import follow_up, follow_up_held
 from sync_pipelines.engine.dead_letters import discard, redrive
 from sync_pipelines.engine.dispatch import trigger
-from sync_pipelines.engine.settle import cancel
+from sync_pipelines.engine.outcome import ErrorClass, Failure, Outcome
+from sync_pipelines.engine.settle import cancel, settle
 from sync_pipelines.model.execution import Status
 from sync_pipelines.model.policy import Overlap, Policies
 from sync_pipelines.model.sync import Sync, SyncStream
-from tests.engine.ending import executions_of, finish, start
+from tests.engine.ending import executions_of, start
 from tests.engine.sending import ON_WEBHOOK, processed, send
-from tests.engine.settling import run
+from tests.engine.settling import left_behind, run
 from tests.world import World
 
 STREAMS = (SyncStream(name="orders"), SyncStream(name="items"))
+Way: TypeAlias = Callable[[World, UUID, Outcome], None]
 ADAPTIVE = {"type": "adaptive", "least": "15m", "most": "6h"}
 
 
-def uneventful(world, execution_id):
-    """Whether the short way is enough; as before afterwards."""
+def uneventful(world, ended):
+    """Whether the short ways are enough, which agree; as before afterwards."""
     with world.catalog.engine.connect() as db:
-        return endings.mark_uneventful_for_all_tenants(db, execution_id, now=world.clock())
+        unnoticed = endings.mark_unnoticed(db, ended, now=world.clock())
+        db.rollback()
+        uneventful = endings.mark_uneventful_for_all_tenants(db, ended.id, now=world.clock())
+    assert unnoticed == uneventful
+    return uneventful
+
+
+def as_it_is_settled(world: World, execution_id: UUID, outcome: Outcome) -> None:
+    """What can be marked with its outcome, is."""
+    with world.catalog.begin() as db:
+        running = executions.lock_for_all_tenants(db, execution_id)
+        settled = settle(db, running, outcome, (), now=world.clock())
+    if settled.is_to_follow_up:
+        follow_up(world.catalog, execution_id, world.clock())
+
+
+def by_one_statement(world: World, execution_id: UUID, outcome: Outcome) -> None:
+    """What can be marked after its outcome, is."""
+    _leave_behind(world, execution_id, outcome)
+    follow_up(world.catalog, execution_id, world.clock())
+
+
+def with_all_held(world: World, execution_id: UUID, outcome: Outcome) -> None:
+    """The long way."""
+    _leave_behind(world, execution_id, outcome)
+    follow_up_held(world.catalog, execution_id, world.clock())
+
+
+def _leave_behind(world: World, execution_id: UUID, outcome: Outcome) -> None:
+    with world.catalog.begin() as db:
+        running = executions.lock_for_all_tenants(db, execution_id)
+        left_behind(db, running, outcome, now=world.clock())
+
+
+WAYS = (as_it_is_settled, by_one_statement, with_all_held)
 
 
 @dataclass
 class Twin:
-    """One of two tenants to whom the same happens."""
+    """One of some tenants to whom the same happens."""
 
     world: World
     tenant: str
@@ -100,15 +138,16 @@ class Twin:
         send(self.world, self.orders.tenant_id, f"event {next(self._numbers)}")
         processed(self.world)
 
-    def end(self, way: Callable[..., None], status: Status, *, waiting: bool) -> None:
+    def end(self, way: Way, status: Status, *, waiting: bool) -> None:
         """Let the oldest that waits end, or one that is asked for now."""
         self.world.clock.advance(seconds=1)
         found = self._waiting() if waiting else []
         ended = found[0] if found else self._asked()
         self.world.clock.advance(seconds=1)
         start(self.world, ended)
-        finish(self.world, ended, status)
-        way(self.world.catalog, ended, self.world.clock())
+        failure = Failure(error_class=ErrorClass.TRANSIENT, message="no luck")
+        completed = status is Status.COMPLETED
+        way(self.world, ended, Outcome(status=status, failure=None if completed else failure))
 
     def _asked(self) -> UUID:
         return trigger(self.world.catalog, self.orders, now=self.world.clock())

@@ -243,7 +243,7 @@ def test_a_success_that_concerns_nobody_asks_for_that_and_no_more(told):
         settle(db, one, Outcome(status=Status.COMPLETED), (), now=told.clock())
         event.remove(told.catalog.engine, "before_cursor_execute", note)
 
-    assert [statement.split()[0] for statement in asked] == ["UPDATE", "SELECT"]
+    assert [statement.split()[0] for statement in asked] == ["UPDATE", "UPDATE"]
 
 
 # --- all at once -----------------------------------------------------------------

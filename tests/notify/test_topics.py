@@ -50,7 +50,7 @@ def evolve(told, status=Status.COMPLETED):
             ),
             {"id": ended.id},
         )
-        settled = settle(db, running, Outcome(status=status), [result], now=told.clock())
+        settled = settle(db, running, Outcome(status=status), [result], now=told.clock()).execution
     follow_up(told.catalog, settled.id, told.clock())
     return settled
 

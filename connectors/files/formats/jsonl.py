@@ -18,7 +18,7 @@ from connectors.ahead import ahead
 from connectors.arrow import Field
 from connectors.contract import Rejection
 from connectors.errors import ConfigError
-from connectors.files.aside import decoded_aside
+from connectors.files.aside import Aside
 from connectors.files.formats import Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import IN_STRINGS, Kind, Word, common, suggested
@@ -30,7 +30,7 @@ LONGEST_LINE_BYTES = 64 * 1024 * 1024
 AHEAD = 2
 """Blocks that are decoded while the one before them gets its types."""
 ALONE = 8
-"""Blocks that are decoded here: to start another process takes as long."""
+"""Blocks that are decoded here in any case: to start another process takes as long."""
 
 MOST_LOAD = 2
 """Programs that want a processor, for each that there is, while another process is started."""
@@ -81,8 +81,16 @@ def _decoding(blocks: Iterator[bytes], shape: Shape, name: str) -> _Decoded:
     if more is None:
         return
     rest = chain([more], blocks)
-    with closing(here(rest) if _is_busy() else decoded_aside(rest, shape, name=name)) as found:
-        yield from found
+    if _is_busy():
+        with closing(here(rest)) as found:
+            yield from found
+        return
+    with closing(Aside(shape, name=name)) as aside:
+        # The destination would wait for the process to start, too.
+        with closing(here(aside.before(rest))) as found:
+            yield from found
+        with closing(aside.decoded(rest)) as found:
+            yield from found
 
 
 def _is_busy() -> bool:
