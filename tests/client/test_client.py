@@ -1,5 +1,7 @@
 """The Python client, against a gateway that listens."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -19,9 +21,11 @@ from sync_pipelines.client import (
     UnreachableError,
 )
 from sync_pipelines.gateway.app import create_app
+from sync_pipelines.model.execution import Request
 from sync_pipelines.model.roles import Role
 from sync_pipelines.settings import Settings
-from tests.engine.settling import run
+from tests.engine.ending import executions_of
+from tests.engine.settling import end, run
 from tests.gateway.people import token
 from tests.gateway.served import served
 
@@ -118,6 +122,79 @@ def test_syncs_connections_letters_and_reports(sync, world, acme):
     assert report.percentiles_exact
     assert [one.failed for one in sync.dashboard().days] == [0, 0, 0, 0, 0, 0, 1]
     assert report.syncs[0].sync == "orders"
+
+
+def test_an_execution_is_waited_for_until_it_has_ended(url, secret, world, acme):
+    started: list[UUID] = []
+    with Client(url, token=secret, sleep=lambda _: end(world, *started)) as sync:
+        started.append(sync.syncs.trigger(acme.id).execution_id)
+
+        ended = sync.executions.wait(*started)
+
+    assert (ended.id, ended.status) == (started[0], "failed")
+
+
+def test_who_belongs_to_several_tenants_says_which_is_meant(url, world, acme):
+    world.sync("globex/parts")
+    boss = token(world, None)["Authorization"].removeprefix("Bearer ")
+
+    found = []
+    for tenant in ("acme", "globex"):
+        with Client(url, token=boss, tenant=tenant) as sync:
+            found.append([one.name for one in sync.syncs.list()])
+
+    assert found == [["orders"], ["parts"]]
+
+
+def test_a_sync_is_paused_and_all_of_it_is_read_again(sync, world, acme):
+    paused = sync.syncs.pause(acme.id, reason="moving house")
+    resumed = sync.syncs.resume(acme.id)
+    started = sync.syncs.trigger(acme.id, streams=["orders"], full=True)
+    (asked,) = executions_of(world, acme)
+
+    assert (paused.is_active, resumed.is_active) == (False, True)
+    assert sync.executions.get(started.execution_id).id == asked.id
+    assert asked.request == Request(full=True, streams=("orders",))
+
+
+def test_a_schedule_is_replaced_as_a_whole_and_removed_only_as_it_was_seen(sync, acme):
+    made = sync.schedules.create(sync="orders", name="n", cadence=DAILY, timezone="Asia/Tokyo")
+    coming = sync.schedules.preview_unsaved(cadence=DAILY, count=1)
+    replaced = sync.schedules.replace(made.id, if_match=made.etag, cadence={"type": "hourly"})
+
+    with pytest.raises(ChangedError):
+        sync.schedules.replace(made.id, if_match=made.etag, cadence=DAILY)
+    with pytest.raises(ChangedError):
+        sync.schedules.delete(made.id, if_match=made.etag)
+
+    assert (replaced.timezone, replaced.cadence["type"]) == ("UTC", "hourly")
+    assert len(coming.next) == 1
+    sync.schedules.delete(made.id, if_match=sync.schedules.get(made.id).etag)
+
+
+def test_a_connection_is_tried_out_and_says_what_can_be_read(sync, world, tmp_path):
+    database = tmp_path / "shop.db"
+    with closing(sqlite3.connect(database)) as shop:
+        shop.execute("CREATE TABLE parts (id INTEGER PRIMARY KEY)")
+    parts = world.sync("acme/parts", source={"url": f"sqlite:///{database}"})
+
+    checked = sync.connections.check(parts.source.id)
+    (stream,) = sync.connections.discover(parts.source.id)
+
+    assert set(checked) == {"source", "destination"}
+    assert (stream["name"], stream["primary_key"]) == ("parts", ["id"])
+
+
+def test_what_failed_is_listed_by_when_it_began_and_tried_again(sync, world, acme):
+    early = run(world, acme)
+    world.clock.advance(hours=2)
+    late = run(world, acme)
+
+    found = list(sync.executions.list(since=world.clock() - timedelta(hours=1)))
+    again = sync.executions.retry(late.id)
+
+    assert [one.id for one in found] == [late.id]
+    assert again.execution_id not in (early.id, late.id)
 
 
 def test_what_takes_too_long_is_not_waited_for(sync, acme):

@@ -19,10 +19,12 @@ class Heard:
     parent_id: str
     values: dict[str, object]
     error: str
+    is_request: bool
+    process: str
 
 
 class Collector:
-    """``url`` is its base address; ``text`` is all that came, to look for what must not."""
+    """``url`` is its base address; ``bodies`` are all that came, to look for what must not."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -43,6 +45,12 @@ class Collector:
                     for one in span.attributes
                 },
                 error=span.status.message,
+                is_request=span.kind == span.SPAN_KIND_SERVER,
+                process=" ".join(
+                    one.value.string_value
+                    for one in resource.resource.attributes
+                    if one.key in ("service.name", "process.name")
+                ),
             )
             for request in requests
             for resource in request.resource_spans

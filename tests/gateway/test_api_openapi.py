@@ -77,7 +77,7 @@ def test_every_operation_has_a_name_of_its_own_and_says_how_it_fails(document):
     assert len(ids) == len(set(ids))
     assert {"sync_schedules_list", "sync_schedules_trigger", "syncs_create"} <= set(ids)
     for name, operation in operations(document):
-        for status in ("401", "404", "422", "429"):
+        for status in ("400", "401", "403", "404", "409", "412", "413", "422", "429", "503"):
             content = operation["responses"][status]["content"]
             assert list(content) == ["application/problem+json"], name
 

@@ -106,6 +106,7 @@ def test_an_end_that_shows_only_after_a_look_is_counted_by_the_next(here, world)
 def test_the_queue_is_told_by_what_is_due_and_how_long_the_first_has_waited(here, world):
     sync = world.sync()
     trigger(world.catalog, sync, now=world.clock())
+    trigger(world.catalog, world.sync("acme/too"), now=world.clock())
     trigger(world.catalog, world.sync("acme/more"), now=world.clock(), queued=True)
     for number in range(2):
         running = trigger(world.catalog, world.sync(f"acme/{number}"), now=world.clock())
@@ -119,10 +120,10 @@ def test_the_queue_is_told_by_what_is_due_and_how_long_the_first_has_waited(here
     found = scraped(here)
 
     states = {key[1]: value for key, value in found.items() if key[0] == "sync_executions"}
-    assert states == {"pending": 1, "later": 1, "queued": 1, "running": 2}
+    assert states == {"pending": 2, "later": 1, "queued": 1, "running": 2}
     assert found["sync_tenant_in_flight", "acme"] == 3
-    assert found["sync_tenant_waiting", "acme"] == 2
-    assert found["sync_queue_depth",] == 2
+    assert found["sync_tenant_waiting", "acme"] == 3
+    assert found["sync_queue_depth",] == 3
     assert found["sync_queue_oldest_seconds",] == 40
 
 

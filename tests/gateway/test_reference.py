@@ -18,9 +18,16 @@ def test_every_operation_is_in_it_and_nothing_comes_from_elsewhere(client):
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_the_fields_of_a_body_are_told_with_their_types(client):
+def test_what_a_request_may_say_is_told_with_its_place_and_type(client):
     page = client.get("/api/docs").text
 
-    row = page[page.index("POST /api/v2/session</code>") :]
-    assert "<code>email</code> (required)" in row
-    assert "password" in row
+    told = page[page.index("PATCH /api/v2/sync-schedules/{schedule_id}</code>") :]
+    told = told[: told.index("</details>")]
+    rows = dict(re.findall(r"<tr><td><code>(\S+)</code>(.*?)</tr>", told, re.DOTALL))
+    cells = {
+        name: re.findall(r"(?:\(required\)|<td>[^<]+</td>)", row) for name, row in rows.items()
+    }
+    assert cells["schedule_id"][:3] == ["(required)", "<td>path</td>", "<td>uuid</td>"]
+    assert cells["timezone"][:2] == ["<td>body</td>", "<td>string or null</td>"]
+    assert cells["is_active"][:2] == ["<td>body</td>", "<td>boolean or null</td>"]
+    assert not {"email", "password"} & cells.keys()

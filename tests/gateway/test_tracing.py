@@ -109,6 +109,8 @@ def test_a_request_and_the_run_that_it_starts_are_one_trace(client, world, sync,
     ]
     assert {one.name for one in parts} == {"stream.read", "stream.write", "stream.commit"}
     assert {one.parent_id for one in parts} == {stream.span_id}
+    assert [one.is_request for one in (request, execution, stream)] == [True, False, False]
+    assert request.process == "sync-pipelines test"
     assert request.values["tenant"] == "acme"
     assert request.values["status"] == 202
     assert execution.values["execution"] == execution_id
@@ -158,6 +160,15 @@ def test_of_what_went_wrong_a_span_has_the_kind_and_no_message(
     told = b"".join(collector.bodies)
     assert collector.named("execution").values["status"] == "failed"
     assert not any(secret in told for secret in (b"a-key-that", b"hunter2", b"postgresql://"))
+
+
+def test_an_error_that_ends_a_span_is_told_by_its_kind(collector):
+    with pytest.raises(LookupError), tracing.span("asked"):
+        raise LookupError("postgresql://ana:hunter2@db")
+    tracing.flush()
+
+    assert collector.named("asked").error == "LookupError"
+    assert b"hunter2" not in b"".join(collector.bodies)
 
 
 def test_a_line_of_the_log_names_the_span_that_it_was_written_in(client, collector, capsys):

@@ -137,4 +137,4 @@ def _dispatch(site: Site) -> None:
         follow_up_left_behind(catalog, system_clock())
         with catalog.begin() as db:
             tell_of_watched(db, system_clock())
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LOOK_SECONDS)  # as the sensors that it stands for wait between two ticks
