@@ -14,6 +14,9 @@ import psutil
 from benchmarks.task import Measure, Task, peak_mb
 
 POLL_SECONDS = 0.02
+SPARED = 20
+"""How many times as long as a look has taken nobody looks: to add up the pages that belong to a
+process alone takes milliseconds, on a processor that what is measured has use for."""
 
 
 def child(task: Task, *, watch_memory: bool = False) -> Measure:
@@ -73,12 +76,15 @@ def _own_mb(pid: int) -> float:
 
 @contextmanager
 def _polling(look: Callable[[], None] | None) -> Iterator[None]:
-    """Call ``look`` every few milliseconds while a block runs."""
+    """Call ``look`` again and again while a block runs."""
     done = Event()
 
     def poll() -> None:
-        while look is not None and not done.wait(POLL_SECONDS):
+        pause = POLL_SECONDS
+        while look is not None and not done.wait(pause):
+            started = perf_counter()
             look()
+            pause = max(POLL_SECONDS, SPARED * (perf_counter() - started))
 
     thread = Thread(target=poll, daemon=True)
     thread.start()

@@ -26,7 +26,8 @@ _STRINGS = frozenset(
 _NATIVE: Mapping[Word, Any] = {Word.INTEGER: int, Word.FLOAT: float, Word.BOOLEAN: bool}
 """Those whose values are in their type once they are decoded."""
 _UNUSUAL = re.compile(r'[\\"\x00-\x1f]')
-_PLAIN_NUMBER = r"^-?[0-9]+(\.[0-9]+)?$"
+_PLAIN = b"-.0123456789"
+"""What numbers are spelled with, if none has an exponent."""
 _STRING = msgspec.json.Decoder(str)
 
 
@@ -132,13 +133,14 @@ def _spellings(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
     """The values' bytes as texts."""
     anything: Any = values
     try:
-        # All at once: there is no line break in what comes from a line.
         joined: bytes = b"\n".join(anything)
     except TypeError:  # some are missing
         joined = b""
-    if joined and joined.count(b"\n") == len(values) - 1:
+    if joined:
         whole: Any = pa.array([joined], pa.binary()).cast(pa.string())
-        return pc.split_pattern(whole, "\n").flatten()
+        texts: Any = pc.split_pattern(whole, "\n").flatten()
+        if len(texts) == len(values):  # there is no line break in what comes from a line
+            return texts
     each = [None if value is None else bytes(value) for value in values]
     return pa.array(each, pa.binary()).cast(pa.string())
 
@@ -146,7 +148,8 @@ def _spellings(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
 def numbers(values: Sequence[msgspec.Raw | bytes | None]) -> Any:
     """Numbers as they are spelled; those with an exponent, in full."""
     texts = raw_texts(values)
-    if pc.all(pc.match_substring_regex(texts, _PLAIN_NUMBER)).as_py() is not False:
+    signs = texts.buffers()[2]
+    if signs is None or not signs.to_pybytes().translate(None, _PLAIN):
         return texts
     spelled = [None if text is None else _spelled(text.encode()) for text in texts.to_pylist()]
     return pa.array(spelled, pa.binary()).cast(pa.string())

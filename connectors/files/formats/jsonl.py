@@ -23,7 +23,9 @@ from connectors.files.formats import Options, Piece, Wanted
 from connectors.files.formats.texts import TextRecords
 from connectors.files.kinds import IN_STRINGS, Kind, Word, common, suggested
 from connectors.files.shape import Columns, Decoder, Shape, numbers, raw_texts, text_of
-from connectors.late import pa
+from connectors.late import late, pa
+
+np = late("numpy")
 
 BLOCK_BYTES = 2 * 1024 * 1024
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
@@ -65,7 +67,7 @@ class JsonLines:
                 else:
                     texts, sure = columns.parted(kinds)
                     yield records.piece(texts, columns.rows, sure=sure)
-                line += block.count(b"\n") + (not block.endswith(b"\n"))
+                line += _lines_of(block)
 
 
 def _decoding(blocks: Iterator[bytes], shape: Shape, name: str) -> _Decoded:
@@ -100,12 +102,12 @@ def _is_busy() -> bool:
 
 def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
     """Whole lines, about `BLOCK_BYTES` of them at a time."""
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     size = 0
     while chunk := file.read(BLOCK_BYTES):
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join((*parts, chunk[:end]))
+            yield b"".join((*parts, memoryview(chunk)[:end]))
             parts, size = [chunk[end:]], len(chunk) - end
             continue
         parts.append(chunk)
@@ -118,6 +120,12 @@ def _blocks(file: BinaryIO, name: str) -> Iterator[bytes]:
     rest = b"".join(parts)
     if rest.strip():
         yield rest
+
+
+def _lines_of(block: bytes) -> int:
+    """How many lines it has; bytes count them five times as slowly."""
+    breaks = np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    return int(breaks) + (not block.endswith(b"\n"))
 
 
 def _decoded(line: bytes) -> Mapping[str, bytes] | None:
