@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware import Middleware
 
@@ -49,6 +49,7 @@ from sync_pipelines.gateway.api.openapi import describe, operation_id
 from sync_pipelines.gateway.doors import Doors
 from sync_pipelines.gateway.limits import limits_from
 from sync_pipelines.gateway.oidc_provider import Provider
+from sync_pipelines.gateway.parameters import known_parameters
 from sync_pipelines.gateway.problems import install_problems
 from sync_pipelines.gateway.requests import Bounded, Logged
 from sync_pipelines.gateway.webhooks.router import Incoming
@@ -128,6 +129,6 @@ def create_app(doors: Doors) -> FastAPI:
     app.state.limits = limits_from(doors.settings, doors.clock)
     install_problems(app, problem_page=pages.problem_page)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     describe(app)
     return app
